@@ -1,0 +1,153 @@
+"""The plain types that travel between sources, embedders, codecs, the container and sinks.
+
+A `Dump` can be read again and again by rows; a `Feed` only once, front to back (a pipe, a video being embedded).
+Rows are the first axis: frames of a video, records of anything else. Arrays are raw storage (see `dtypes`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """One named tensor: `axes` names its axes, "t" first when it has rows.
+
+    rows: number of rows, None while it is not known yet (a pipe).
+    row_shape: shape of one row. A tensor of axes "c" or "" (0 or 1 dimension) has no row axis and is one row.
+    special_tokens: leading tokens of axis n (CLS, registers) that are coded apart from the patch grid.
+    ragged: the token count differs from row to row; then row_shape is (D,) and arrays are flat (sum of counts, D).
+    """
+
+    name: str
+    dtype: str
+    axes: str
+    row_shape: tuple[int, ...]
+    rows: int | None
+    special_tokens: int = 0
+    ragged: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether the first axis is rows; otherwise the tensor is a single row without a row axis."""
+        return self.axes.startswith("t")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole tensor as the user knows it; rows must be known. A ragged one shows (T, -1, D)."""
+        if not self.timed:
+            return self.row_shape
+        middle = (-1,) if self.ragged else ()
+        return (self.known_rows, *middle, *self.row_shape)
+
+    @property
+    def known_rows(self) -> int:
+        if self.rows is None:
+            raise ValueError(f"rows of stream {self.name!r} are not known yet")
+        return self.rows
+
+    @property
+    def row_values(self) -> int:
+        """Values in one row (in one token, when ragged)."""
+        return math.prod(self.row_shape)
+
+    def with_rows(self, rows: int) -> StreamSpec:
+        return replace(self, rows=rows)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Start and end of every row, int64 ticks of `timebase` seconds, relative to nothing (source PTS as found)."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    timebase: Fraction
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def seconds(self, row: int) -> float:
+        """Start of `row` in seconds after the first row."""
+        return float((int(self.starts[row]) - int(self.starts[0])) * self.timebase)
+
+
+@dataclass
+class Block:
+    """Consecutive rows of every stream of a feed; ragged streams add the token count of each row."""
+
+    arrays: dict[str, np.ndarray]
+    starts: np.ndarray | None = None
+    ends: np.ndarray | None = None
+    token_counts: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Tensor(Protocol):
+    """A named tensor whose rows can be read in any order, any number of times."""
+
+    @property
+    def spec(self) -> StreamSpec: ...
+
+    @property
+    def token_counts(self) -> np.ndarray | None:
+        """int64 (T,) for ragged tensors, else None."""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) in storage dtype, C-contiguous: (stop-start, *row_shape), flat (n, D) when ragged."""
+
+
+@dataclass(frozen=True)
+class ArrayTensor:
+    """A tensor in memory (or memory-mapped): array (T, *row_shape) in storage dtype; flat (n, D) when ragged."""
+
+    spec: StreamSpec
+    array: np.ndarray
+    token_counts: np.ndarray | None = None
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if self.token_counts is not None:
+            offsets = np.concatenate([[0], np.cumsum(self.token_counts)])
+            start, stop = int(offsets[start]), int(offsets[stop])
+        return np.ascontiguousarray(self.array[start:stop])
+
+
+@dataclass
+class Dump:
+    """One item whose tensors are all re-readable.
+
+    source: what is known of the input (kind, size_bytes, digests); never a path. encoder: who made the embeddings.
+    timeline: shared by the streams named in `timed_streams` (their rows are the timeline's rows).
+    warnings: words for stderr (a cast, a skipped dataset).
+    """
+
+    tensors: Sequence[Tensor]
+    name: str = ""
+    timeline: Timeline | None = None
+    timed_streams: frozenset[str] = frozenset()
+    source: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Feed:
+    """One item that can be read once, front to back: `blocks` yields all streams' rows in step.
+
+    incomplete: set by the producer when the input ended early but what was given is good (a broken video).
+    """
+
+    specs: Sequence[StreamSpec]
+    blocks: Iterator[Block]
+    name: str = ""
+    timebase: Fraction | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] | None = None
+    warnings: list[str] = field(default_factory=list)
+    incomplete: str | None = None
+    close: Callable[[], None] = lambda: None
