@@ -68,17 +68,18 @@ def to_float32(array: np.ndarray, name: str) -> np.ndarray:
 def from_float32(x: np.ndarray, name: str) -> np.ndarray:
     """float32 `x` rounded to nearest even into dtype `name`; finite overflow saturates at the largest finite value.
 
-    Saturation matters for float16 only: a reconstruction error must not turn 65 504 into infinity.
+    A reconstruction error must not turn 65 504 into infinity; NaN and infinities stay what they are.
     """
     if name == "float32":
         return np.ascontiguousarray(x, dtype=np.float32)
     if name == "float16":
         limit = np.float32(65504.0)
-        return np.clip(x, -limit, limit).astype(np.float16)
+        return np.where(np.isfinite(x), np.clip(x, -limit, limit), x).astype(np.float16)
     if name == "bfloat16":
         bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
-        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
-        overflow = (rounded & 0x7FFF) >= 0x7F80
-        saturated = np.where(overflow, (rounded & 0x8000) | 0x7F7F, rounded)
-        return saturated.astype(np.uint16)
+        sign = (bits >> 16) & 0x8000
+        magnitude = bits & 0x7FFFFFFF
+        rounded = np.minimum((magnitude + 0x7FFF + ((bits >> 16) & 1)) >> 16, 0x7F7F)
+        special = np.where(magnitude > 0x7F800000, 0x7FC0, 0x7F80)  # NaN, infinity
+        return np.where(magnitude < 0x7F800000, sign | rounded, sign | special).astype(np.uint16)
     raise UsageError(f"dtype: {name} cannot hold decoded values, expected float16, bfloat16 or float32")

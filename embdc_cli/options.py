@@ -5,8 +5,8 @@ The command line builds these from flags, the Python API from keyword arguments;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, TypeVar
 
 from embdc_cli.errors import UsageError
 
@@ -20,6 +20,7 @@ PRESETS: Final[dict[str, tuple[float, int]]] = {
 """preset -> (target cosine, effort)"""
 
 TargetKind = Literal["bpv", "nmse", "channel_nmse", "cosine", "max_size", "lossless"]
+SIZE_TARGETS: Final = ("bpv", "max_size")
 
 
 @dataclass(frozen=True)
@@ -134,3 +135,15 @@ class DecodeOptions:
     device: str = "auto"
     jobs: int = 1
     force: bool = False
+
+
+Options = TypeVar("Options")
+
+
+def from_keywords(kind: type[Options], options: dict[str, Any]) -> Options:
+    """`kind(**options)`; UsageError naming an option that it does not have."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise UsageError(f"option {unknown[0]!r} is unknown", hint=f"expected one of {', '.join(sorted(known))}")
+    return kind(**options)

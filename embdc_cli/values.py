@@ -122,7 +122,8 @@ class Dump:
 
     source: what is known of the input (kind, size_bytes, digests); never a path. encoder: who made the embeddings.
     timeline: shared by the streams named in `timed_streams` (their rows are the timeline's rows).
-    warnings: words for stderr (a cast, a skipped dataset).
+    warnings: words for stderr (a cast, a skipped dataset). incomplete: why the input ended early, if it did.
+    exact_streams: floats that no codec may change whatever the target (seconds beside features).
     """
 
     tensors: Sequence[Tensor]
@@ -132,6 +133,8 @@ class Dump:
     source: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    incomplete: str | None = None
+    exact_streams: frozenset[str] = frozenset()
     close: Callable[[], None] = lambda: None
 
 

@@ -1,0 +1,285 @@
+"""An archive opened for reading: streams by name, slices decoded lazily, a cache of the last chunks.
+
+    archive["patch"][100:200]    reads and decodes only the chunks that hold these rows
+    archive.at(12.5)             the row shown 12.5 seconds after the first
+
+Chunks are always decoded whole, so that a value does not depend on the slice it was asked in. An `Archive` can be
+pickled and used after a fork: every process opens the file for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.codebook import file as codebook_file
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.find import find
+from embdc_cli.codec.stage import ChunkCodec
+from embdc_cli.codec.table import codec_for
+from embdc_cli.container.contents import Entry, Item, Stream
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.parallel import one_blas_thread
+from embdc_cli.values import Timeline
+
+if TYPE_CHECKING:
+    import torch
+
+_CACHED_BYTES = 128 << 20
+_CACHED_CODECS = 4
+
+
+class Archive:
+    """One archive; with several items its streams are named `item/stream`.
+
+    path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
+    codebooks: files to look in for a codebook that the archive refers to.
+    """
+
+    def __init__(self, path: str | BinaryIO, *, codebooks: Sequence[str] = (), device: str = "cpu") -> None:
+        self._path = path
+        self._codebooks = tuple(codebooks)
+        self.device = device
+        self._open()
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # of the two caches; files are read at positions, which needs none
+        self._reader = ArchiveReader.open(self._path)
+        self._chunks: OrderedDict[tuple[int, int], tuple[Entry, np.ndarray]] = OrderedDict()
+        self._codecs: OrderedDict[tuple[int, int, int, int], ChunkCodec] = OrderedDict()
+        several = len(self._reader.items) > 1
+        self._streams: dict[str, StreamView] = {}
+        for item in self._reader.items:
+            for stream in item.streams:
+                name = f"{item.name}/{stream.name}" if several else stream.name
+                if name in self._streams:  # two items of one name
+                    name = f"{item.number}/{stream.name}"
+                self._streams[name] = StreamView(self, name, stream, item)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not isinstance(self._path, str):
+            raise UsageError("archive: one opened from a file object cannot be sent to another process")
+        return {"path": self._path, "codebooks": self._codebooks, "device": self.device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"], codebooks=state["codebooks"], device=state["device"])  # type: ignore[misc]
+
+    @property
+    def reader(self) -> ArchiveReader:
+        """The container reader of this process: a forked child opens the file anew."""
+        if self._pid != os.getpid():
+            self._open()
+        return self._reader
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of all streams, in order."""
+        return list(self._streams)
+
+    @property
+    def complete(self) -> bool:
+        """False when the archive was cut or damaged; then lengths are what is readable."""
+        return self._reader.complete
+
+    def __getitem__(self, name: str) -> StreamView:
+        view = self._streams.get(name)
+        if view is None:
+            raise UsageError(f"stream {name!r} is not in the archive", hint=f"it has {', '.join(self._streams)}")
+        return view
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._streams)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def at(self, seconds: float, stream: str | None = None) -> int:
+        """The row that is shown `seconds` after the first one: the last that starts at or before then.
+
+        stream: whose clock; needed only when items differ. Raises: UsageError where no times are kept.
+        """
+        view = self[stream] if stream is not None else next(iter(self._streams.values()))
+        return view.at(seconds)
+
+    def close(self) -> None:
+        """Let go of the file; slices cannot be read after this."""
+        self._reader.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {list(view.shape)}" for name, view in self._streams.items())
+        return f"<embdc archive: {shapes}{'' if self.complete else ', incomplete'}>"
+
+    def rows(self, view: StreamView, entry: Entry | None, wanted: range) -> np.ndarray:
+        """The `wanted` rows of a chunk in storage dtype. Raises: CorruptArchive when it is damaged or lost (None)."""
+        if entry is None:
+            raise CorruptArchive(
+                f"stream {view.name!r}: rows {wanted.start} to {wanted[-1] + 1} are lost",
+                hint="embdc decode --on-damage skip or nan gives the rest",
+            )
+        return take(*self.decoded(view.stream, entry), wanted)
+
+    def decoded(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
+        """One chunk with its full record, and all its rows in storage dtype, from the cache where it holds them."""
+        key = (entry.part, entry.offset)
+        with self._lock:
+            if key in self._chunks:
+                self._chunks.move_to_end(key)
+                return self._chunks[key]
+        ((found, payload),) = self.reader.fetch([entry])
+        rows = self.decode(stream, found, payload)
+        with self._lock:
+            self._chunks[key] = found, rows
+            while len(self._chunks) > 1 and sum(array.nbytes for _, array in self._chunks.values()) > _CACHED_BYTES:
+                self._chunks.popitem(last=False)
+        return found, rows
+
+    def decode(self, stream: Stream, entry: Entry, payload: bytes) -> np.ndarray:
+        """The rows in a fetched payload. Raises: CorruptArchive when its integers are not those that were written."""
+        record = entry.record
+        codec = self._codec(stream, record.segment, record.kind)
+        with one_blas_thread():
+            rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
+        if symbol_crc != record.symbol_crc:
+            raise CorruptArchive(
+                f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
+                f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
+            )
+        return rows
+
+    def _codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
+        key = (stream.part, stream.number, segment, kind)
+        with self._lock:
+            codec = self._codecs.get(key)
+            if codec is None:
+                models = self.reader.models(stream, segment)
+                codec = codec_for(
+                    kind, stream.spec, models, self.reader.parts[stream.part].header.limits, self.codebook
+                )
+                self._codecs[key] = codec
+                while len(self._codecs) > _CACHED_CODECS:
+                    self._codecs.popitem(last=False)
+            return codec
+
+    def codebook(self, digest: bytes) -> Codebook:
+        """The codebook of that hash: embedded, given, or found. Raises: MissingModel."""
+        embedded = self.reader.codebook(digest)
+        if embedded is not None:
+            return codebook_file.read(embedded, digest=digest)
+        local = isinstance(self._path, str) and "://" not in self._path
+        return find(digest, files=self._codebooks, folder=Path(str(self._path)).parent if local else None)
+
+
+class StreamView:
+    """One stream of an archive, indexed by rows: `view[3]`, `view[10:20]`, `view[::4]` are torch tensors."""
+
+    def __init__(self, archive: Archive, name: str, stream: Stream, item: Item) -> None:
+        self._archive = archive
+        self.name = name
+        self.stream = stream
+        self.item = item
+        self.spec = stream.spec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> str:
+        """float16, bfloat16, float32 (or a companion's integer type)."""
+        return self.spec.dtype
+
+    def __len__(self) -> int:
+        """Rows; the length of a tensor without a row axis."""
+        return self.shape[0] if self.shape else 0
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """Start and end of every row, or None where no times are kept."""
+        return self._archive.reader.timeline(self.item) if self.stream.header.timed else None
+
+    def at(self, seconds: float) -> int:
+        """The last row that starts at or before `seconds` after the first row."""
+        timeline = self.timeline
+        if timeline is None or not len(timeline):
+            raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
+        ticks = seconds / timeline.timebase
+        row = int(np.searchsorted(timeline.starts - timeline.starts[0], float(ticks) + 1e-6, side="right")) - 1
+        if not 0 <= row or seconds < 0:
+            raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
+        return min(row, len(self) - 1)
+
+    def pieces(self, rows: range) -> Iterator[tuple[Entry | None, range]]:
+        """The chunks that hold `rows` (rising), each with the rows it gives; None for rows whose chunk is lost."""
+        position = rows.start
+        for entry in self.stream.overlapping(rows.start, max(rows.start, rows.stop)):
+            yield from _part(None, rows, position, entry.record.row0)
+            yield from _part(entry, rows, max(position, entry.record.row0), entry.record.stop)
+            position = entry.record.stop
+        yield from _part(None, rows, position, rows.stop)
+
+    def numpy(self, rows: range) -> np.ndarray:
+        """`rows` in storage dtype (bfloat16 as uint16): (len(rows), *row_shape), flat (n, D) when ragged.
+
+        Raises: CorruptArchive for rows that are damaged or lost.
+        """
+        parts = [self._archive.rows(self, entry, part) for entry, part in self.pieces(rows)]
+        if not parts:
+            return np.empty((0, *self.spec.row_shape), dtypes.storage(self.spec.dtype))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def __getitem__(self, index: int | slice) -> torch.Tensor:
+        if not self.spec.timed:
+            return self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))[index]
+        if isinstance(index, slice):
+            rows = range(len(self))[index]
+            if rows.step < 1:
+                raise UsageError(f"stream {self.name!r}: expected a step of at least 1, found {rows.step}")
+            return self._tensor(self.numpy(rows))
+        position = int(index)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"row {index} of stream {self.name!r}, which has {len(self)}")
+        array = self.numpy(range(position, position + 1))
+        return self._tensor(array if self.spec.ragged else array[0])
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        import torch
+
+        # a copy: the cached chunk must not change when the caller writes into the tensor
+        tensor = torch.from_numpy(array.copy())
+        if self.spec.dtype == "bfloat16":
+            tensor = tensor.view(torch.bfloat16)
+        return tensor.to(self._archive.device)
+
+
+def _part(entry: Entry | None, rows: range, start: int, stop: int) -> Iterator[tuple[Entry | None, range]]:
+    """The members of `rows` in [start, stop), with `entry`, if there are any."""
+    first = max(0, -(-(start - rows.start) // rows.step))
+    last = max(first, -(-(min(stop, rows.stop) - rows.start) // rows.step))
+    if rows[first:last]:
+        yield entry, rows[first:last]
+
+
+def take(entry: Entry, rows: np.ndarray, wanted: range) -> np.ndarray:
+    """The `wanted` rows (absolute, rising) out of the decoded rows of a chunk."""
+    record = entry.record
+    if record.token_counts is None:
+        return rows[wanted.start - record.row0 : wanted.stop - record.row0 : wanted.step]
+    edges = np.concatenate([[0], np.cumsum(record.token_counts)])
+    return np.concatenate([rows[edges[row - record.row0] : edges[row - record.row0 + 1]] for row in wanted])

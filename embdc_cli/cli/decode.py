@@ -1,0 +1,60 @@
+"""`embdc decode`: an archive, or a part of it, back to a dump."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from embdc_cli import batch, output
+from embdc_cli.cli import library, streams
+from embdc_cli.cli.console import Console
+from embdc_cli.cli.lines import decoded
+from embdc_cli.cli.options import Compute, DecodeOutput, Reading, Selection, Words
+from embdc_cli.cli.parameters import command, fill
+from embdc_cli.options import DecodeOptions
+
+EXAMPLES = """
+embdc decode talk.embdc -o talk.npy
+embdc decode talk.embdc --time 60s..65s -o - | python use.py
+embdc decode talk.embdc --stream cls --frames 0:100:10 --dtype f32 -o cls.npy
+embdc decode state.embdc -o state.safetensors
+embdc decode s3://bucket/talk.embdc --frames 0:64 -o start.npy
+"""
+
+Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of an archive; - is stdin.")]
+
+
+def decode(
+    archive: Archive, target: DecodeOutput, part: Selection, reading: Reading, compute: Compute, words: Words
+) -> int:
+    """Decode an archive to npy, npz, safetensors, h5, pt or raw, whole or in part."""
+    console = Console(**vars(words))
+    streams.check_input([archive])
+    options = fill(DecodeOptions, target, part, reading, compute, codebooks=tuple(reading.codebook or ()))
+    path = target.output if target.output is not None else _default_output(archive, options)
+    streams.check_output([path], json=words.json)
+    output.check_not_input(path, archive)
+    with console.reporting() as reporter:
+        document = library.decode(archive, path, options, reporter)
+    if words.json:
+        console.document(document)
+    console.say(decoded(document))
+    return int(document.get("exit", 0))
+
+
+def _default_output(archive: str, options: DecodeOptions) -> str:
+    """The archive's name with the suffix of the format; without one, npy for one stream and safetensors for several."""
+    if archive == "-":
+        return "-"
+    form = options.format
+    if form is None and options.stream is not None:
+        form = "npy"
+    elif form is None:
+        found = library.inspect(archive, chunks=False, stats=False, codebooks=options.codebooks)["streams"]
+        wanted = [stream for stream in found if options.item is None or str(stream.get("item")) == options.item]
+        form = "npy" if len(wanted) == 1 else "safetensors"
+    return batch.output_name(archive, None, f".{form}")
+
+
+app = command(decode, EXAMPLES)

@@ -1,0 +1,132 @@
+"""`embdc encode`: videos and dumps to archives, one or thousands."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import typer
+
+from embdc_cli import batch
+from embdc_cli.batch import Document, EventLog
+from embdc_cli.cli import library, signals, streams
+from embdc_cli.cli.console import Console
+from embdc_cli.cli.lines import encoded, totalled
+from embdc_cli.cli.options import Batch, Codec, Compute, Dumps, EncodeOutput, Rate, Video, Words
+from embdc_cli.cli.parameters import command, fill
+from embdc_cli.cli.progress import StageReporter
+from embdc_cli.errors import UsageError
+from embdc_cli.options import EncodeOptions
+
+EXAMPLES = """
+embdc encode talk.mp4                                 # talk.embdc beside it
+embdc encode feats.npy --target-bpv 0.5 -o small.embdc
+embdc encode a.mp4 --encoder openai/clip-vit-large-patch14 --layer -2 --fps 1
+embdc encode state.safetensors --lossless
+embdc encode videos/*.mp4 --out-dir out --skip-existing --shard 0/8
+cat feats.npy | embdc encode - -o - | ssh host 'cat > feats.embdc'
+"""
+
+Inputs = Annotated[
+    list[str] | None, typer.Argument(metavar="INPUT...", help="Videos or dumps; - is stdin.", show_default=False)
+]
+
+
+def encode(
+    *,
+    inputs: Inputs = None,
+    output: EncodeOutput,
+    rate: Rate,
+    codec: Codec,
+    video: Video,
+    dumps: Dumps,
+    many: Batch,
+    compute: Compute,
+    words: Words,
+) -> int:
+    """Encode videos or embedding dumps (npy, npz, safetensors, h5, pt, raw) into archives."""
+    console = Console(**vars(words))
+    options = _options(output, rate, codec, video, dumps, many, compute)
+    several = len(inputs or []) > 1 or many.files_from is not None or many.shard is not None
+    jobs = _jobs(inputs or [], output, many)
+    streams.check_output([job["output"] for job in jobs], json=words.json)
+    if output.out_dir is not None and jobs and not output.dry_run:
+        os.makedirs(output.out_dir, exist_ok=True)
+
+    with ExitStack() as stack:
+        log = stack.enter_context(EventLog(many.events)) if many.events is not None else None
+        reporter = stack.enter_context(console.reporting())
+        stack.enter_context(signals.time_limit(many.time_limit))
+        run = _Run(console, reporter, options, log, len(jobs) if several else None)
+        items = batch.run(
+            jobs,
+            run.work,
+            finished=run.finished,
+            fail_fast=many.keep_going is False,
+            resumable=output.resume or output.skip_existing,
+        )
+    document = batch.summary(items, len(jobs)) if several else items[0]
+    if words.json:
+        console.document(document)
+    elif several:
+        console.say(totalled(document["totals"]))
+    return int(document["exit"])
+
+
+class _Run:
+    """The work on one item and what is said about it."""
+
+    def __init__(
+        self, console: Console, reporter: StageReporter, options: EncodeOptions, log: EventLog | None, count: int | None
+    ) -> None:
+        self._console, self._reporter, self._options, self._log = console, reporter, options, log
+        self._count, self._begun = count, 0
+
+    def work(self, job: Document) -> Document:
+        self._begun += 1
+        counter = f"[{self._begun}/{self._count}] {os.path.basename(job['input'])}: " if self._count else ""
+        self._reporter.next_item(counter)
+        return library.encode(job["input"], job["output"], self._options, self._reporter)
+
+    def finished(self, item: Document, error: BaseException | None) -> None:
+        self._reporter.close()
+        if self._log is not None:
+            self._log.write(item)
+        if error is not None:
+            self._console.failure(error)
+            return
+        for line in encoded(item, verbose=self._console.verbose):
+            if item.get("status") == "planned" and not self._console.json:
+                self._console.data(line)
+            else:
+                self._console.say(line)
+
+
+def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document]:
+    """`{input, output}` of the inputs of this shard."""
+    listed = list(inputs)
+    if many.files_from is not None:
+        if many.files_from == "-":
+            streams.check_input([*inputs, "-"])
+        listed += batch.open_list(many.files_from, streams.stdin, null=many.null)
+    elif many.null:
+        raise UsageError("--null: needs --files-from")
+    elif not listed:
+        raise UsageError("input: missing, expected INPUT... or --files-from LIST", hint="see `embdc encode --help`")
+    streams.check_input(listed)
+    if output.append and output.output is None:
+        raise UsageError("--append: needs the archive to add to", hint="name it with -o")
+    jobs = batch.assign_outputs(listed, output=output.output, folder=output.out_dir, suffix=".embdc")
+    return [job for job in jobs if many.shard is None or many.shard.holds(job["input"])]
+
+
+def _options(*groups: Any) -> EncodeOptions:
+    """The options of every item; what is wrong with them alone is refused here, before the first item."""
+    options = fill(EncodeOptions, *groups)
+    options.target()
+    options.effort_level()
+    return options
+
+
+app = command(encode, EXAMPLES)

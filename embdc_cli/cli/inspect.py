@@ -1,0 +1,53 @@
+"""`embdc inspect`: what is in an archive, read from its head and tail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from embdc_cli import batch
+from embdc_cli.batch import Document
+from embdc_cli.cli import library, streams
+from embdc_cli.cli.console import Console
+from embdc_cli.cli.options import Detail, Words
+from embdc_cli.cli.parameters import command
+
+EXAMPLES = """
+embdc inspect talk.embdc
+embdc inspect talk.embdc --json | jq .bits_per_value
+embdc inspect https://example.org/talk.embdc --chunks
+"""
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs.")]
+
+
+def inspect(paths: Paths, detail: Detail, words: Words) -> int:
+    """Show what is in archives, where every byte went, and the achieved quality."""
+    console = Console(**vars(words))
+    streams.check_input(paths)
+
+    def work(job: Document) -> Document:
+        codebooks = tuple(detail.codebook or ())
+        return library.inspect(job["path"], chunks=detail.chunks, stats=detail.stats, codebooks=codebooks)
+
+    def finished(item: Document, error: BaseException | None) -> None:
+        if error is not None:
+            console.failure(error)
+        elif not words.json:
+            from embdc_cli.cli import tables
+
+            console.table(*tables.overview(item, verbose=words.verbose))
+            for title in ("chunk_list", "stats"):
+                console.table(*tables.rows_of(title.replace("_", " "), item.get(title) or []))
+            if len(paths) > 1:
+                console.data("")
+
+    items = batch.run([{"path": path} for path in paths], work, finished=finished)
+    document = batch.summary(items, len(paths)) if len(paths) > 1 else items[0]
+    if words.json:
+        console.document(document)
+    return int(document["exit"])
+
+
+app = command(inspect, EXAMPLES)

@@ -1,0 +1,56 @@
+"""The functions behind the commands. Each is imported when it is called, so that `--help` and a usage error never
+wait for torch; this is also the one place where tests put something else in their stead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from embdc_cli.options import DecodeOptions, EncodeOptions
+    from embdc_cli.reporter import Reporter
+
+Document = dict[str, Any]
+
+
+def encode(source: str, output: str, options: EncodeOptions, reporter: Reporter) -> Document:
+    """What `pipeline.encode` returns."""
+    from embdc_cli import pipeline
+
+    return pipeline.encode(source, output, options, reporter)
+
+
+def decode(archive: str, output: str, options: DecodeOptions, reporter: Reporter) -> Document:
+    """What `pipeline.decode` returns."""
+    from embdc_cli import pipeline
+
+    return pipeline.decode(archive, output, options, reporter)
+
+
+def inspect(path: str, *, chunks: bool, stats: bool, codebooks: Sequence[str]) -> Document:
+    """What `inspection.inspect` returns."""
+    from embdc_cli import inspection
+
+    return inspection.inspect(path, chunks=chunks, stats=stats, codebooks=codebooks)
+
+
+def verify(path: str, *, against: str | None, codebooks: Sequence[str], key: str | None) -> Document:
+    """What `inspection.verify` returns."""
+    from embdc_cli import inspection
+
+    return inspection.verify(path, against=against, codebooks=codebooks, key=key)
+
+
+def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Document:
+    """What `joining.cat` returns."""
+    from embdc_cli import joining
+
+    return joining.cat(inputs, output, join=join, force=force)
+
+
+def train(inputs: Sequence[str], output: str, settings: dict[str, Any], reporter: Reporter) -> Document:
+    """What `codebook.training.train` returns; `settings` are the fields of its `TrainOptions`."""
+    from embdc_cli.codebook.training import TrainOptions, train
+
+    return train(inputs, output, TrainOptions(**settings), reporter)

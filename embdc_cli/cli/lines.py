@@ -1,0 +1,140 @@
+"""One-line summaries of what commands did, from the documents that the library returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from embdc_cli.batch import Document
+from embdc_cli.cli import wording
+
+
+def encoded(item: Document, *, verbose: bool) -> Iterator[str]:
+    """What became of one input of `embdc encode`."""
+    names = f"{item['input']} -> {item['output']}"
+    status = item.get("status")
+    if status == "skipped":
+        yield f"{item['input']}: skipped, {item['output']} is complete and up to date"
+        return
+    line = f"{names}: {_sizes(item)}"
+    if status == "planned":
+        line = f"{names}: would be {_sizes(item)}"
+    achieved = item.get("achieved") or {}
+    if isinstance(achieved.get("cosine"), float):
+        line += f", cosine {wording.cosine(achieved['cosine'])}"
+    elapsed = item.get("seconds") or {}
+    if "total" in elapsed and status != "planned":
+        line += f", {wording.seconds(elapsed['total'])}"
+    yield line
+    target = item.get("target") or {}
+    if target.get("saturated"):
+        yield f"{item['input']}: lossless is below the target already"
+    if status == "incomplete":
+        yield f"{item['input']}: the input is damaged, only its good part is in the archive"
+    if verbose:
+        for stream in item.get("streams") or []:
+            yield f"  {stream['name']}: {wording.shape(stream['shape'])} {stream['dtype']}, {stream['codec']}"
+        stages = [f"{name} {wording.seconds(value)}" for name, value in elapsed.items() if name != "total"]
+        if stages:
+            yield f"  time: {', '.join(stages)}"
+
+
+def totalled(totals: Document) -> str:
+    """The last line of a batch."""
+    counts = [
+        f"{totals[status]} {status}"
+        for status in ("done", "skipped", "planned", "incomplete", "stopped", "failed", "remaining")
+        if totals[status]
+    ]
+    line = f"{wording.plural(totals['inputs'], 'input')}: {', '.join(counts) or 'nothing to do'}"
+    if totals["file_bytes"] and totals["raw_bytes"]:
+        line += f"; {wording.size(totals['raw_bytes'])} -> {wording.size(totals['file_bytes'])}"
+    return line
+
+
+def decoded(document: Document) -> str:
+    """What `embdc decode` wrote, and how much it could not."""
+    shown = [f"{_stream(stream)}" for stream in document["streams"][:3]]
+    if len(document["streams"]) > 3:
+        shown.append(f"{len(document['streams']) - 3} more")
+    lost = sum(loss["rows"][1] - loss["rows"][0] for loss in document["lost"])
+    return f"{document['archive']} -> {document['output']}: {', '.join(shown)}" + (
+        f"; {wording.plural(lost, 'row')} lost" if lost else ""
+    )
+
+
+def joined(document: Document) -> str:
+    """What `embdc cat` wrote."""
+    items = wording.plural(len(document["items"]) if isinstance(document["items"], list) else document["items"], "item")
+    parts = wording.plural(len(document["inputs"]), "archive")
+    return f"{parts} -> {document['output']}: {items}, {wording.size(document['file_bytes'])}"
+
+
+def trained(document: Document) -> Iterator[str]:
+    """What `embdc train-codebook` wrote, and what it saved on inputs it was not trained on."""
+    yield f"{document['output']}: {wording.size(document['file_bytes'])}, {document['kind']} {document['digest'][:12]}"
+    for point in document["heldout"]:
+        rate, without, gain = (point[name] for name in ("bits_per_value", "bits_per_value_without", "gain"))
+        line = f"  held out, nmse {point['nmse']:g}: {wording.number(rate, 3)} bits/value, {wording.number(without, 3)} without"
+        yield line + (f" ({100 * gain:.0f} % less)" if gain is not None else "")
+    if not document["heldout"]:
+        yield "  nothing was held out, so what it saves is not known"
+    elif document["break_even_bytes"] is None:
+        yield "  it does not pay on the held-out inputs"
+    else:
+        yield f"  it pays from {wording.size(document['break_even_bytes'])} of float16 embeddings on"
+
+
+def verified(document: Document) -> Iterator[str]:
+    """The verdict of `embdc verify` on one archive, its problems, and the comparison if there was one."""
+    path = document["path"]
+    checked = f"{wording.plural(document['chunks'], 'chunk')}, {wording.size(document['bytes_checked'])} checked"
+    if document["ok"]:
+        yield f"{path}: ok, {checked}"
+    elif not document["complete"] and document["exit"] == 3:
+        yield f"{path}: incomplete, what is there is good ({checked})"
+    else:
+        yield f"{path}: corrupt ({checked})"
+    for problem in document["problems"]:
+        where = f"offset {problem['offset']}" if problem.get("offset") is not None else "structure"
+        rows = f" ({_loss(problem)})" if problem.get("stream") is not None else ""
+        yield f"  {where}: {problem['what']}{rows}"
+    against = document.get("against")
+    if against:
+        measures = [
+            f"{name.replace('_', ' ')} {wording.number(value)}" for name, value in against.items() if _plain(value)
+        ]
+        yield f"  against the original: {', '.join(measures)}"
+
+
+def _sizes(item: Document) -> str:
+    line = ""
+    if item.get("raw_bytes"):
+        line = f"{wording.size(item['raw_bytes'])} -> "
+    line += wording.size(item["file_bytes"]) if item.get("file_bytes") is not None else "unknown size"
+    notes = []
+    if item.get("bits_per_value"):
+        notes.append(f"{wording.number(item['bits_per_value'], 3)} bits/value")
+    if item.get("ratio_fp16"):
+        notes.append(f"{wording.number(item['ratio_fp16'], 3)}x below float16")
+    return line + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _stream(stream: Document) -> str:
+    return f"{stream['name']} {wording.shape(stream['shape'])} {stream['dtype']}"
+
+
+def _loss(lost: Document) -> str:
+    rows = lost.get("rows")
+    line = f"stream {lost['stream']}"
+    if isinstance(rows, list | tuple) and len(rows) == 2:
+        line += f", rows {rows[0]} to {rows[1]}"
+    elif isinstance(rows, int):
+        line += f", {wording.plural(rows, 'row')}"
+    span = lost.get("seconds")
+    if isinstance(span, list | tuple) and len(span) == 2:
+        line += f" ({span[0]:.3f} s to {span[1]:.3f} s)"
+    return line
+
+
+def _plain(value: object) -> bool:
+    return isinstance(value, int | float)

@@ -1,0 +1,157 @@
+"""`embdc inspect` for people: what is in an archive, where its bytes went, how good it is; fits 80 columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from embdc_cli.batch import Document
+from embdc_cli.cli import wording
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+STREAMS_SHOWN = 40
+_BAR_WIDTH = 30
+_DIGEST_SHOWN = 12
+_FACTS = ("source", "encoder", "codec", "target", "achieved")
+
+
+def overview(document: Document, *, verbose: bool) -> Iterator[RenderableType]:
+    """The tables of one archive; all streams when `verbose`, else the first 40."""
+    from rich.padding import Padding
+
+    yield _headline(document)
+    yield Padding(_facts(document), (1, 0, 1, 2))
+    streams = document["streams"]
+    shown = streams if verbose else streams[:STREAMS_SHOWN]
+    yield Padding(_streams(shown), (0, 0, 1, 2))
+    if len(shown) < len(streams):
+        yield Padding(f"{len(streams) - len(shown)} more streams; -v or --json lists all", (0, 0, 1, 2))
+    yield Padding(_parts(document["parts"], document["file_bytes"]), (0, 0, 0, 2))
+
+
+def rows_of(title: str, records: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    """A table of equal records (chunks, statistics), one column per field."""
+    from rich.padding import Padding
+
+    if not records:
+        return
+    table = _table()
+    names = list(records[0])
+    for name in names:
+        text = isinstance(records[0][name], str)
+        table.add_column(name.replace("_", " "), justify="left" if text else "right", overflow="fold")
+    for record in records:
+        table.add_row(*(_value(record.get(name)) for name in names))
+    yield Padding(title, (1, 0, 0, 2))
+    yield Padding(table, (0, 0, 0, 2))
+
+
+def _headline(document: Document) -> str:
+    line = f"{document['path']}: {wording.size(document['file_bytes'])}"
+    if document.get("bits_per_value"):
+        line += f", {wording.number(document['bits_per_value'], 3)} bits/value"
+    if document.get("ratio_fp16"):
+        line += f", {wording.number(document['ratio_fp16'], 3)}x below float16"
+    if not document["complete"]:
+        line += ", INCOMPLETE: it ends early, this is what is readable"
+    return line
+
+
+def _facts(document: Document) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("format", f"version {document['format_version']}")
+    table.add_row("values", f"{document['values']:,}".replace(",", " "))
+    for name in _FACTS:
+        text = _flat(document.get(name) or {})
+        if text:
+            table.add_row(name, text)
+    for damage in document.get("damage") or []:
+        table.add_row("damage", _flat(damage))
+    return table
+
+
+def _streams(streams: Sequence[Document]) -> Table:
+    table = _table()
+    items = {stream.get("item") for stream in streams}
+    several = len(items) > 1
+    if several:
+        table.add_column("item", overflow="fold")
+    for name in ("stream", "shape", "dtype", "axes", "codec"):
+        table.add_column(name, overflow="fold")
+    table.add_column("chunks", justify="right")
+    for stream in streams:
+        cells = [stream["name"], wording.shape(stream["shape"]), stream["dtype"], stream.get("axes") or "-"]
+        cells += [stream["codec"], str(stream["chunks"])]
+        table.add_row(*([str(stream.get("item"))] if several else []), *cells)
+    return table
+
+
+def _parts(parts: Mapping[str, int], total: int) -> Table:
+    table = _table()
+    table.add_column("bytes of")
+    table.add_column("size", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    for name, count in sorted(parts.items(), key=lambda part: -part[1]):
+        share = count / total if total else 0.0
+        table.add_row(name, wording.size(count), f"{100 * share:.1f} %", _bar(share))
+    table.add_row("file", wording.size(total), "", "")
+    return table
+
+
+def _bar(share: float) -> str:
+    """A bar of eighths of a character where the terminal knows them, else of `#`."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    if not encoding.startswith("utf"):
+        return "#" * round(share * _BAR_WIDTH)
+    full, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
+    return "█" * full + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
+
+
+def _table() -> Table:
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+
+
+def _flat(facts: Mapping[str, Any]) -> str:
+    """`NAME VALUE, key value, flag` of what is known: sizes with units, digests shortened, flags only when set."""
+    words = []
+    for key, value in facts.items():
+        if value in (None, "", {}, []) or value is False:
+            continue
+        label = key.removesuffix("_bytes").replace("_", " ")
+        if key in ("name", "kind"):
+            words.insert(0, str(value))
+        elif value is True:
+            words.append(label)
+        elif key == "value" and words:
+            words[0] += f" {_value(value)}"
+        elif key.endswith("_bytes") and isinstance(value, int):
+            words.append(f"{label} {wording.size(value)}")
+        else:
+            words.append(f"{label} {_value(value)}")
+    return ", ".join(words)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return wording.number(value)
+    if isinstance(value, Mapping):
+        return f"({_flat(value)})"
+    if isinstance(value, list | tuple):
+        return " ".join(_value(part) for part in value)
+    text = "-" if value is None else str(value)
+    if len(text) == 64 and all(letter in "0123456789abcdef" for letter in text):
+        return text[:_DIGEST_SHOWN]
+    return text

@@ -1,0 +1,48 @@
+"""`embdc train-codebook`: bases and tables learned from examples, with an honest report."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from embdc_cli import output
+from embdc_cli.cli import library, streams
+from embdc_cli.cli.console import Console
+from embdc_cli.cli.lines import trained
+from embdc_cli.cli.options import Compute, Dumps, Training, Video, Words
+from embdc_cli.cli.parameters import command, fill, given
+from embdc_cli.errors import UsageError
+from embdc_cli.options import EncodeOptions
+
+EXAMPLES = """
+embdc train-codebook dumps/*.npy -o clip.embdcb
+embdc train-codebook *.mp4 --encoder openai/clip-vit-base-patch16 -o b.embdcb
+embdc encode new.npy --codebook clip.embdcb
+"""
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Dumps, archives or videos to learn from.")]
+
+
+def train_codebook(
+    inputs: Inputs, training: Training, video: Video, dumps: Dumps, compute: Compute, words: Words
+) -> int:
+    """Learn a codebook, and report what it saves on inputs that were held out."""
+    console = Console(**vars(words))
+    if training.output is None:
+        raise UsageError("output: missing", hint="name the codebook with -o FILE.embdcb")
+    streams.check_input(inputs)
+    streams.check_output([training.output], json=words.json)
+    output.check_not_input(training.output, *inputs)
+    settings: dict[str, Any] = {name: value for name, value in given(training).items() if name != "output"}
+    settings["reading"] = fill(EncodeOptions, video, dumps, compute)
+    with console.reporting() as reporter:
+        document = library.train(inputs, training.output, settings, reporter)
+    if words.json:
+        console.document(document)
+    for line in trained(document):
+        console.say(line)
+    return int(document.get("exit", 0))
+
+
+app = command(train_codebook, EXAMPLES)

@@ -1,0 +1,54 @@
+"""`embdc verify`: every checksum, the structure, and on request the values."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from embdc_cli import batch
+from embdc_cli.batch import Document
+from embdc_cli.cli import library, streams
+from embdc_cli.cli.console import Console
+from embdc_cli.cli.lines import verified
+from embdc_cli.cli.options import Comparison, Words
+from embdc_cli.cli.parameters import command
+from embdc_cli.errors import UsageError
+
+EXAMPLES = """
+embdc verify talk.embdc
+embdc verify out/*.embdc --json
+embdc verify feats.embdc --against feats.npy
+"""
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs.")]
+
+
+def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
+    """Test archives: all checksums and the structure, without writing anything."""
+    console = Console(**vars(words))
+    streams.check_input(paths)
+    if comparison.against is not None and len(paths) > 1:
+        raise UsageError(f"--against: one dump for {len(paths)} archives, expected one archive")
+    if comparison.key is not None and comparison.against is None:
+        raise UsageError("--key: needs --against DUMP")
+
+    def work(job: Document) -> Document:
+        codebooks = tuple(comparison.codebook or ())
+        return library.verify(job["path"], against=comparison.against, codebooks=codebooks, key=comparison.key)
+
+    def finished(item: Document, error: BaseException | None) -> None:
+        if error is not None:
+            console.failure(error)
+        elif not words.json and not (words.quiet and item["ok"]):
+            for line in verified(item):
+                console.data(line)
+
+    items = batch.run([{"path": path} for path in paths], work, finished=finished)
+    document = batch.summary(items, len(paths)) if len(paths) > 1 else items[0]
+    if words.json:
+        console.document(document)
+    return int(document["exit"])
+
+
+app = command(verify, EXAMPLES)

@@ -1,0 +1,86 @@
+"""The held-out report: what a codebook saves on inputs it was not trained on, at equal error.
+
+Every held-out stream is coded with the codebook and without it (a basis of its own, paid for) at steps half an octave
+apart, and sizes are read off the two curves at the target errors. Counted: models, chunks and their framing, not what
+any archive has (header, tail). Not counted: the codebook, whose price is what `break_even_bytes` answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.trial import Curve, StreamTrial
+from embdc_cli.reporter import Reporter
+from embdc_cli.values import Tensor
+
+TARGETS: Final = (0.3, 0.1, 0.03, 0.01)
+"""nmse of the points reported."""
+BREAK_EVEN_NMSE: Final = 0.1
+MAX_STREAMS: Final = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """points: one object per target, as `--json` prints them. streams: how many were measured."""
+
+    points: list[dict[str, Any]]
+    break_even_bytes: int | None
+    streams: int
+
+
+def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Reporter) -> Report:
+    """The report on the first MAX_STREAMS of `heldout`; no points when there are none."""
+    streams = heldout[:MAX_STREAMS]
+    if not streams:
+        return Report([], None, 0)
+    values = 0
+    helped: list[Curve] = []
+    alone: list[Curve] = []
+    for done, tensor in enumerate(streams):
+        for curves, used in ((helped, codebook), (alone, None)):
+            reporter.progress("held-out report", 2 * done + (used is None), 2 * len(streams), "curves")
+            trial = StreamTrial(tensor, used)
+            curves.append(trial.curve(min(TARGETS), max(TARGETS)))
+        values += trial.values
+    points = [_point(nmse, _rate(helped, nmse, values), _rate(alone, nmse, values)) for nmse in TARGETS]
+    return Report(points, _break_even(points, len(codebook.file_bytes)), len(streams))
+
+
+def size_at(nmse: float, curve: Curve) -> float | None:
+    """Bytes at an error of `nmse`, between the nearest points of `curve` on logarithmic axes.
+
+    The smallest size where even the coarsest point has less error, None where the finest has more.
+    """
+    below = max((point for point in curve if point[0] <= nmse), default=None)
+    above = min((point for point in curve if point[0] > nmse), default=None)
+    if below is None:
+        return None
+    if above is None or below[0] <= 0:
+        return below[1]
+    share = math.log(nmse / below[0]) / math.log(above[0] / below[0])
+    return float(below[1] * (above[1] / below[1]) ** share)
+
+
+def _rate(curves: Sequence[Curve], nmse: float, values: int) -> float | None:
+    """Bits per value of all streams, each at `nmse`."""
+    sizes = [size_at(nmse, curve) for curve in curves]
+    reached = [size for size in sizes if size is not None]
+    return 8 * sum(reached) / values if len(reached) == len(sizes) else None
+
+
+def _point(nmse: float, helped: float | None, alone: float | None) -> dict[str, Any]:
+    gain = None if helped is None or alone is None else 1 - helped / alone
+    return {"nmse": nmse, "bits_per_value": helped, "bits_per_value_without": alone, "gain": gain}
+
+
+def _break_even(points: Sequence[dict[str, Any]], file_bytes: int) -> int | None:
+    """Bytes of float16 embeddings, in inputs like the held-out ones, that save what the codebook costs."""
+    point = points[TARGETS.index(BREAK_EVEN_NMSE)]
+    if point["gain"] is None or point["gain"] <= 0:
+        return None
+    saved_bits: float = point["bits_per_value_without"] - point["bits_per_value"]
+    return math.ceil(2 * 8 * file_bytes / saved_bits)

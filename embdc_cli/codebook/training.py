@@ -1,0 +1,200 @@
+"""embdc train-codebook: from dumps, archives and videos to a `.embdcb` file, with a report on inputs it has not seen.
+
+inputs -> corpus (checked, split) -> statistics of a sample -> KLT in integers -> coding tables -> file -> report
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.corpus import Corpus, assemble, read_tokens, sample_chunks
+from embdc_cli.codebook.file import write
+from embdc_cli.codebook.opening import open_any
+from embdc_cli.codebook.report import held_out_report
+from embdc_cli.codebook.statistics import CorpusStatistics
+from embdc_cli.codebook.table_training import trained_tables
+from embdc_cli.codec.transform.moments import Moments
+from embdc_cli.errors import SourceError, TargetMissed, UsageError
+from embdc_cli.options import EncodeOptions
+from embdc_cli.output import check_not_input, check_output
+from embdc_cli.parallel import one_blas_thread
+from embdc_cli.reporter import Reporter, Silent
+from embdc_cli.values import Dump
+
+TOKENS_PER_CHANNEL = 10
+"""Fewer tokens than this per channel, and the covariance of the last vectors is mostly chance."""
+
+OpenInput = Callable[[str, EncodeOptions, Reporter], Iterable[Dump]]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `embdc train-codebook`.
+
+    max_bytes: size of the file that limits the rank. sample: tokens used of the training inputs. holdout: share of
+    the inputs kept for the report. reading: how inputs are opened (encoder, fps, key ...), as for `embdc encode`.
+    """
+
+    kind: str = "transform"
+    max_bytes: int | None = None
+    sample: int = 2_000_000
+    seed: int = 0
+    holdout: float = 0.1
+    force: bool = False
+    reading: EncodeOptions = field(default_factory=EncodeOptions)
+
+
+def train(
+    inputs: Sequence[str],
+    output: str,
+    options: TrainOptions | None = None,
+    reporter: Reporter | None = None,
+    *,
+    open_input: OpenInput = open_any,
+) -> dict[str, Any]:
+    """Train a codebook on `inputs`, write it to `output`, and return what `--json` prints.
+
+    The same inputs, options and libraries give the same file. `heldout` compares bits per value with and without the
+    codebook on inputs that were not trained on, every byte counted but those of the codebook; `break_even_bytes` is
+    how much float16 data saves as much as the codebook costs, None when it never does.
+    Raises: UsageError for options and inputs that do not go together, TargetMissed when not even one vector fits
+    into `max_bytes`, OutputExists, SourceError.
+    """
+    options, reporter = options or TrainOptions(), reporter or Silent()
+    _check(inputs, options)
+    check_output(output, force=options.force)
+    check_not_input(output, *inputs)
+    with one_blas_thread(), _opened(inputs, options, reporter, open_input) as (names, dumps):
+        corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
+        codebook = _learn(corpus, len(inputs), options, reporter)
+        report = held_out_report(codebook, corpus.heldout, reporter)
+        write(codebook, output, force=options.force)
+    warnings = [*corpus.warnings, *_sample_warnings(codebook)]
+    if report.streams < len(corpus.heldout):
+        warnings.append(f"the report covers {report.streams} of {len(corpus.heldout)} held-out streams")
+    for warning in warnings:
+        reporter.note(warning)
+    return {
+        "output": output,
+        "digest": codebook.digest.hex(),
+        "kind": options.kind,
+        "file_bytes": len(codebook.file_bytes),
+        "channels": codebook.channels,
+        "rank": codebook.rank,
+        "tokens_trained": codebook.training["tokens"],
+        "inputs": len(inputs),
+        "encoder": codebook.encoder,
+        "heldout": report.points,
+        "break_even_bytes": report.break_even_bytes,
+        "warnings": warnings,
+        "exit": 0,
+    }
+
+
+def _check(inputs: Sequence[str], options: TrainOptions) -> None:
+    if options.kind != "transform":
+        hint = "vector quantisation codebooks are not in this version" if options.kind == "vq" else None
+        raise UsageError(f"--kind: expected transform, found {options.kind!r}", hint=hint)
+    if not inputs:
+        raise UsageError("train-codebook: expected at least one input")
+    if options.sample < 1:
+        raise UsageError(f"--sample: expected at least 1 token, found {options.sample}")
+    if options.max_bytes is not None and options.max_bytes < 1:
+        raise UsageError(f"--max-bytes: expected at least 1, found {options.max_bytes}")
+    names = [os.path.realpath(name) for name in inputs if name != "-"]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"train-codebook: {twice[0]} is given twice", hint="it would be trained on and held out at the same time"
+        )
+
+
+@contextmanager
+def _opened(
+    inputs: Sequence[str], options: TrainOptions, reporter: Reporter, open_input: OpenInput
+) -> Iterator[tuple[list[str], list[Dump]]]:
+    """All items of all inputs, with the input each came from; closed in the end."""
+    names: list[str] = []
+    dumps: list[Dump] = []
+    try:
+        for done, name in enumerate(inputs):
+            reporter.progress("open", done, len(inputs), "inputs")
+            for dump in open_input(name, options.reading, reporter):
+                names.append(name)
+                dumps.append(dump)
+                for warning in dump.warnings:
+                    reporter.note(warning)
+        yield names, dumps
+    finally:
+        for dump in dumps:
+            dump.close()
+
+
+def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter) -> Codebook:
+    sample = sample_chunks(corpus.train, options.sample, options.seed)
+    statistics = CorpusStatistics(corpus.channels)
+    for done, (tensor, chunks) in enumerate(sample):
+        reporter.progress("statistics", done, len(sample), "streams")
+        moments = Moments(corpus.channels, pairs=True)
+        for chunk in chunks:
+            moments.add(read_tokens(tensor, chunk))
+        statistics.add(moments)
+    covariance = statistics.covariance
+    if not covariance.any():
+        raise SourceError(
+            f"train-codebook: {statistics.tokens} training tokens do not vary, expected embeddings that do"
+        )
+    basis = to_integers(*klt(covariance))
+    mean, mean_exponent = mean_to_integers(statistics.mean)
+    plain = Codebook(
+        mean=mean,
+        mean_exponent=mean_exponent,
+        basis=basis.basis,
+        exponents=basis.exponents,
+        spectrum=basis.spectrum,
+        tables=None,
+        encoder=corpus.encoder,
+        training={"inputs": inputs, "seed": options.seed, "tokens": statistics.tokens},
+    )
+    codebook = replace(plain, tables=trained_tables(plain, sample, reporter))
+    return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes)
+
+
+def _limited(codebook: Codebook, max_bytes: int) -> Codebook:
+    """The codebook with as many of its first vectors as `max_bytes` hold: bisection on the size of the file."""
+    if len(codebook.file_bytes) <= max_bytes:
+        return codebook
+    low, high = 0, codebook.rank
+    while high - low > 1:
+        rank = (low + high) // 2
+        if len(_truncated(codebook, rank).file_bytes) <= max_bytes:
+            low = rank
+        else:
+            high = rank
+    if low == 0:
+        least = len(_truncated(codebook, 1).file_bytes)
+        raise TargetMissed(f"--max-bytes: {max_bytes} bytes allowed, a codebook of one vector has {least}")
+    return _truncated(codebook, low)
+
+
+def _truncated(codebook: Codebook, rank: int) -> Codebook:
+    return replace(
+        codebook,
+        basis=codebook.basis[:rank],
+        exponents=codebook.exponents[:rank],
+        spectrum=codebook.spectrum[:rank],
+    )
+
+
+def _sample_warnings(codebook: Codebook) -> list[str]:
+    wanted = TOKENS_PER_CHANNEL * codebook.channels
+    if codebook.training["tokens"] >= wanted:
+        return []
+    found = codebook.training["tokens"]
+    return [f"small sample: {found} tokens for {codebook.channels} channels, expected at least {wanted}"]

@@ -1,0 +1,76 @@
+"""Size and error of one stream at any step, with or without a codebook, from the codec itself."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.corpus import CHUNK_ROWS, CHUNK_VALUES, channels_of
+from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.metrics import ChannelMoments, ErrorSums
+from embdc_cli.values import Tensor
+
+Curve = list[tuple[float, float]]
+"""(nmse, bytes) of a stream, in rising order of nmse."""
+
+MAX_SAMPLE_VALUES = 1 << 24
+STEPS_PER_OCTAVE = 2
+_FINEST, _COARSEST = -40, 20  # in steps around the rms
+_CHUNK_BYTES = 96  # header and index entry
+
+
+class StreamTrial:
+    """Codes whole chunks of `tensor`, evenly spread and MAX_SAMPLE_VALUES at most, and scales their bytes to all."""
+
+    def __init__(self, tensor: Tensor, codebook: Codebook | None) -> None:
+        spec, counts = tensor.spec, tensor.token_counts
+        rows = spec.known_rows
+        tokens = rows if counts is None else int(counts.sum())
+        self.values = tokens * spec.row_values
+        per_chunk = max(1, min(CHUNK_ROWS, CHUNK_VALUES * rows // max(1, self.values)))
+        starts = range(0, rows, per_chunk)
+        every = max(1, -(-self.values // MAX_SAMPLE_VALUES))
+        cuts = [(start, min(start + per_chunk, rows)) for start in starts[::every]]
+        self._spec = spec
+        self._chunks = [tensor.read(*cut) for cut in cuts]
+        self._counts = None if counts is None else [counts[start:stop] for start, stop in cuts]
+        self._scale = self.values / max(1, sum(chunk.size for chunk in self._chunks))
+        self._framing = _CHUNK_BYTES * len(starts)
+        self._fit = Fit(spec, self._chunks, self._counts, FitOptions(codebook=codebook))
+        self._moments = ChannelMoments(channels_of(spec))
+        for chunk in self._chunks:
+            self._moments.add(self._tokens(chunk))
+
+    def curve(self, least: float, most: float) -> Curve:
+        """Points from below `least` nmse to above `most`, or as far as steps go."""
+        if self._fit.rms == 0:
+            return [self.measure(1.0)]
+        points = {0: self._at(0)}
+        coarse = fine = 0
+        while coarse < _COARSEST and points[coarse][0] < most:
+            coarse += 1
+            points[coarse] = self._at(coarse)
+        while fine > _FINEST and points[fine][0] > least:
+            fine -= 1
+            points[fine] = self._at(fine)
+        return sorted(points.values())
+
+    def _at(self, index: int) -> tuple[float, float]:
+        return self.measure(self._fit.rms * 2.0 ** (index / STEPS_PER_OCTAVE))
+
+    def measure(self, step: float) -> tuple[float, float]:
+        """(nmse, bytes of the whole stream) at quantiser step `step`."""
+        models = self._fit.models(step)
+        codec = TransformCodec(self._spec, models)
+        sums = ErrorSums(channels_of(self._spec))
+        payload = 0
+        for number, chunk in enumerate(self._chunks):
+            encoded = codec.encode(chunk, None if self._counts is None else self._counts[number])
+            payload += len(encoded.payload)
+            sums.add(self._tokens(chunk), self._tokens(encoded.decoded))
+        return sums.nmse(self._moments), len(models.to_bytes()) + payload * self._scale + self._framing
+
+    def _tokens(self, rows: np.ndarray) -> np.ndarray:
+        return dtypes.to_float32(rows, self._spec.dtype).reshape(-1, channels_of(self._spec))

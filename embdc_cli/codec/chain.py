@@ -1,0 +1,93 @@
+"""A chain: stages in an order that their types allow, run forward to bytes and back.
+
+Side information of the stages that have some goes before the coder's bytes, each piece after its length (varint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import ArrayStage, Coder, CodeStage, Kind, Quantiser, Shape, Stage
+from embdc_cli.codec.table import StageId
+
+_Link = ArrayStage | Quantiser | CodeStage
+
+
+class Chain:
+    """Stages from an array to bytes: array stages, one quantiser, code stages, one coder, in this order."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        """Raises ValueError, with both stages named, when one does not take what the one before it gives."""
+        if not stages or stages[0].takes is not Kind.ARRAY or stages[-1].gives is not Kind.BYTES:
+            raise ValueError(f"chain: expected array to bytes, found {_names(stages)}")
+        for before, after in pairwise(stages):
+            if before.gives is not after.takes:
+                raise ValueError(
+                    f"chain: {_name(after)} takes {after.takes.value}, but {_name(before)} before it gives "
+                    f"{before.gives.value}"
+                )
+        self.links: tuple[_Link, ...] = tuple(stage for stage in stages if isinstance(stage, _Link))
+        coder = stages[-1]
+        if not isinstance(coder, Coder) or len(self.links) + 1 != len(stages):
+            raise ValueError(f"chain: {_names(stages)} has a stage of no known kind")
+        self.coder: Coder = coder
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (*self.links, self.coder)
+
+    def encode(self, x: np.ndarray) -> Coded:
+        """The codes and side information of `x`, from which both `pack` and `reconstruct` start."""
+        sides = []
+        for stage in self.links:
+            side = stage.measure(x)
+            x = stage.forward(x, side)
+            sides.append(side)
+        return Coded(x, tuple(sides))
+
+    def pack(self, coded: Coded) -> bytes:
+        """The bytes of `coded`."""
+        out = FieldWriter()
+        for stage, side in zip(self.links, coded.sides, strict=True):
+            if stage.has_side:
+                out.blob(side)
+        return out.bytes() + self.coder.encode(coded.codes)
+
+    def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
+        """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
+        fields = FieldReader(data, "chunk")
+        sides = tuple(bytes(fields.blob()) if stage.has_side else b"" for stage in self.links)
+        for stage in self.links:
+            shape = stage.shape(shape)
+        return Coded(self.coder.decode(fields.rest(), shape), sides)
+
+    def reconstruct(self, coded: Coded) -> np.ndarray:
+        """The array a decoder gives; the encoder calls this same function on the same codes."""
+        y = coded.codes
+        for stage, side in zip(reversed(self.links), reversed(coded.sides), strict=True):
+            y = stage.inverse(y, side)
+        return y
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self.stages)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """An array after quantisation: integer codes, and the side information of each stage before the coder."""
+
+    codes: np.ndarray
+    sides: tuple[bytes, ...]
+
+
+def _name(stage: Stage) -> str:
+    return StageId(stage.stage).name.lower()
+
+
+def _names(stages: Sequence[Stage]) -> str:
+    return ", ".join(_name(stage) for stage in stages) or "nothing"

@@ -1,0 +1,80 @@
+"""NaN and infinities: refused with the first one named, or kept with their exact bit patterns beside the chunk.
+
+Kept positions are replaced by the mean of the finite values of their channel in the chunk, which the transform codes
+at almost no cost; the decoder puts the bit patterns back last. The list is runs of positions (gap, length) and the
+patterns, as zstd: whole missing frames cost a few bytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.codec.bounded_zstd import compress, decompress
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.errors import SourceError
+from embdc_cli.values import StreamSpec
+
+
+def refuse(rows: np.ndarray, spec: StreamSpec) -> None:
+    """Raise SourceError naming the first value of `rows` (storage dtype) that is NaN or infinite, if there is one."""
+    finite = np.isfinite(dtypes.to_float32(rows, spec.dtype))
+    if finite.all():
+        return
+    index = np.unravel_index(int(np.argmin(finite)), rows.shape)
+    value = dtypes.to_float32(rows[index], spec.dtype)
+    raise SourceError(
+        f"stream {spec.name!r}: {float(value)} at {[int(i) for i in index]} of a chunk, expected finite values",
+        hint="--nonfinite keep stores such positions exactly; --lossless keeps every bit",
+    )
+
+
+def take_out(rows: np.ndarray, spec: StreamSpec) -> tuple[np.ndarray, bytes]:
+    """(rows with finite values only, the record that `put_back` needs); rows in storage dtype (F, *row_shape)."""
+    x = dtypes.to_float32(rows, spec.dtype)
+    bad = ~np.isfinite(x)
+    if not bad.any():
+        return rows, b""
+    positions = np.flatnonzero(bad)
+    width = rows.dtype.itemsize
+    patterns = rows.reshape(-1)[positions].view(f"<u{width}")
+    starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
+    lengths = np.diff(starts, append=len(positions))
+    ends = positions[starts] + lengths
+    gaps = positions[starts] - np.concatenate([[0], ends[:-1]])
+    out = FieldWriter()
+    out.varint(len(starts))
+    out.varint(len(positions))
+    runs = np.stack([gaps, lengths]).astype("<u4")
+    out.raw(compress(runs.tobytes() + patterns.astype(f"<u{width}").tobytes()))
+    return dtypes.from_float32(_filled(x, bad), spec.dtype), out.bytes()
+
+
+def put_back(rows: np.ndarray, record: bytes | memoryview) -> np.ndarray:
+    """`rows` with the recorded bit patterns in their places. Raises CorruptArchive for an impossible record."""
+    if not len(record):
+        return rows
+    fields = FieldReader(record, "non-finite values")
+    runs = fields.varint(limit=rows.size)
+    count = fields.varint(limit=rows.size)
+    width = rows.dtype.itemsize
+    data = decompress(fields.rest(), runs * 8 + count * width, "non-finite values")
+    gaps, lengths = np.frombuffer(data, "<u4", 2 * runs).astype(np.int64).reshape(2, runs)
+    if int(lengths.sum()) != count or int(gaps.sum()) + count > rows.size:
+        raise fields.corrupt(f"expected {count} positions below {rows.size}, found runs beyond them")
+    starts = np.cumsum(gaps + np.concatenate([[0], lengths[:-1]]))
+    first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    positions = np.arange(count) + np.repeat(starts - first, lengths)
+    flat = np.ascontiguousarray(rows).reshape(-1).copy()
+    flat.view(f"<u{width}")[positions] = np.frombuffer(data, f"<u{width}", count, 8 * runs)
+    return flat.reshape(rows.shape)
+
+
+def _filled(x: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """x (..., D) with bad values replaced by the mean of their channel's finite values, 0 where it has none."""
+    tokens = x.reshape(-1, x.shape[-1])
+    absent = bad.reshape(tokens.shape)
+    present = np.where(absent, np.float32(0), tokens)
+    counts = np.maximum((~absent).sum(axis=0), 1)
+    means = (present.sum(axis=0, dtype=np.float64) / counts).astype(np.float32)
+    return np.where(absent, means, tokens).reshape(x.shape)

@@ -1,0 +1,146 @@
+"""Every number by which an archive names a codec or one of its stages. Permanent: never renumbered, never reused.
+
+A stage whose bytes change in meaning gets a higher version here, and keeps decoding the lower ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from embdc_cli.errors import UnsupportedArchive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from embdc_cli.codec.stage import ChunkCodec
+    from embdc_cli.entropy.tables import Tables
+    from embdc_cli.values import StreamSpec
+
+
+class ChunkKind(IntEnum):
+    """The codec of a chunk: `kind` in its header."""
+
+    LOSSLESS = 0
+    TRANSFORM = 1
+
+
+class StageId(IntEnum):
+    """One stage of a codec, as the models of a segment (or the method byte of a lossless chunk) list it."""
+
+    # array -> array
+    TOKEN_SCALE = 1
+    NORMALISE = 2
+    IDENTITY = 16
+    REFLECTED_KLT = 17
+    FREE_KLT = 18
+    CODEBOOK_KLT = 19
+    TIME_DCT = 32
+    # array -> codes
+    DEAD_ZONE = 64
+    BIT_PATTERN = 65
+    # codes -> codes
+    ROW_DELTA = 96
+    CHANNEL_MAJOR = 97
+    BYTE_PLANES = 98
+    # codes -> bytes
+    PLANES = 128
+    STORED = 129
+    ZSTANDARD = 130
+
+
+VERSIONS: Final[dict[StageId, int]] = dict.fromkeys(StageId, 1)
+"""The version of each stage that this embdc writes; it reads that one and all below."""
+
+
+class Limits(Protocol):
+    """What an archive's header promises about decode cost; what goes beyond is refused before allocating."""
+
+    @property
+    def max_chunk_rows(self) -> int: ...
+
+    @property
+    def max_chunk_values(self) -> int: ...
+
+    @property
+    def max_rank(self) -> int: ...
+
+    @property
+    def max_modes(self) -> int: ...
+
+    @property
+    def max_group(self) -> int: ...
+
+
+class Codebook(Protocol):
+    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables."""
+
+    @property
+    def digest(self) -> bytes: ...
+
+    @property
+    def tables(self) -> Tables | None: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def rank(self) -> int: ...
+
+    def vectors(self) -> np.ndarray:
+        """(R, D) float64, rows of nearly unit length."""
+
+    def centre(self) -> np.ndarray:
+        """(D,) float64."""
+
+
+LookupCodebook = Callable[[bytes], Codebook]
+"""Digest -> codebook; raises MissingModel when it is not here."""
+
+
+def check_stage(number: int, version: int) -> StageId:
+    """The stage of that id. Raises UnsupportedArchive naming id and version when this embdc cannot decode it."""
+    hint = "a newer embdc can read it"
+    try:
+        stage = StageId(number)
+    except ValueError:
+        raise UnsupportedArchive(
+            f"codec stage: id {number} version {version} is unknown, expected one of "
+            f"{', '.join(str(int(known)) for known in StageId)}",
+            hint=hint,
+        ) from None
+    if not 1 <= version <= VERSIONS[stage]:
+        raise UnsupportedArchive(
+            f"codec stage {stage.name.lower()}: id {number} version {version}, expected at most {VERSIONS[stage]}",
+            hint=hint,
+        )
+    return stage
+
+
+def codec_for(
+    kind: int,
+    spec: StreamSpec,
+    models: bytes | memoryview,
+    limits: Limits,
+    lookup_codebook: LookupCodebook,
+) -> ChunkCodec:
+    """The codec that decodes chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
+
+    Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes.
+    """
+    # imported here because the codecs import the ids above
+    if kind == ChunkKind.LOSSLESS:
+        from embdc_cli.codec.lossless.codec import LosslessCodec
+
+        return LosslessCodec(spec, limits)
+    if kind == ChunkKind.TRANSFORM:
+        from embdc_cli.codec.transform.codec import TransformCodec
+        from embdc_cli.codec.transform.models import TransformModels
+
+        return TransformCodec(spec, TransformModels.from_bytes(models, spec, limits, lookup_codebook), limits)
+    raise UnsupportedArchive(
+        f"stream {spec.name!r}: chunk kind {kind} is unknown, expected one of "
+        f"{', '.join(str(int(known)) for known in ChunkKind)}",
+        hint="a newer embdc can read it",
+    )

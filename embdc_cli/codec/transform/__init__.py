@@ -1,0 +1,1 @@
+"""The transform codec: normalise, KLT over channels, DCT along time, dead-zone quantiser, entropy-coded planes."""

@@ -1,0 +1,103 @@
+"""What the KLT stages share: r basis vectors of D channels, applied as products of the shape of the whole chunk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import ArrayStage, Shape
+from embdc_cli.codec.transform.parameters import Scope, SegmentStage
+from embdc_cli.entropy.tables import class_of_mean
+
+FINEST_EXPONENT: Final = -26
+COARSEST_EXPONENT: Final = -2
+
+
+class Basis(ArrayStage, SegmentStage):
+    """y = x A with A (D, r), x' = y S with S (r, D); every product is one sgemm over all tokens of the chunk.
+
+    A slice of a chunk is cut after decoding, so its values do not depend on what else was asked for.
+    """
+
+    @cached_property
+    @abstractmethod
+    def synthesis(self) -> np.ndarray:
+        """S: (r, D) float32."""
+
+    @cached_property
+    @abstractmethod
+    def analysis(self) -> np.ndarray:
+        """A: (D, r) float32."""
+
+    def shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], len(self.synthesis))
+
+    def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
+        return _product(x, self.analysis)
+
+    def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
+        return _product(y, self.synthesis)
+
+
+def _product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    tokens = x.reshape(-1, x.shape[-1]) if x.shape[-1] else np.zeros((x.shape[0] * x.shape[1], 0), np.float32)
+    return (tokens @ matrix).reshape(*x.shape[:-1], matrix.shape[1])
+
+
+def exponents_for(variances: np.ndarray, step: float, tokens: float) -> np.ndarray:
+    """int64 (r,): vector i gets the precision 2^e, e = round(log2(step / sqrt(n lambda_i))), at most 1/4.
+
+    An error in vector i reaches all n tokens in proportion to sqrt(lambda_i); at this precision it costs them as
+    much as quantising their coefficients does. Exponents never fall, as the variances are in falling order.
+    """
+    wanted = np.log2(step) - 0.5 * np.log2(np.maximum(tokens * variances, 1e-300))
+    exponents = np.clip(np.rint(wanted), FINEST_EXPONENT, COARSEST_EXPONENT).astype(np.int64)
+    return np.maximum.accumulate(exponents) if len(exponents) else exponents
+
+
+def entry_class(exponent: int, dimensions: int) -> int:
+    """The class of integers that are a random unit vector's entries in units of 2^exponent: mean 0.8 / sqrt(D).
+
+    Both sides know it, so no class is sent. Integers only: 3277 / 4096 is sqrt(2 / pi) within 0.3 %.
+    """
+    root = _isqrt(dimensions << 32)
+    return class_of_mean(3277 << -exponent << 16 >> 12, root)
+
+
+def _isqrt(value: int) -> int:
+    from math import isqrt
+
+    return isqrt(value)
+
+
+def write_exponents(out: FieldWriter, exponents: np.ndarray) -> None:
+    """Rank, first exponent, and how many vectors have each exponent from there on."""
+    out.varint(len(exponents))
+    if len(exponents):
+        first, last = int(exponents[0]), int(exponents[-1])
+        out.signed_byte(first)
+        out.byte(last - first)
+        for exponent in range(first, last):
+            out.varint(int((exponents == exponent).sum()))
+
+
+def read_exponents(fields: FieldReader, scope: Scope) -> np.ndarray:
+    """The exponents (r,) that `write_exponents` wrote; the rank becomes the scope's channels."""
+    rank = fields.varint(limit=min(scope.channels, scope.limits.max_rank))
+    exponents = np.zeros(0, np.int64)
+    if rank:
+        first = fields.signed_byte()
+        spread = fields.byte(limit=COARSEST_EXPONENT - FINEST_EXPONENT)
+        if not FINEST_EXPONENT <= first <= first + spread <= COARSEST_EXPONENT:
+            raise fields.corrupt(f"basis exponents: found {first} to {first + spread}")
+        counts = [fields.varint(limit=rank) for _ in range(spread)]
+        if sum(counts) > rank:
+            raise fields.corrupt(f"basis exponents: expected {rank}, found {sum(counts)}")
+        counts.append(rank - sum(counts))
+        exponents = np.repeat(np.arange(first, first + spread + 1), counts)
+    scope.channels = rank
+    return exponents

@@ -1,0 +1,85 @@
+"""One way to code a token group: a basis, and what the sample's coefficients in it look like at each group length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.stage import ArrayStage
+from embdc_cli.codec.transform.basis import exponents_for
+from embdc_cli.codec.transform.estimate import LAMBDA, Estimate, entropy, estimate
+from embdc_cli.codec.transform.histogram import Histogram
+from embdc_cli.codec.transform.time_dct import TimeDct
+
+_CLASS_BITS: Final = 2.0  # a class costs about this as a difference to its neighbour
+
+BuildBasis = Callable[[int, np.ndarray], ArrayStage]
+"""(rank, exponents (rank,)) -> the stage with that many basis vectors at those precisions."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best that a candidate can do at one step. cost: squared steps, bits at LAMBDA each."""
+
+    cost: float
+    group: int
+    rank: int
+    exponents: np.ndarray
+    estimate: Estimate
+
+
+@dataclass
+class Candidate:
+    """A basis in which the sample is counted.
+
+    analysis: (D, R) float32 for all R vectors that there are, None for the identity. centred: whether the mean is
+    taken out first. variances: (R,) of the coefficients. entries: (R,) integers that each vector costs, 0 where free.
+    truncates: whether trailing vectors may be dropped. build: makes the stage. unit: typical coefficient.
+    """
+
+    analysis: np.ndarray | None
+    centred: bool
+    variances: np.ndarray
+    entries: np.ndarray
+    truncates: bool
+    build: BuildBasis
+    unit: float
+    groups: Sequence[int]
+    histograms: dict[int, Histogram] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rank = len(self.variances)
+        self.histograms = {group: Histogram(group, rank, self.unit) for group in self.groups}
+
+    def observe(self, u: np.ndarray) -> None:
+        """Count one chunk: u (F, N, D) float32, normalised."""
+        rows, tokens, channels = u.shape
+        y = u
+        if self.analysis is not None:
+            y = (u.reshape(rows * tokens, channels) @ self.analysis).reshape(rows, tokens, -1)
+        for group, histogram in self.histograms.items():
+            histogram.add(y if group == 1 else TimeDct(group).forward(y, b""))
+
+    def choose(self, step: float, scale: float, tokens: float, fixed_bits: float) -> Choice:
+        """The best group length and rank at `step`. scale: segment tokens / sample tokens; tokens: of the segment."""
+        exponents = exponents_for(self.variances, step, tokens)
+        magnitude = 0.8 * np.exp2(-exponents) / np.sqrt(np.maximum(self.entries, 1))
+        basis_bits = self.entries * (entropy(magnitude) + np.minimum(magnitude, 1.0))
+        best: Choice | None = None
+        for group, histogram in self.histograms.items():
+            found = estimate(histogram, step)
+            bits = found.bits * scale + basis_bits + _CLASS_BITS * len(found.classes)
+            gains = (found.energy - found.distortion) * scale - LAMBDA * bits
+            rank = len(gains)
+            if self.truncates:
+                totals = np.concatenate([[0.0], np.cumsum(gains)])
+                rank = int(np.argmax(totals))
+            cost = found.energy.sum() * scale - gains[:rank].sum() + LAMBDA * fixed_bits
+            if best is None or cost < best.cost:
+                best = Choice(float(cost), group, rank, exponents[:rank], found)
+        if best is None:
+            raise ValueError("candidate: no group length to choose from")
+        return best

@@ -1,0 +1,90 @@
+"""Encodes and decodes the chunks of one segment with its models.
+
+Payload: [varint] bytes of the non-finite record and the record, when the models say that chunks have one; then for
+every token group [varint] bytes and the bytes of its chain. Symbol CRC: CRC-32 of the codes of every token group in
+turn, (F, N, r) int32 little-endian in C order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from embdc_cli.codec import nonfinite
+from embdc_cli.codec.chain import Coded
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import Encoded
+from embdc_cli.codec.table import ChunkKind, Limits
+from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.errors import CorruptArchive
+from embdc_cli.values import StreamSpec
+
+TokenCounts = Sequence[int] | np.ndarray
+
+
+class TransformCodec:
+    """A `ChunkCodec`. limits: of the archive being read; an encoder has none."""
+
+    kind = int(ChunkKind.TRANSFORM)
+
+    def __init__(self, spec: StreamSpec, models: TransformModels, limits: Limits | None = None) -> None:
+        self.spec = spec
+        self.models = models
+        self.limits = limits
+
+    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None) -> Encoded:
+        """The coded chunk of `rows` in storage dtype. Raises SourceError for NaN and infinities that are not kept."""
+        out = FieldWriter()
+        record = b""
+        if self.models.nonfinite_keep:
+            rows, record = nonfinite.take_out(rows, self.spec)
+            out.blob(record)
+        else:
+            nonfinite.refuse(rows, self.spec)
+        # products may overflow for values far outside the sample; the quantiser limits what comes of it
+        with np.errstate(all="ignore"):
+            groups = zip(self.models.groups, self.models.layout.split(rows), strict=True)
+            coded = [models.chain.encode(tokens) for models, tokens in groups]
+        for models, part in zip(self.models.groups, coded, strict=True):
+            out.blob(models.chain.pack(part))
+        decoded = self._reconstruct(coded, record)
+        return Encoded(out.bytes(), _symbol_crc(coded), decoded)
+
+    def decode(
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
+    ) -> tuple[np.ndarray, int]:
+        """(values in storage dtype, symbol CRC) of a chunk of `rows` rows. Raises CorruptArchive."""
+        length = self._length(rows, token_counts)
+        fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
+        record = bytes(fields.blob()) if self.models.nonfinite_keep else b""
+        coded = []
+        for models, tokens in zip(self.models.groups, self.models.layout.tokens, strict=True):
+            coded.append(models.chain.unpack(fields.blob(), (length, tokens, self.models.layout.fold)))
+        fields.end()
+        return self._reconstruct(coded, record), _symbol_crc(coded)
+
+    def _length(self, rows: int, token_counts: TokenCounts | None) -> int:
+        """Rows of the token arrays, once it is sure that they stay within the limits."""
+        length = rows
+        if self.spec.ragged:
+            length = sum(int(count) for count in (() if token_counts is None else token_counts))
+        values = length * self.spec.row_values
+        if rows < 0 or length < 0 or (self.limits is not None and values > self.limits.max_chunk_values):
+            raise CorruptArchive(
+                f"chunk of stream {self.spec.name!r}: {rows} rows have {values} values, more than the header allows"
+            )
+        return length
+
+    def _reconstruct(self, coded: Sequence[Coded], record: bytes) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            groups = [m.chain.reconstruct(part) for m, part in zip(self.models.groups, coded, strict=True)]
+            return nonfinite.put_back(self.models.layout.join(groups), record)
+
+
+def _symbol_crc(coded: Sequence[Coded]) -> int:
+    crc = 0
+    for part in coded:
+        crc = zlib.crc32(np.ascontiguousarray(part.codes, dtype="<i4").data, crc)
+    return crc

@@ -1,0 +1,129 @@
+"""What a sample of one segment teaches, kept so that models for any step follow without another look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.codec import nonfinite
+from embdc_cli.codec.layout import Layout
+from embdc_cli.codec.table import Codebook
+from embdc_cli.codec.transform.group_fit import GroupFit
+from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.weighting import Weighting
+from embdc_cli.errors import UsageError
+from embdc_cli.values import StreamSpec
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What the user decides. effort: 0..3. codebook: basis and tables to choose from, and to be referred to if chosen.
+
+    segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
+    """
+
+    effort: int = 1
+    weighting: Weighting = field(default_factory=Weighting)
+    codebook: Codebook | None = None
+    nonfinite_keep: bool = False
+    segment_rows: int | None = None
+
+
+class Fit:
+    """Step-independent knowledge of one segment.
+
+    sample: whole chunks in storage dtype (F, *row_shape), flat (n, D) when ragged, with their token counts.
+    rms: root mean square of the centred sample in the weighted domain, the natural unit of the step.
+    Raises: SourceError for NaN and infinities unless they are kept; UsageError for a codebook or weights of another
+    number of channels.
+    """
+
+    rms: float
+
+    def __init__(
+        self,
+        spec: StreamSpec,
+        sample: Sequence[np.ndarray],
+        token_counts: Sequence[np.ndarray] | None = None,
+        options: FitOptions | None = None,
+    ) -> None:
+        self.spec = spec
+        self.options = options or FitOptions()
+        self.layout = Layout.of(spec, _largest(sample, spec))
+        self._check_codebook()
+        fitted = [
+            GroupFit(spec.name, self.layout.fold, self.options.effort, self.options.weighting, self.options.codebook)
+            for _ in self.layout.tokens
+        ]
+        with np.errstate(all="ignore"):
+            for group, tokens in self._tokens(fitted, sample):
+                group.add_moments(tokens)
+            for group in fitted:
+                group.prepare()
+            for group, tokens in self._tokens(fitted, sample):
+                group.add_coefficients(tokens)
+        self._groups = fitted
+        self._scale = self._segment_scale(sample, token_counts)
+        values = sum(group.moments.count for group in fitted) * self.layout.fold
+        energy = sum(group.energy for group in fitted)
+        self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
+
+    def models(self, step: float) -> TransformModels:
+        """The models to code the segment with quantisation step `step`, in the units of the weighted values."""
+        scaled = float(np.ldexp(step, -self.layout.exponent))
+        codebook = self.options.codebook
+        tables = codebook if codebook is not None and codebook.tables is not None else None
+        groups = tuple(group.models(scaled, self._scale, tables) for group in self._groups)
+        used = tables is not None or any(_uses_codebook(group.chain.stages) for group in groups)
+        return TransformModels(
+            layout=self.layout,
+            groups=groups,
+            nonfinite_keep=self.options.nonfinite_keep,
+            codebook=codebook if used else None,
+            codebook_tables=tables is not None,
+        )
+
+    def _tokens(
+        self, fitted: Sequence[GroupFit], sample: Sequence[np.ndarray]
+    ) -> Iterator[tuple[GroupFit, np.ndarray]]:
+        for rows in sample:
+            if self.options.nonfinite_keep:
+                rows, _ = nonfinite.take_out(rows, self.spec)
+            else:
+                nonfinite.refuse(rows, self.spec)
+            yield from zip(fitted, self.layout.split(rows), strict=True)
+
+    def _segment_scale(self, sample: Sequence[np.ndarray], token_counts: Sequence[np.ndarray] | None) -> float:
+        """Tokens of the segment per token of the sample."""
+        rows = self.options.segment_rows or self.spec.rows
+        seen = sum(map(len, sample)) if token_counts is None else sum(map(len, token_counts))
+        return max(1.0, rows / seen) if rows and seen else 1.0
+
+    def _check_codebook(self) -> None:
+        codebook = self.options.codebook
+        if codebook is not None and codebook.channels != self.layout.fold:
+            raise UsageError(
+                f"--codebook: stream {self.spec.name!r} has {self.layout.fold} channels, "
+                f"found a codebook of {codebook.channels}",
+                hint="train a codebook on dumps of this encoder",
+            )
+
+
+def _largest(sample: Sequence[np.ndarray], spec: StreamSpec) -> float:
+    """Greatest finite magnitude in the sample; 0 for float16, which never needs scaling."""
+    if spec.dtype == "float16":
+        return 0.0
+    largest = 0.0
+    for rows in sample:
+        x = np.abs(dtypes.to_float32(rows, spec.dtype))
+        largest = max(largest, float(np.max(x, initial=0.0, where=np.isfinite(x))))
+    return largest
+
+
+def _uses_codebook(stages: Sequence[object]) -> bool:
+    from embdc_cli.codec.transform.codebook_klt import CodebookKlt
+
+    return any(isinstance(stage, CodebookKlt) for stage in stages)

@@ -1,0 +1,152 @@
+"""The models of one segment: for each token group a chain of stages with their parameters.
+
+Layout: [byte] stages, then [varint] id and [varint] version of each; [varint] fold; [i8] exponent; [byte] flags
+(1 chunks list non-finite values, 2 a codebook is used, 4 its tables code the planes); 32 bytes digest if flag 2; then
+for every token group: [byte] group length, [byte] stages, [byte] place of each in the list, their parameters in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from embdc_cli.codec.chain import Chain
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.layout import Layout
+from embdc_cli.codec.table import VERSIONS, Codebook, Limits, LookupCodebook, StageId, check_stage
+from embdc_cli.codec.transform.codebook_klt import CodebookKlt
+from embdc_cli.codec.transform.dead_zone import DeadZone
+from embdc_cli.codec.transform.free_klt import FreeKlt
+from embdc_cli.codec.transform.identity import Identity
+from embdc_cli.codec.transform.klt import ReflectedKlt
+from embdc_cli.codec.transform.normalise import Normalise
+from embdc_cli.codec.transform.parameters import Scope, SegmentStage
+from embdc_cli.codec.transform.planes import Planes
+from embdc_cli.codec.transform.time_dct import TimeDct
+from embdc_cli.codec.transform.token_scale import TokenScale
+from embdc_cli.codec.weighting import Weighting
+from embdc_cli.entropy.tables import static_tables
+from embdc_cli.values import StreamSpec
+
+_CLASSES: Final[tuple[type[SegmentStage], ...]] = (
+    TokenScale,
+    Normalise,
+    Identity,
+    ReflectedKlt,
+    FreeKlt,
+    CodebookKlt,
+    TimeDct,
+    DeadZone,
+    Planes,
+)
+_STAGES: Final = {stage.stage: stage for stage in _CLASSES}
+
+_MAX_STAGES: Final = 16
+_MAX_GROUP: Final = 64
+_NONFINITE = 1
+_CODEBOOK = 2
+_TABLES = 4
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class GroupModels:
+    """One token group: its chain, and the rows of a full temporal group."""
+
+    chain: Chain
+    group: int
+
+
+@dataclass(frozen=True)
+class TransformModels:
+    """What encoder and decoder share about a segment.
+
+    nonfinite_keep: chunks list NaN and infinities. codebook: used by some stage, or for its tables (`codebook_tables`).
+    """
+
+    layout: Layout
+    groups: tuple[GroupModels, ...]
+    nonfinite_keep: bool = False
+    codebook: Codebook | None = None
+    codebook_tables: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The models payload of the segment."""
+        used = sorted({stage.stage for group in self.groups for stage in group.chain})
+        out = FieldWriter()
+        out.byte(len(used))
+        for stage_id in used:
+            out.varint(stage_id)
+            out.varint(VERSIONS[stage_id])
+        self.layout.write(out)
+        out.byte(
+            _NONFINITE * self.nonfinite_keep | _CODEBOOK * (self.codebook is not None) | _TABLES * self.codebook_tables
+        )
+        if self.codebook is not None:
+            out.raw(self.codebook.digest)
+        for group in self.groups:
+            out.byte(group.group)
+            stages = group.chain.stages
+            out.byte(len(stages))
+            for stage in stages:
+                out.byte(used.index(stage.stage))
+            for stage in stages:
+                if isinstance(stage, SegmentStage):
+                    stage.write(out)
+        return out.bytes()
+
+    @classmethod
+    def from_bytes(
+        cls,
+        payload: bytes | memoryview,
+        spec: StreamSpec,
+        limits: Limits,
+        lookup_codebook: LookupCodebook,
+        weighting: Weighting | None = None,
+    ) -> TransformModels:
+        """The models in `payload`. weighting: the encoder's, when chunks are still to be encoded with these models.
+
+        Raises: UnsupportedArchive for an unknown stage or version, MissingModel for a codebook that is not here,
+        CorruptArchive for anything that no encoder writes or that exceeds `limits`.
+        """
+        fields = FieldReader(payload, f"models of stream {spec.name!r}")
+        listed = _read_stage_list(fields)
+        layout = Layout.read(fields, spec)
+        flags = fields.byte(limit=_NONFINITE | _CODEBOOK | _TABLES)
+        codebook = lookup_codebook(bytes(fields.raw(_DIGEST_BYTES))) if flags & _CODEBOOK else None
+        tables = static_tables()
+        if flags & _TABLES:
+            if codebook is None or codebook.tables is None:
+                raise fields.corrupt("expected a codebook with tables")
+            tables = codebook.tables
+        metric = None if weighting is None else weighting.metric(layout.fold, spec.name)
+        groups = []
+        for _ in layout.tokens:
+            group = fields.byte(limit=min(_MAX_GROUP, limits.max_group))
+            if group == 0:
+                raise fields.corrupt("group length: expected at least 1, found 0")
+            scope = Scope(layout.fold, group, limits, tables, codebook, metric)
+            groups.append(GroupModels(_read_chain(fields, listed, scope), group))
+        fields.end()
+        return cls(layout, tuple(groups), bool(flags & _NONFINITE), codebook, bool(flags & _TABLES))
+
+
+def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:
+    listed = []
+    for _ in range(fields.byte(limit=_MAX_STAGES)):
+        stage_id = check_stage(fields.varint(limit=1 << 31), fields.varint(limit=1 << 31))
+        if stage_id not in _STAGES:
+            raise fields.corrupt(f"stage {StageId(stage_id).name.lower()} is none of the transform codec's")
+        listed.append(_STAGES[stage_id])
+    return listed
+
+
+def _read_chain(fields: FieldReader, listed: Sequence[type[SegmentStage]], scope: Scope) -> Chain:
+    count = fields.byte(limit=_MAX_STAGES)
+    kinds = [listed[fields.byte(limit=len(listed) - 1)] for _ in range(count)]
+    stages = [kind.read(fields, scope) for kind in kinds]
+    try:
+        return Chain(stages)
+    except ValueError as error:
+        raise fields.corrupt(str(error)) from error

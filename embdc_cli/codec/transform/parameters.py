@@ -1,0 +1,75 @@
+"""How the stages of a transform keep their parameters in the models of a segment: a few fields, and coded integers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import Stage
+from embdc_cli.codec.table import Codebook, Limits
+from embdc_cli.entropy.levels import decode_levels, encode_levels
+from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
+
+MAX_LEVEL: Final = 1 << 30
+"""Largest magnitude of any integer that is coded: room for the escape codes within 32 bits."""
+
+_MAX_CLASS = 63
+
+
+@dataclass
+class Scope:
+    """What is known while the stages of one token group are read, front to back.
+
+    channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
+    metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
+    """
+
+    channels: int
+    group: int
+    limits: Limits
+    tables: Tables
+    codebook: Codebook | None
+    metric: np.ndarray | None
+
+
+class SegmentStage(Stage, ABC):
+    """A stage with parameters for one segment."""
+
+    @abstractmethod
+    def write(self, out: FieldWriter) -> None:
+        """Write the parameters."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, fields: FieldReader, scope: Scope) -> Self:
+        """The stage that `write` wrote; updates `scope`. Raises CorruptArchive, before allocating what it claims."""
+
+
+def write_levels(out: FieldWriter, levels: np.ndarray, classes: np.ndarray) -> None:
+    """Integers (n,) within +-MAX_LEVEL whose classes (n,) uint8 the reader knows."""
+    out.blob(encode_levels(levels.astype(np.int32, copy=False), classes, static_tables()))
+
+
+def read_levels(fields: FieldReader, classes: np.ndarray) -> np.ndarray:
+    """int32 (n,) of these classes, each within +-MAX_LEVEL. Raises CorruptArchive."""
+    levels = decode_levels(fields.blob(), classes, static_tables())
+    if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
+        raise fields.corrupt(f"an integer is beyond {MAX_LEVEL}")
+    return levels
+
+
+def write_uniform_levels(out: FieldWriter, levels: np.ndarray) -> None:
+    """Integers (n,) under one class, and that class."""
+    cls = class_of_mean(int(np.abs(levels.astype(np.int64)).sum()), max(1, levels.size))
+    out.byte(cls)
+    write_levels(out, levels, np.full(levels.size, cls, np.uint8))
+
+
+def read_uniform_levels(fields: FieldReader, count: int) -> np.ndarray:
+    """The `count` integers that `write_uniform_levels` wrote."""
+    cls = fields.byte(limit=_MAX_CLASS)
+    return read_levels(fields, np.full(count, cls, np.uint8))

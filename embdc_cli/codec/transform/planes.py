@@ -1,0 +1,131 @@
+"""Codes to bytes: planes of equal frequency and basis vector, each under one class of the entropy coder.
+
+Order: frequency k outer, basis vector i, then group x token. Plane (k, i) holds the codes of all tokens of all groups
+that are long enough to have frequency k (the last group of a chunk may not be). Planes whose class promises almost
+only zeros carry a flag in each chunk; a plane that is all zero is not coded at all, and one that is not, although
+its class says so, is coded under a class that suits a single non-zero code. So every code is exact, however wrong the
+classes are for this chunk. Codes: (F, N, r) int32.
+Layout: [varint] bytes of the flags; flags; levels (embdc_cli.entropy.levels) to the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import Coder, Shape
+from embdc_cli.codec.table import StageId
+from embdc_cli.codec.transform.bands import band_count, band_of, read_classes, write_classes
+from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
+from embdc_cli.entropy.levels import decode_levels, encode_levels
+from embdc_cli.entropy.tables import UNIT_CLASS, Tables
+
+FLAGGED_CLASSES: Final = 5
+"""Planes of classes 0..5 (mean magnitude up to 2^-7.5) carry a flag: there the coder's least cost per zero shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Planes(Coder, SegmentStage):
+    """group: rows in a full temporal group. classes: (bands, r) uint8. tables: of the entropy coder."""
+
+    stage = StageId.PLANES
+    group: int
+    classes: np.ndarray
+    tables: Tables
+
+    def encode(self, codes: np.ndarray) -> bytes:
+        sizes = self._sizes(codes.shape)
+        levels = _to_planes(codes, self.group)
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        present = np.zeros(sizes.shape, bool)
+        if levels.size:
+            present[sizes > 0] = np.logical_or.reduceat(levels != 0, starts[sizes > 0])
+        classes, flagged = self._plane_classes(sizes)
+        out = FieldWriter()
+        flag_levels = present[flagged].astype(np.int32)
+        out.blob(encode_levels(flag_levels, _flag_classes(classes[flagged], sizes[flagged])))
+        final = _final_classes(classes, flagged, present, sizes)
+        return out.bytes() + encode_levels(levels, np.repeat(final, sizes), self.tables)
+
+    def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
+        sizes = self._sizes(shape)
+        classes, flagged = self._plane_classes(sizes)
+        fields = FieldReader(data, "chunk")
+        flags = decode_levels(fields.blob(), _flag_classes(classes[flagged], sizes[flagged]))
+        if flags.size and not 0 <= flags.min() <= flags.max() <= 1:
+            raise fields.corrupt("plane flags: expected 0 or 1")
+        present = np.ones(sizes.shape, bool)
+        present[flagged] = flags != 0
+        final = _final_classes(classes, flagged, present, sizes)
+        levels = decode_levels(fields.rest(), np.repeat(final, sizes), self.tables)
+        if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
+            raise fields.corrupt(f"a code is beyond {MAX_LEVEL}")
+        return _from_planes(levels, shape, self.group)
+
+    def _sizes(self, shape: Shape) -> np.ndarray:
+        """Codes in each plane, (frequencies * r,) int64 in plane order, for an array of `shape` (F, N, r)."""
+        rows, tokens, rank = shape
+        groups, rest = divmod(rows, self.group)
+        per_frequency = tokens * (groups + (np.arange(self.group) < rest))
+        return np.repeat(per_frequency, rank)
+
+    def _plane_classes(self, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The segment's class of each plane, and which planes carry a flag."""
+        classes = self.classes[band_of(self.group)].ravel()
+        return classes, (classes <= FLAGGED_CLASSES) & (sizes > 0)
+
+    def write(self, out: FieldWriter) -> None:
+        write_classes(out, self.classes)
+
+    @classmethod
+    def read(cls, fields: FieldReader, scope: Scope) -> Planes:
+        return cls(scope.group, read_classes(fields, band_count(scope.group), scope.channels), scope.tables)
+
+
+def _lone_class(sizes: np.ndarray) -> np.ndarray:
+    """The class of a plane in which one code of magnitude 1 is expected: 20 - 2 floor(log2 size), at least 1."""
+    octaves = np.frexp(sizes.astype(np.float64))[1] - 1
+    return np.maximum(UNIT_CLASS - 2 * octaves, 1)
+
+
+def _final_classes(classes: np.ndarray, flagged: np.ndarray, present: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The class each plane is coded under: 0 when its flag says that it is empty."""
+    raised = np.maximum(classes, _lone_class(sizes))
+    return np.where(flagged, np.where(present, raised, 0), classes).astype(np.uint8)
+
+
+def _flag_classes(classes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Classes of the flags themselves: the expected number of non-zero codes, at most 1/2."""
+    octaves = np.frexp(sizes.astype(np.float64))[1] - 1
+    return np.clip(classes.astype(np.int64) + 2 * octaves, 1, UNIT_CLASS - 2).astype(np.uint8)
+
+
+def _to_planes(codes: np.ndarray, group: int) -> np.ndarray:
+    """(F, N, r) -> (F * N * r,) in plane order."""
+    rows, tokens, rank = codes.shape
+    whole = rows - rows % group
+    full = codes[:whole].reshape(-1, group, tokens, rank).transpose(1, 3, 0, 2)
+    if whole == rows:
+        return full.ravel()
+    rest = codes[whole:].transpose(0, 2, 1)[:, :, None]
+    if not whole:
+        return rest.ravel()
+    shared = np.concatenate([full[: rows - whole], rest], axis=2)
+    return np.concatenate([shared.ravel(), full[rows - whole :].ravel()])
+
+
+def _from_planes(levels: np.ndarray, shape: Shape, group: int) -> np.ndarray:
+    """The inverse of `_to_planes`: (F, N, r) contiguous."""
+    rows, tokens, rank = shape
+    groups, rest = divmod(rows, group)
+    whole = groups * group
+    codes = np.empty(shape, np.int32)
+    full = codes[:whole].reshape(groups, group, tokens, rank).transpose(1, 3, 0, 2)
+    shared = levels[: rest * rank * tokens * (groups + 1)].reshape(rest, rank, groups + 1, tokens)
+    full[:rest] = shared[:, :, :groups]
+    codes[whole:] = shared[:, :, groups].transpose(0, 2, 1)
+    full[rest:] = levels[shared.size :].reshape(group - rest, rank, groups, tokens)
+    return codes

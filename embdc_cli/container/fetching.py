@@ -1,0 +1,211 @@
+"""Reading chunks by index entry: every byte is checked against its header, and every header against the index."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.container import spec
+from embdc_cli.container.chunk import DataRecord, ModelsRecord
+from embdc_cli.container.contents import Entry, Part
+from embdc_cli.container.framing import chunk_bytes, content_of, parse_header
+from embdc_cli.container.storage import Range, Storage
+from embdc_cli.errors import CorruptArchive
+
+BATCH_BYTES: Final = 8 << 20
+"""Chunks that follow each other in a request are read together up to this size."""
+
+_KEPT_MODELS_BYTES: Final = 64 << 20
+
+OnDamage = Callable[[Entry, CorruptArchive], None]
+_Segment = tuple[int, int, int]  # part, stream, segment
+
+
+@dataclass(frozen=True)
+class _Models:
+    payload: bytes
+    crc: int
+
+
+class ChunkReader:
+    """Fetches chunks, models and other listed chunks of the parts of one archive."""
+
+    def __init__(self, storage: Storage, parts: Sequence[Part]) -> None:
+        self._storage = storage
+        self._parts = parts
+        self._models: OrderedDict[_Segment, _Models] = OrderedDict()
+        self._places = [_model_places(part) for part in parts]
+
+    def fetch(self, entries: Iterable[Entry], on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
+        """(entry with its full record, codec payload) of each of `entries`, in their order.
+
+        The models that a batch needs for the first time travel in the same round trip.
+        Raises: CorruptArchive at the first damaged chunk, unless `on_damage` takes it and the next one follows.
+        """
+        for batch in _batches(entries):
+            blobs, failures = self._read_batch(batch)
+            for entry, blob in zip(batch, blobs, strict=True):
+                try:
+                    segment = (entry.part, entry.record.stream, entry.record.segment)
+                    if segment in failures:
+                        raise failures[segment]
+                    found = self._checked(entry, blob)
+                except CorruptArchive as error:
+                    if on_damage is None:
+                        raise
+                    on_damage(entry, error)
+                    continue
+                yield found
+
+    def models(self, part: int, stream: int, segment: int) -> bytes:
+        """The models of a segment, b"" when it has none. Raises: CorruptArchive."""
+        key = (part, stream, segment)
+        if key in self._models:
+            self._models.move_to_end(key)
+            return self._models[key].payload
+        place = self._place_of(key)
+        if place is None:
+            return b""
+        self._keep(key, self._storage.read(*self._range(part, place)), place)
+        return self._models[key].payload
+
+    def content(self, part: int, place: int) -> bytes:
+        """The content of chunk number `place` of a part's table. Raises: CorruptArchive."""
+        return self.contents(part, [place])[0]
+
+    def contents(self, part: int, places: Sequence[int]) -> list[bytes]:
+        """The contents of several chunks of a part, in one round trip. Raises: CorruptArchive."""
+        blobs = self._storage.read_many([self._range(part, place) for place in places])
+        return [self._content(part, place, blob) for place, blob in zip(places, blobs, strict=True)]
+
+    def _read_batch(self, batch: Sequence[Entry]) -> tuple[list[bytes], dict[_Segment, CorruptArchive]]:
+        wanted: dict[_Segment, int] = {}
+        for entry in batch:
+            key = (entry.part, entry.record.stream, entry.record.segment)
+            if key in self._models:
+                self._models.move_to_end(key)
+            elif (place := self._place_of(key)) is not None:
+                wanted[key] = place
+        ranges = [self._range(key[0], place) for key, place in wanted.items()]
+        ranges += [(entry.offset, entry.offset + entry.length) for entry in batch]
+        blobs = _read_merged(self._storage, ranges)
+        failures: dict[_Segment, CorruptArchive] = {}
+        self._shrink(keep={(entry.part, entry.record.stream, entry.record.segment) for entry in batch})
+        for (key, place), blob in zip(wanted.items(), blobs, strict=False):
+            try:
+                self._keep(key, blob, place)
+            except CorruptArchive as error:
+                failures[key] = error
+        return blobs[len(wanted) :], failures
+
+    def _checked(self, entry: Entry, blob: bytes) -> tuple[Entry, bytes]:
+        part = self._parts[entry.part]
+        where = f"{self._storage.name}: byte {entry.offset}"
+        content = self._verified(part, blob, spec.DATA, entry.seq, entry.length, where)
+        stream = part.header.streams[entry.record.stream]
+        record, start = DataRecord.from_content(content, ragged=stream.ragged, where=where)
+        if record.indexed() != entry.record.indexed():
+            raise CorruptArchive(f"{where}: chunk {entry.seq} and the index disagree about what it holds")
+        if record.token_counts is not None:
+            values = sum(record.token_counts) * stream.row_values
+            if values > part.header.limits.max_chunk_values:
+                raise CorruptArchive(f"{where}: {values} values in a chunk exceed the limits of the header")
+        models = self._models.get((entry.part, record.stream, record.segment))
+        if record.models_crc != (models.crc if models else 0):
+            raise CorruptArchive(
+                f"{where}: chunk {entry.seq} was made with other models than those of segment {record.segment}"
+            )
+        return replace(entry, record=record), content[start:]
+
+    def _content(self, part: int, place: int, blob: bytes) -> bytes:
+        chunk = self._parts[part].table.chunks[place]
+        start, _ = self._range(part, place)
+        code = int(chunk["code"])
+        kind = next(kind for kind, known in spec.TYPE_CODES.items() if known == code)
+        size = chunk_bytes(int(chunk["content"]))
+        return self._verified(
+            self._parts[part], blob, kind, int(chunk["seq"]), size, f"{self._storage.name}: byte {start}"
+        )
+
+    @staticmethod
+    def _verified(part: Part, blob: bytes, kind: bytes, seq: int, size: int, where: str) -> bytes:
+        if len(blob) != size:
+            raise CorruptArchive(f"{where}: expected a chunk of {size} bytes, found {len(blob)}")
+        header = parse_header(blob)
+        if header is None:
+            raise CorruptArchive(f"{where}: expected {kind.decode()} chunk {seq}, its header is damaged")
+        if (header.type, header.part_id, header.seq) != (kind, part.part_id, seq):
+            raise CorruptArchive(f"{where}: the index says {kind.decode()} {seq}, found {header.name} {header.seq}")
+        if spec.CHUNK_BYTES + header.length != size:
+            raise CorruptArchive(f"{where}: the index says {size} bytes, found {spec.CHUNK_BYTES + header.length}")
+        return content_of(header, blob[spec.CHUNK_BYTES :], where)
+
+    def _place_of(self, key: _Segment) -> int | None:
+        part, stream, segment = key
+        return self._places[part].get((stream, segment))
+
+    def _range(self, part: int, place: int) -> Range:
+        chunk = self._parts[part].table.chunks[place]
+        start = self._parts[part].offset + int(chunk["offset"])
+        return start, start + chunk_bytes(int(chunk["content"]))
+
+    def _keep(self, key: _Segment, blob: bytes, place: int) -> None:
+        record = ModelsRecord.from_content(self._content(key[0], place, blob), self._storage.name)
+        if (record.stream, record.segment) != key[1:]:
+            raise CorruptArchive(
+                f"{self._storage.name}: the index says models of stream {key[1]}, segment {key[2]}, "
+                f"found stream {record.stream}, segment {record.segment}"
+            )
+        self._models[key] = _Models(record.payload, zlib.crc32(record.payload))
+
+    def _shrink(self, keep: set[_Segment]) -> None:
+        """Forget the models unused for longest, down to a bound, but none that the current batch needs."""
+        total = sum(len(models.payload) for models in self._models.values())
+        for key in list(self._models):
+            if total <= _KEPT_MODELS_BYTES:
+                break
+            if key not in keep:
+                total -= len(self._models.pop(key).payload)
+
+
+def _model_places(part: Part) -> dict[tuple[int, int], int]:
+    table = part.table.models
+    keys = zip(table["stream"].tolist(), table["segment"].tolist(), strict=True)
+    return dict(zip(keys, table["chunk"].tolist(), strict=True))
+
+
+def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if batch and size + entry.length > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.length
+    if batch:
+        yield batch
+
+
+def _read_merged(storage: Storage, ranges: Sequence[Range]) -> list[bytes]:
+    """The bytes of each range in one round trip; ranges that touch are read as one."""
+    order = np.argsort([start for start, _ in ranges], kind="stable").tolist()
+    merged: list[Range] = []
+    for at in order:
+        start, stop = ranges[at]
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    blobs = storage.read_many(merged)
+    starts = [start for start, _ in merged]
+    homes = np.searchsorted(starts, [start for start, _ in ranges], side="right") - 1
+    return [
+        blobs[home][start - starts[home] : stop - starts[home]]
+        for home, (start, stop) in zip(homes.tolist(), ranges, strict=True)
+    ]

@@ -1,0 +1,186 @@
+"""Opening an archive from its end: tail, index, summary and header of each part, in one read where they fit."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.container import admission, canonical, index, spec, table, tail
+from embdc_cli.container.contents import Damage, Part
+from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
+from embdc_cli.container.header import Header
+from embdc_cli.container.scan import scan
+from embdc_cli.container.storage import Storage
+from embdc_cli.container.table import ChunkTable
+from embdc_cli.container.tail import Tail
+from embdc_cli.errors import CorruptArchive
+
+_MAX_WINDOW: Final = 1 << 20
+_MAX_END_BYTES: Final = spec.MAX_PAYLOAD_BYTES + 2 * spec.MAX_JSON_BYTES + (1 << 16)
+
+
+def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
+    """The parts of an archive in file order, and what is wrong with it as far as opening shows.
+
+    Walks from tail to tail; whatever has no usable tail and index is scanned from the front.
+    Raises: CorruptArchive when there is no readable part, UnsupportedArchive when it needs a newer reader.
+    """
+    window = _Window(storage)
+    found: list[Part] = []
+    damage: list[Damage] = []
+    end = storage.size
+    while end > 0:
+        try:
+            part = _part_before(window, end)
+        except CorruptArchive as error:
+            damage.append(Damage(end, 0, f"end matter cannot be used: {error.message}"))
+            break
+        if part is None:
+            break
+        found.append(part)
+        end = part.offset
+    found.reverse()
+    if end > 0:
+        result = scan(storage, 0, end)
+        damage = result.damage or damage  # the scan says more exactly where it is
+        found = [part.part(0, 0) for part in result.parts] + found
+    if not found:
+        raise _unreadable(storage, damage)
+    return _numbered(found), damage
+
+
+def _numbered(parts: list[Part]) -> list[Part]:
+    first_item = 0
+    numbered = []
+    for number, part in enumerate(parts):
+        numbered.append(replace(part, number=number, first_item=first_item))
+        first_item += len(part.header.items)
+    return numbered
+
+
+def _unreadable(storage: Storage, damage: list[Damage]) -> CorruptArchive:
+    if not storage.size:
+        return CorruptArchive(f"{storage.name}: expected an archive, found an empty file")
+    start = storage.read(0, spec.SIGNATURE_BYTES)
+    whole = len(start) == spec.SIGNATURE_BYTES
+    if not whole and spec.MAGIC.startswith(start[: len(spec.MAGIC)]):
+        return CorruptArchive(f"{storage.name}: cut after {len(start)} bytes, nothing of it can be read")
+    try:
+        check_signature(start, storage.name)
+    except CorruptArchive as error:
+        return error
+    reason = damage[0].what if damage else "no chunks"
+    return CorruptArchive(f"{storage.name}: header at byte {spec.SIGNATURE_BYTES} cannot be read: {reason}")
+
+
+def _part_before(window: _Window, end: int) -> Part | None:
+    """The part that ends at byte `end`, or None when no tail ends there. Raises: CorruptArchive."""
+    where = window.storage.name
+    at = end - tail.CHUNK_BYTES
+    if at < spec.SIGNATURE_BYTES:
+        return None
+    header = parse_header(window.read(at, end))
+    if header is None or header.type != spec.TAIL:
+        return None
+    _, content = _chunk(window, at, end, spec.TAIL, header.part_id)
+    sealed = Tail.from_content(content, end, f"{where}: tail")
+    start = end - sealed.part_bytes
+    if sealed.opening_bytes > _MAX_END_BYTES:
+        raise CorruptArchive(f"{where}: tail, {sealed.opening_bytes} bytes of end matter exceed every limit")
+    window.extend(end - sealed.opening_bytes)
+    found, listed = _chunk(window, at - sealed.to_index, at, spec.INDEX, header.part_id)
+    if found.seq != sealed.chunks - 2 or header.seq != sealed.chunks - 1 or chunk_bytes(len(listed)) != sealed.to_index:
+        raise CorruptArchive(f"{where}: index and tail disagree")
+    seek = index.from_content(listed, sealed.part_bytes - tail.CHUNK_BYTES - sealed.to_index, f"{where}: index")
+    _, head = _chunk(
+        window,
+        at - sealed.to_meta if sealed.to_meta else start + spec.SIGNATURE_BYTES,
+        at,
+        spec.META if sealed.to_meta else spec.HEAD,
+        header.part_id,
+    )
+    if zlib.crc32(head) != header.part_id:
+        raise CorruptArchive(f"{where}: header and part number disagree")
+    if window.covers(start):
+        check_signature(window.read(start, start + spec.SIGNATURE_BYTES), f"{where}: byte {start}")
+    _, summary = _chunk(window, at - sealed.to_summary, at, spec.SUMMARY, header.part_id)
+    parsed = Header.from_payload(head)
+    _check_index(seek, sealed, found.seq, f"{where}: index")
+    admission.check_table(seek.table, parsed, f"{where}: index")
+    return Part(
+        number=0,
+        offset=start,
+        length=sealed.part_bytes,
+        head=head,
+        header=parsed,
+        table=_with_end(seek.table, sealed, len(listed), found.seq),
+        summary=canonical.loads(summary, f"{where}: summary"),
+        tail=sealed,
+        complete=True,
+    )
+
+
+def _with_end(listed: ChunkTable, sealed: Tail, index_bytes: int, seq: int) -> ChunkTable:
+    """The table with the two chunks that no index lists: itself and the tail."""
+    at = sealed.part_bytes - tail.CHUNK_BYTES
+    rows = [
+        (spec.TYPE_CODES[spec.INDEX], seq, at - sealed.to_index, index_bytes),
+        (spec.TYPE_CODES[spec.TAIL], seq + 1, at, spec.TAIL_BYTES),
+    ]
+    return replace(listed, chunks=np.concatenate([listed.chunks, np.array(rows, table.CHUNK)]))
+
+
+def _check_index(seek: index.Index, sealed: Tail, seq: int, where: str) -> None:
+    """Nothing, for a full index whose end matter lies where the tail says."""
+    chunks = seek.table.chunks
+    if not seek.full or seek.first_offset != spec.SIGNATURE_BYTES or len(chunks) != seq or int(chunks["seq"][0]):
+        raise CorruptArchive(f"{where}: expected all {seq} chunks before it, found {len(chunks)}")
+    at = sealed.part_bytes - tail.CHUNK_BYTES
+    for kind, distance in ((spec.DIGESTS, sealed.to_digests), (spec.META, sealed.to_meta), (spec.SUMMARY, sealed.to_summary)):
+        places = chunks["offset"][chunks["code"] == spec.TYPE_CODES[kind]].tolist()
+        if places != ([at - distance] if distance else []):
+            raise CorruptArchive(f"{where}: {kind.decode()} chunks at {places}, the tail says {at - distance}")
+
+
+def _chunk(window: _Window, start: int, stop: int, kind: bytes, part_id: int) -> tuple[ChunkHeader, bytes]:
+    """(header, content) of the chunk of type `kind` at file offset `start`, which ends by `stop`. Raises: CorruptArchive."""
+    where = f"{window.storage.name}: byte {start}"
+    header = parse_header(window.read(start, start + spec.CHUNK_BYTES))
+    body = start + spec.CHUNK_BYTES
+    if header is None or header.type != kind or header.part_id != part_id or header.length > stop - body:
+        raise CorruptArchive(f"{where}: expected a {kind.decode()} chunk, found {header.name if header else 'none'}")
+    if header.length > admission.max_payload(kind, None):
+        raise CorruptArchive(f"{where}: {header.name} chunk of {header.length} bytes exceeds its limit")
+    return header, content_of(header, window.read(body, body + header.length), where)
+
+
+class _Window:
+    """The end of a file as far as it was read, growing towards its start."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._start = storage.size
+        self._data = b""
+        self._size = spec.OPENING_BYTES
+
+    def covers(self, start: int) -> bool:
+        """Whether byte `start` is among those read."""
+        return self._start <= start < self._start + len(self._data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes [start, stop); when they are not there yet, with a good deal of what comes before them."""
+        if start < self._start or stop > self._start + len(self._data):
+            self._start = max(0, min(start, stop - self._size))
+            self._data = self.storage.read(self._start, stop)
+            # many small parts behind each other: fewer and larger reads the further back
+            self._size = min(2 * self._size, _MAX_WINDOW)
+        return self._data[start - self._start : stop - self._start]
+
+    def extend(self, start: int) -> None:
+        """Read exactly what is missing from `start` on."""
+        if start < self._start:
+            self._data = self.storage.read(start, self._start) + self._data
+            self._start = start

@@ -1,0 +1,188 @@
+"""Reading an archive: open it from its end, look rows up, fetch chunks, and check all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from embdc_cli.container import report, times, verify
+from embdc_cli.container.chunk import CodebookRecord
+from embdc_cli.container.contents import Damage, Entry, Item, Part, Stream, items_of
+from embdc_cli.container.fetching import ChunkReader, OnDamage
+from embdc_cli.container.header import Header
+from embdc_cli.container.losses import with_losses
+from embdc_cli.container.opening import open_parts
+from embdc_cli.container.storage import Storage, open_storage
+from embdc_cli.errors import CorruptArchive
+from embdc_cli.values import Timeline
+
+
+class ArchiveReader:
+    """An open archive.
+
+    complete: every part has its tail and all its chunks. parts, items: in file order; items are numbered over all
+    parts. damage: what opening found wrong; empty for an archive opened through its index.
+    """
+
+    def __init__(self, storage: Storage, source: str | os.PathLike[str] | None = None) -> None:
+        self.storage = storage
+        parts, damage = open_parts(storage)
+        self.parts: tuple[Part, ...] = tuple(parts)
+        self.items: tuple[Item, ...] = items_of(parts)
+        self.damage: tuple[Damage, ...] = with_losses(damage, parts, self.items)
+        self.file_bytes = storage.size
+        self._source = source
+        self._chunks = ChunkReader(storage, self.parts)
+        self._timelines: dict[int, Timeline | None] = {}
+
+    @classmethod
+    def open(cls, source: str | os.PathLike[str] | BinaryIO, **options: Any) -> ArchiveReader:
+        """The archive at a local path, an fsspec URL (`options` go to its file system) or in a seekable file object.
+
+        Raises: SourceError when it cannot be read, CorruptArchive when nothing of it can, UnsupportedArchive.
+        """
+        storage = open_storage(source, **options)
+        try:
+            return cls(storage, source if isinstance(source, str | os.PathLike) and not options else None)
+        except BaseException:
+            storage.close()
+            raise
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._source is None:
+            raise TypeError(f"{self.storage.name}: only an archive opened by its name can go to another process")
+        return ArchiveReader.open, (self._source,)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing before the end matter of any part is missing."""
+        inside = all(
+            any(part.offset <= one.offset and one.offset + one.length <= part.offset + part.length for part in self.parts)
+            for one in self.damage
+        )
+        return inside and all(part.complete for part in self.parts)
+
+    @property
+    def header(self) -> Header:
+        """The header of the first part."""
+        return self.parts[0].header
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of the first part; further parts have their own."""
+        return self.parts[0].summary
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams of all items, in order."""
+        return tuple(stream for item in self.items for stream in item.streams)
+
+    @property
+    def reads(self) -> int:
+        """Byte ranges read so far."""
+        return self.storage.reads
+
+    @property
+    def round_trips(self) -> int:
+        """Requests sent so far; the ranges of one travel together."""
+        return self.storage.round_trips
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes received so far."""
+        return self.storage.bytes_read
+
+    def fetch(self, entries: Iterable[Entry], *, on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
+        """(entry with its full record, codec payload) of each of `entries`, in their order, verified.
+
+        A segment's models come in the round trip of its first chunk, so ask for them after it.
+        Raises: CorruptArchive at the first damaged chunk, unless `on_damage(entry, error)` is given.
+        """
+        return self._chunks.fetch(entries, on_damage)
+
+    def models(self, stream: Stream, segment: int) -> bytes:
+        """The models of a segment of `stream`, b"" when it has none. Raises: CorruptArchive."""
+        return self._chunks.models(stream.part, stream.number, segment)
+
+    def codebooks(self) -> dict[bytes, int]:
+        """Bytes of each codebook that the archive embeds or refers to, by SHA-256."""
+        return {bytes(one["digest"]): int(one["size"]) for part in self.parts for one in part.table.codebooks}
+
+    def codebook(self, digest: bytes) -> bytes | None:
+        """The embedded codebook with this SHA-256, or None when it is not embedded. Raises: CorruptArchive."""
+        for part in self.parts:
+            for one in part.table.codebooks:
+                if bytes(one["digest"]) == digest and one["embedded"]:
+                    content = self._chunks.content(part.number, int(one["chunk"]))
+                    payload = CodebookRecord.from_content(content, self.storage.name).payload
+                    if payload is None or hashlib.sha256(payload).digest() != digest:
+                        raise CorruptArchive(f"{self.storage.name}: embedded codebook is not {digest.hex()}")
+                    return payload
+        return None
+
+    def timeline(self, item: Item) -> Timeline | None:
+        """Start and end of every row of `item`, None when it has no times; a constant rate costs no read.
+
+        Raises: CorruptArchive when the times of some rows are lost.
+        """
+        if item.number not in self._timelines:
+            self._timelines[item.number] = self._read_timeline(item)
+        return self._timelines[item.number]
+
+    def _read_timeline(self, item: Item) -> Timeline | None:
+        if item.header.timebase is None:
+            return None
+        table = self.parts[item.part].table
+        numbers = np.flatnonzero(table.times["item"] == item.local)
+        records = [table.times_record(int(number)) for number in numbers]
+        variable = [at for at, record in enumerate(records) if not record.step]
+        contents = self._chunks.contents(item.part, table.times["chunk"][numbers[variable]].tolist()) if variable else []
+        columns = dict(zip(variable, contents, strict=True))
+        starts, ends, rows = [], [], 0
+        for at, record in enumerate(records):
+            if record.row0 != rows:
+                raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {record.row0 - 1} are lost")
+            rows = record.stop
+            first, last = record.constant() if record.step else self._columns(columns[at], record)
+            starts.append(first)
+            ends.append(last)
+        # times come before their chunks, so a cut archive may hold more of them than rows
+        known = max((stream.rows for stream in item.streams if stream.header.timed), default=rows)
+        if known > rows:
+            raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {known - 1} are lost")
+        none = [np.empty(0, np.int64)]
+        return Timeline(
+            np.concatenate(starts or none)[:known], np.concatenate(ends or none)[:known], Fraction(*item.header.timebase)
+        )
+
+    def _columns(self, content: bytes, expected: times.TimesRecord) -> tuple[np.ndarray, np.ndarray]:
+        record, starts, ends = times.from_content(content, self.storage.name)
+        if record != expected:
+            raise CorruptArchive(f"{self.storage.name}: times of row {expected.row0} and the index disagree")
+        return starts, ends
+
+    def report(self) -> dict[str, int]:
+        """Bytes by what they are for, summing to file_bytes."""
+        return report.parts(self.parts, self.file_bytes)
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> tuple[Damage, ...]:
+        """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`."""
+        return verify.verify(self.storage, self.parts, self.items, self.damage, progress)
+
+    def close(self) -> None:
+        """Close what `open` opened."""
+        self.storage.close()
+
+    def __enter__(self) -> ArchiveReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,231 @@
+"""Decoding an archive into a dump: which streams and rows, chunk by chunk into a sink, and what damage costs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.archive import Archive, StreamView
+from embdc_cli.container.contents import Entry
+from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.inputs import check_device
+from embdc_cli.options import DecodeOptions
+from embdc_cli.output import atomic_output, check_not_input, copy_stream
+from embdc_cli.parallel import ordered_map
+from embdc_cli.reporter import Reporter
+from embdc_cli.scratch import scratch_file
+from embdc_cli.sink import Sink, format_for, open_sink
+from embdc_cli.slicing import rows_of
+from embdc_cli.values import StreamSpec
+
+ON_DAMAGE = ("fail", "skip", "nan")
+
+
+@dataclass
+class Selection:
+    """What is taken of one stream: its rows, and those of them that damage has cost."""
+
+    view: StreamView
+    rows: range
+    dtype: str
+    drops: bool = False  # lost rows are left out; otherwise they stay, as NaN
+    lost: list[range] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Rows that reach the output."""
+        return len(self.rows) - (sum(map(len, self.lost)) if self.drops else 0)
+
+    @property
+    def spec(self) -> StreamSpec:
+        """The stream as the output gets it."""
+        return replace(self.view.spec, name=self.view.name, dtype=self.dtype, rows=self.kept)
+
+
+def decode_archive(source: str, output: str, options: DecodeOptions, reporter: Reporter) -> dict[str, Any]:
+    """Decode and return the `--json` document; see `pipeline.decode`."""
+    if options.on_damage not in ON_DAMAGE:
+        raise UsageError(f"--on-damage: expected one of {', '.join(ON_DAMAGE)}, found {options.on_damage!r}")
+    check_device(options.device)
+    check_not_input(output, source)
+    with opened(source, options) as archive:
+        chosen = [_selected(view, options) for view in select(archive, options)]
+        format_name = format_for(output, [one.view.spec for one in chosen], options.format)
+        if not archive.complete:
+            reporter.note(f"{source}: archive is incomplete, decoding what is readable")
+        if options.on_damage == "skip":
+            for one in chosen:
+                _find_damage(archive, one, reporter)
+        with _destination(output, options) as out:
+            counts = {one.view.name: _token_counts(archive, one) for one in chosen if one.view.spec.ragged}
+            sink = open_sink(format_name, out, [one.spec for one in chosen], token_counts=counts)
+            try:
+                for one in chosen:
+                    _write(archive, one, sink, options, reporter)
+                sink.close()
+            except BaseException:
+                sink.discard()
+                raise
+        for warning in sink.warnings:
+            reporter.note(warning)
+        lost = [loss for one in chosen for loss in _losses(one)]
+        for loss in lost:
+            reporter.note(_lost_words(loss))
+        return {
+            "archive": source,
+            "output": output,
+            "format": format_name,
+            "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in chosen],
+            "frames": max((one.kept for one in chosen), default=0),
+            "lost": lost,
+            "exit": 0 if archive.complete and not lost else 3,
+        }
+
+
+@contextmanager
+def opened(source: str, options: DecodeOptions) -> Iterator[Archive]:
+    """The archive at a path or URL; standard input is spooled first, since reading seeks."""
+    if source != "-":
+        with Archive(source, codebooks=options.codebooks) as archive:
+            yield archive
+        return
+    with scratch_file() as spooled:
+        copy_stream(sys.stdin.buffer, spooled)
+        spooled.seek(0)
+        with Archive(spooled, codebooks=options.codebooks) as archive:
+            yield archive
+
+
+def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:
+    """The streams that `--item` and `--stream` name. Raises: UsageError listing what is there."""
+    views = [archive[name] for name in archive]
+    if options.item is not None:
+        views = [view for view in views if options.item in (str(view.item.number), view.item.name)]
+        if not views:
+            raise UsageError(f"--item: {options.item!r} is not in the archive", hint=f"items: {_items(archive)}")
+    if options.stream is not None:
+        named = [view for view in views if options.stream in (view.name, view.spec.name)]
+        if not named:
+            have = ", ".join(view.name for view in views)
+            raise UsageError(f"--stream: {options.stream!r} is not in the archive", hint=f"streams: {have}")
+        views = named
+    return views
+
+
+def _items(archive: Archive) -> str:
+    return ", ".join(dict.fromkeys(archive[name].item.name for name in archive))
+
+
+def _selected(view: StreamView, options: DecodeOptions) -> Selection:
+    sliced = options.frames is not None or options.time is not None
+    if sliced and not view.spec.timed:
+        raise UsageError(f"--frames: stream {view.name!r} has no rows to slice", hint="choose streams with --stream")
+    rows = rows_of(options.frames, options.time, view.spec.known_rows, view.timeline if options.time else None)
+    dtype = view.spec.dtype
+    if options.dtype is not None and dtype in dtypes.FLOATS:
+        dtype = dtypes.parse(options.dtype)
+        if dtype not in dtypes.FLOATS:
+            raise UsageError(f"--dtype: expected one of f16, bf16, f32, found {options.dtype!r}")
+    return Selection(view, rows, dtype, drops=options.on_damage == "skip")
+
+
+def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions, reporter: Reporter) -> None:
+    """All rows of one stream into the sink; damaged chunks as `--on-damage` says."""
+    spec = one.view.spec
+
+    def decode(piece: tuple[Entry | None, range]) -> np.ndarray | None:
+        entry, wanted = piece
+        if one.drops and _is_lost(one, wanted):
+            return None
+        try:
+            rows = archive.rows(one.view, entry, wanted)
+        except CorruptArchive:
+            if options.on_damage != "nan":
+                raise
+            one.lost.append(wanted)
+            return _nan_rows(spec, wanted, one.dtype)
+        return _converted(rows, spec.dtype, one.dtype)
+
+    done = 0
+    pieces = list(one.view.pieces(one.rows))
+    for (_, wanted), array in zip(pieces, ordered_map(decode, pieces, options.jobs), strict=True):
+        if array is not None:
+            sink.write(one.view.name, done, array)
+            done += len(wanted)
+            reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
+
+
+def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
+    return rows if source == target else dtypes.from_float32(dtypes.to_float32(rows, source), target)
+
+
+def _nan_rows(spec: StreamSpec, wanted: range, dtype: str) -> np.ndarray:
+    """NaN in place of lost rows. Raises: CorruptArchive where the stream cannot hold NaN."""
+    if spec.dtype not in dtypes.FLOATS or spec.ragged:
+        raise CorruptArchive(
+            f"stream {spec.name!r}: rows {wanted.start} to {wanted[-1] + 1} are damaged and cannot be NaN",
+            hint="--on-damage skip leaves them out",
+        )
+    return dtypes.from_float32(np.full((len(wanted), *spec.row_shape), np.nan, np.float32), dtype)
+
+
+def _find_damage(archive: Archive, one: Selection, reporter: Reporter) -> None:
+    """Decode every chunk once, so that the number of rows that are left is known before the first is written."""
+    for entry, wanted in one.view.pieces(one.rows):
+        try:
+            archive.rows(one.view, entry, wanted)
+        except CorruptArchive as error:
+            reporter.note(str(error))
+            one.lost.append(wanted)
+
+
+def _token_counts(archive: Archive, one: Selection) -> np.ndarray:
+    """Tokens of every row that reaches the output, (rows,) int64; a ragged stream only."""
+    counts = [np.zeros(0, np.int64)]
+    for entry, wanted in one.view.pieces(one.rows):
+        if entry is None or _is_lost(one, wanted):
+            continue
+        ((found, _),) = archive.reader.fetch([entry])
+        counts.append(np.array(found.record.token_counts, np.int64)[[row - found.row0 for row in wanted]])
+    return np.concatenate(counts)
+
+
+def _is_lost(one: Selection, wanted: range) -> bool:
+    return any(wanted.start == lost.start for lost in one.lost)
+
+
+def _losses(one: Selection) -> list[dict[str, Any]]:
+    """Rows [start, stop) that damage cost, with their seconds where times are kept."""
+    timeline = one.view.timeline if one.lost else None
+    found = []
+    for lost in sorted(one.lost, key=lambda rows: rows.start):
+        rows = [lost.start, lost[-1] + 1]
+        seconds = None
+        if timeline is not None and len(timeline) >= rows[1]:
+            end = float((int(timeline.ends[rows[1] - 1]) - int(timeline.starts[0])) * timeline.timebase)
+            seconds = [timeline.seconds(rows[0]), end]
+        found.append({"stream": one.view.name, "rows": rows, "seconds": seconds})
+    return found
+
+
+def _lost_words(loss: dict[str, Any]) -> str:
+    start, stop = loss["rows"]
+    seconds = "" if loss["seconds"] is None else " ({:.3f} s to {:.3f} s)".format(*loss["seconds"])
+    return f"stream {loss['stream']!r}: rows {start} to {stop} lost{seconds}"
+
+
+@contextmanager
+def _destination(output: str, options: DecodeOptions) -> Iterator[BinaryIO]:
+    """Standard output, or a file that appears only when complete."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with atomic_output(output, force=options.force) as out:
+        yield out

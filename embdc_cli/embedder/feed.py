@@ -1,0 +1,77 @@
+"""A video and an embedder joined: rows of embeddings with the times of their frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from embdc_cli.embedder.open import open_embedder
+from embdc_cli.embedder.protocol import FrameEmbedder
+from embdc_cli.errors import UsageError
+from embdc_cli.options import EncodeOptions
+from embdc_cli.reporter import Reporter
+from embdc_cli.source.pipe import Pipe
+from embdc_cli.source.video import VideoFrame, VideoSource, open_video
+from embdc_cli.values import Block, Feed
+
+
+def embed_video(source: str | Path | Pipe | BinaryIO, options: EncodeOptions, reporter: Reporter) -> Feed:
+    """The embeddings of the frames that --fps and --time choose, one row per frame.
+
+    source: a path, a fsspec URL, or a stream. The feed's `source` has what is known before the second frame; when
+    the blocks are through it has all (frames_decoded, vfr, size_bytes, ...), and `incomplete` is set if it is.
+    Raises: SourceError, UsageError, MissingModel, ResourceError.
+    """
+    video = open_video(source, options)
+    try:
+        embedder = open_embedder(options)
+        frames = embedder.for_size(video.height, video.width)
+    except BaseException:
+        video.close()
+        raise
+    for note in (*video.notes, *embedder.notes):
+        reporter.note(note)
+    feed = Feed(
+        specs=list(frames.specs),
+        blocks=iter(()),
+        name=Path(source).stem if isinstance(source, str | Path) else "",
+        timebase=video.timebase,
+        source=video.source,
+        encoder=frames.provenance(),
+        close=video.close,
+    )
+    feed.blocks = _blocks(feed, video, frames, options, reporter)
+    return feed
+
+
+def _blocks(
+    feed: Feed, video: VideoSource, embedder: FrameEmbedder, options: EncodeOptions, reporter: Reporter
+) -> Iterator[Block]:
+    rows = 0
+    try:
+        for batch in _batches(video, embedder.batch_size):
+            arrays = embedder.embed([frame.pixels for frame in batch])
+            starts = np.array([frame.start for frame in batch], np.int64)
+            ends = np.array([frame.end for frame in batch], np.int64)
+            rows += len(batch)
+            yield Block(arrays, starts, ends)
+            reporter.progress("embed", rows, video.estimated_rows, "frames")
+    finally:
+        video.close()
+    feed.incomplete = video.incomplete
+    if rows == 0:
+        raise UsageError(f"--time {options.time}: chooses no frame of the video", hint="the video ends before it")
+
+
+def _batches(frames: Iterable[VideoFrame], size: int) -> Iterator[list[VideoFrame]]:
+    batch: list[VideoFrame] = []
+    for frame in frames:
+        batch.append(frame)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

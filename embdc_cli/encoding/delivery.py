@@ -1,0 +1,155 @@
+"""Where an archive goes: a new file, standard output, or the end of an archive that is there; and what is left
+behind when it does not get there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.encoding.header import SOURCE_FACTS
+from embdc_cli.encoding.work import WorkInProgress
+from embdc_cli.errors import (
+    CorruptArchive,
+    IncompleteError,
+    SourceError,
+    Stopped,
+    UnsupportedArchive,
+    UsageError,
+)
+from embdc_cli.options import EncodeOptions
+from embdc_cli.output import check_not_input, check_output, copy_stream
+from embdc_cli.scratch import disk_errors, scratch_folder
+
+
+@dataclass
+class Destination:
+    """The user's input and output as given, and the work in progress between them."""
+
+    source: str | None
+    output: str
+    kind: Literal["file", "stdout", "append"]
+    work: WorkInProgress
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a stop now can be continued later."""
+        return self.kind != "stdout" and self.work.planned
+
+    def deliver(self, out: BinaryIO) -> None:
+        """The complete part, in `out`, becomes what the user asked for."""
+        if self.kind == "file":
+            self.work.publish(out)
+            return
+        out.flush()
+        os.fsync(out.fileno())
+        out.seek(0)
+        if self.kind == "stdout":
+            copy_stream(out, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            # only ever adds behind the old tail: whatever is cut short, the old tail stays where it is
+            with disk_errors(self.output), open(self.output, "ab") as archive:
+                copy_stream(out, archive)
+                archive.flush()
+                os.fsync(archive.fileno())
+        out.close()
+        self.work.discard()
+
+
+def begin(source: object, output: str, options: EncodeOptions, digest: str) -> Destination:
+    """The destination for `output`, after every check that needs no data.
+
+    Raises: UsageError, OutputExists; with append SourceError or IncompleteError for what is there.
+    """
+    if isinstance(source, str):
+        check_not_input(output, source)
+    shown = source if isinstance(source, str) else None
+    tag = digest[:8]
+    if output == "-":
+        if options.append or options.resume:
+            flag = "--append" if options.append else "--resume"
+            raise UsageError(f"{flag}: standard output cannot be reopened", hint="use -o FILE")
+        folder = Path(tempfile.mkdtemp(prefix="embdc-", dir=scratch_folder()))
+        return Destination(shown, output, "stdout", WorkInProgress(folder / "stdout.embdc", tag))
+    if options.append:
+        _check_appendable(output)
+        work = WorkInProgress(Path(output), tag)
+        return Destination(shown, output, "append", work)
+    target = check_output(output, force=options.force or options.skip_existing)
+    work = WorkInProgress(target, tag)
+    if options.resume:
+        work.check_recipe()
+    return Destination(shown, output, "file", work)
+
+
+def _check_appendable(output: str) -> None:
+    if not os.path.exists(output):
+        raise SourceError(f"--append: {output}: no such archive", hint="leave out --append to begin a new one")
+    with ArchiveReader.open(output) as reader:
+        if not reader.complete:
+            raise IncompleteError(f"--append: {output} is incomplete", hint="run `embdc verify` on it")
+
+
+@contextmanager
+def cleaned_up(destination: Destination) -> Iterator[None]:
+    """Leave nothing behind on failure, except work that `--resume` can go on from after a stop."""
+    try:
+        yield
+    except UsageError:
+        raise  # the request was wrong; work of an earlier run is not ours to delete
+    except Exception:
+        destination.work.discard()
+        raise
+    except BaseException as stop:
+        if not destination.resumable:
+            destination.work.discard()
+            raise
+        raise Stopped(
+            f"encode: {destination.output}: stopped; what is done is kept",
+            hint="the same command with --resume goes on",
+        ) from stop
+    finally:
+        if destination.kind == "stdout":
+            shutil.rmtree(destination.work.target.parent, ignore_errors=True)
+
+
+def is_current(output: str, digest: str, source: dict[str, Any]) -> bool:
+    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends."""
+    if output == "-" or not os.path.exists(output):
+        return False
+    try:
+        with ArchiveReader.open(output) as reader:
+            known = (reader.summary or {}).get("source", {})
+            return (
+                reader.complete
+                and reader.header.recipe_digest == digest
+                and "ends_digest" in source
+                and known == {key: source[key] for key in SOURCE_FACTS if key in source}
+            )
+    except (CorruptArchive, UnsupportedArchive):
+        return False  # something else lies there: not skipped, and not overwritten without -f
+
+
+def check_free(destination: Destination, *, force: bool) -> None:
+    """Refuse (7) to replace what is there and is not this encode's result."""
+    if destination.kind == "file":
+        check_output(destination.output, force=force)
+
+
+def skipped(destination: Destination) -> dict[str, Any]:
+    """The document of an input whose archive is there already."""
+    return {
+        "input": destination.source,
+        "output": destination.output,
+        "file_bytes": os.path.getsize(destination.output),
+        "status": "skipped",
+        "exit": 0,
+    }

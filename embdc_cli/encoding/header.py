@@ -1,0 +1,90 @@
+"""The archive header of a planned encode: only what is known before the first frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
+from embdc_cli.encoding.plan import StreamPlan, channels_of
+from embdc_cli.values import StreamSpec
+
+MAX_GROUP = 64  # longest temporal transform
+_HEAD = "head_digest"
+SOURCE_FACTS = ("size_bytes", "ends_digest")  # a pipe tells its size last, and must give the bytes a file gives
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What goes with the streams of one item. source: only what was known of the input when it was opened."""
+
+    name: str | None
+    source: dict[str, Any]
+    encoder: dict[str, Any] | None
+    timebase: Fraction | None
+    timed_streams: frozenset[str]
+
+
+def header_of(specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, Any], limits: Limits) -> Header:
+    """The header of an archive of one item with streams `specs`."""
+    timebase = item.timebase
+    return Header(
+        items=(
+            ItemHeader(
+                name=item.name,
+                source={key: value for key, value in item.source.items() if key not in (_HEAD, *SOURCE_FACTS)},
+                encoder=item.encoder,
+                timebase=None if timebase is None else (timebase.numerator, timebase.denominator),
+            ),
+        ),
+        streams=tuple(
+            StreamHeader(
+                item=0,
+                name=spec.name,
+                dtype=spec.dtype,
+                axes=spec.axes,
+                row_shape=spec.row_shape,
+                rows=spec.rows,
+                codec=recipe["codec"],
+                special_tokens=spec.special_tokens,
+                ragged=spec.ragged,
+                timed=spec.name in item.timed_streams,
+            )
+            for spec in specs
+        ),
+        recipe=recipe,
+        recipe_digest=recipe_digest(recipe),
+        input_head_digest=item.source.get(_HEAD, ""),
+        target=recipe["target"],
+        codec={"name": recipe["codec"]},
+        limits=limits,
+    )
+
+
+def summary_facts(source: dict[str, Any], at_opening: dict[str, Any], incomplete: str | None) -> dict[str, Any]:
+    """What the summary adds about the input: its size and ends, what only its end told, and whether it stopped early."""
+    late = {key: value for key, value in source.items() if key in SOURCE_FACTS or key not in at_opening}
+    facts: dict[str, Any] = {"source": late}
+    if incomplete:
+        facts["input_incomplete"] = incomplete
+    return facts
+
+
+def limits_of(streams: Sequence[StreamPlan]) -> Limits:
+    """Bounds on what a reader of these streams will have to allocate and compute per chunk."""
+    sizes = [
+        (stop - start, (stop - start) * plan.spec.row_values)
+        if plan.tensor.token_counts is None
+        else (stop - start, int(plan.tensor.token_counts[start:stop].sum()) * channels_of(plan.spec))
+        for plan in streams
+        for start, stop in plan.cuts
+    ]
+    return Limits(
+        max_chunk_rows=max((rows for rows, _ in sizes), default=1),
+        max_chunk_values=max((values for _, values in sizes), default=1),
+        max_rank=max((channels_of(plan.spec) for plan in streams), default=1),
+        max_modes=1,
+        max_group=MAX_GROUP,
+    )

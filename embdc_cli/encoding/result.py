@@ -1,0 +1,53 @@
+"""What `embdc encode --json` says of one archive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from embdc_cli import dtypes
+
+if TYPE_CHECKING:
+    from embdc_cli.encoding.delivery import Destination
+    from embdc_cli.encoding.writing import WriteResult
+
+
+def sizes(values: int, file_bytes: int, raw_bytes: int) -> dict[str, Any]:
+    """{file_bytes, raw_bytes, values, bits_per_value, ratio_fp16, ratio_fp32}; every byte of the file counts."""
+    return {
+        "file_bytes": file_bytes,
+        "raw_bytes": raw_bytes,
+        "values": values,
+        "bits_per_value": 8 * file_bytes / values if values else None,
+        "ratio_fp16": 2 * values / file_bytes if file_bytes else None,
+        "ratio_fp32": 4 * values / file_bytes if file_bytes else None,
+    }
+
+
+def encode_result(
+    destination: Destination, result: WriteResult, *, status: str = "done", seconds: dict[str, float]
+) -> dict[str, Any]:
+    """The document of one encoded (or planned) archive; `exit` is 3 when the input was incomplete."""
+    summary = result.summary
+    if status == "done" and summary.get("input_incomplete"):
+        status = "incomplete"
+    raw = sum(one.sums.values * dtypes.item_bytes(one.spec.dtype) for one in result.outcomes)
+    return {
+        "input": destination.source,
+        "output": destination.output,
+        **sizes(sum(one.sums.values for one in result.outcomes), result.file_bytes, raw),
+        "streams": [
+            {
+                "name": one.spec.name,
+                "shape": list(one.spec.shape),
+                "dtype": one.spec.dtype,
+                "codec": "transform" if one.lossy else "lossless",
+                "chunks": one.chunks,
+            }
+            for one in result.outcomes
+        ],
+        "target": summary["target"],
+        "achieved": summary["achieved"],
+        "seconds": seconds,
+        "status": status,
+        "exit": 3 if status == "incomplete" else 0,
+    }

@@ -1,0 +1,141 @@
+"""Encoding a dump that can be read again: survey and sample, choose steps, write, and correct until targets hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from embdc_cli.codec.table import ChunkKind, codec_for
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.choosing import Choice, choose, null_pass
+from embdc_cli.encoding.codebooks import codebook_record
+from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_facts
+from embdc_cli.encoding.plan import plan_streams
+from embdc_cli.encoding.rate import StepSearch
+from embdc_cli.encoding.result import encode_result
+from embdc_cli.encoding.writing import WriteJob, WriteResult, perform
+from embdc_cli.errors import MissingModel, UsageError
+from embdc_cli.options import EncodeOptions
+from embdc_cli.reporter import Reporter
+from embdc_cli.values import Dump
+
+if TYPE_CHECKING:
+    from embdc_cli.codebook.codebook import Codebook
+    from embdc_cli.encoding.delivery import Destination
+
+
+def encode_dump(
+    dump: Dump,
+    at_opening: dict[str, Any],
+    destination: Destination,
+    options: EncodeOptions,
+    recipe: dict[str, Any],
+    codebook: Codebook | None,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Encode one item and deliver it; returns the `--json` document. at_opening: `dump.source` as it was then."""
+    started = time.monotonic()
+    job = _job(dump, at_opening, options, recipe, codebook)
+    state = destination.work.load() if options.resume and not options.dry_run else None
+    if state is None:
+        choice = choose(job, options.target(), reporter)
+    else:
+        choice = _restored(state, job, options, codebook)
+    planned = time.monotonic()
+    if options.dry_run:
+        result = null_pass(job)
+    else:
+        result = _write(job, choice, destination, resume=state is not None, reporter=reporter)
+    return encode_result(
+        destination,
+        result,
+        status="planned" if options.dry_run else "done",
+        seconds={"plan": planned - started, "code": time.monotonic() - planned},
+    )
+
+
+def _job(
+    dump: Dump, at_opening: dict[str, Any], options: EncodeOptions, recipe: dict[str, Any], codebook: Codebook | None
+) -> WriteJob:
+    streams = plan_streams(dump, options, codebook)
+    item = ItemFacts(
+        name=dump.name if options.record_name else None,
+        source=at_opening,
+        encoder=dump.encoder,
+        timebase=dump.timeline.timebase if dump.timeline is not None else None,
+        timed_streams=dump.timed_streams,
+    )
+    return WriteJob(
+        header_of([plan.spec for plan in streams], item, recipe, limits_of(streams)),
+        streams,
+        dump.timeline,
+        dump.timed_streams,
+        codebook=codebook_record(codebook, options, sum(plan.values for plan in streams)),
+        jobs=options.jobs,
+        facts=summary_facts(dump.source, at_opening, dump.incomplete),
+    )
+
+
+def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: bool, reporter: Reporter) -> WriteResult:
+    """Whole passes until every target holds; the last one is delivered."""
+    while True:
+        if resume:
+            out, writer, kept = _continued(destination, job)
+        else:
+            out = destination.work.start(_state(job, choice))
+            writer, kept = ArchiveWriter(out, job.header), []
+        try:
+            result = perform(job, writer, kept=kept, reporter=reporter)
+            if choice.correct(job, result):
+                destination.deliver(out)
+                return result
+        finally:
+            out.close()
+        resume = False
+
+
+def _header_digest(job: WriteJob) -> str:
+    return hashlib.sha256(job.header.to_payload()).hexdigest()
+
+
+def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
+    """The plan as saved before the first chunk: every decision, so that a later run repeats none of them."""
+    return {
+        "header": _header_digest(job),
+        "streams": [
+            {"index": plan.index, "models": None if plan.models is None else base64.b64encode(plan.models).decode()}
+            for plan in job.streams
+        ],
+        "searches": [
+            {"stream": stream, "goal": s.goal, "rising": s.rising, "slack": s.slack, "tried": sorted(s.tried.items())}
+            for stream, s in choice.searches.items()
+        ],
+    }
+
+
+def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions, codebook: Codebook | None) -> Choice:
+    """The decisions of the interrupted run. Raises: UsageError when the input is another one."""
+    if state["header"] != _header_digest(job):
+        raise UsageError(
+            "--resume: the unfinished work was begun with another input or recipe",
+            hint="encode without --resume, or restore the input",
+        )
+
+    def lookup(digest: bytes) -> Codebook:
+        if codebook is None or codebook.digest != digest:
+            raise MissingModel(f"--resume: the codebook {digest.hex()} is not the one given")
+        return codebook
+
+    for plan, saved in zip(job.streams, state["streams"], strict=True):
+        if saved["index"] is not None:
+            models = base64.b64decode(saved["models"])
+            codec = codec_for(ChunkKind.TRANSFORM, plan.spec, models, job.header.limits, lookup)
+            plan.set_models(saved["index"], models, codec)
+    choice = Choice.of(options.target(), job)
+    for saved in state["searches"]:
+        search = StepSearch(saved["goal"], rising=saved["rising"], slack=saved["slack"])
+        search.tried.update({index: value for index, value in saved["tried"]})
+        choice.searches[saved["stream"]] = search
+    return choice

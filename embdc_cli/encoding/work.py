@@ -1,0 +1,98 @@
+"""Work in progress: `.NAME.part-<recipe>`, a readable prefix of the archive, and its plan beside it.
+
+The plan (steps, models, searches) is on disk before the first chunk, so that a killed run can be finished with the
+same bytes. The final name appears only when the archive is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from embdc_cli.errors import UsageError
+from embdc_cli.output import publish, sync_folder
+from embdc_cli.scratch import disk_errors
+
+
+@dataclass
+class WorkInProgress:
+    """The unfinished archive for `target` made by the recipe whose digest begins with `tag`."""
+
+    target: Path
+    tag: str
+    planned: bool = False  # a plan is on disk: stopping now loses nothing
+
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(f".{self.target.name}.part-{self.tag}")
+
+    @property
+    def plan(self) -> Path:
+        return self.part.with_name(self.part.name + ".plan")
+
+    def check_recipe(self) -> None:
+        """Refuse to resume beside work begun with another recipe."""
+        others = sorted(
+            path.name
+            for path in self.target.parent.glob(f".{self.target.name}.part-*")
+            if path not in (self.part, self.plan) and not path.name.endswith(".plan")
+        )
+        if others and not self.part.exists():
+            raise UsageError(
+                f"--resume: {self.target}: unfinished work {others[0]} was begun with another recipe, this is {self.tag}",
+                hint="repeat the options of the first run, or delete that file",
+            )
+
+    def load(self) -> dict[str, Any] | None:
+        """The saved plan, or None when there is nothing to go on from."""
+        if not (self.part.exists() and self.plan.exists()):
+            return None
+        state: dict[str, Any] = json.loads(self.plan.read_text("utf-8"))
+        self.planned = True
+        return state
+
+    def start(self, state: dict[str, Any]) -> BinaryIO:
+        """An empty part file, with `state` saved first."""
+        with disk_errors(str(self.target)):
+            with open(self.part, "wb"):
+                pass  # emptied before the new plan appears: never an old part beside a new plan
+            temporary = self.plan.with_name(self.plan.name + ".new")
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.plan)
+            sync_folder(self.target.parent)
+            self.planned = True
+            return open(self.part, "r+b")
+
+    def begin(self) -> BinaryIO:
+        """An empty part file without a plan: work that cannot be resumed."""
+        with disk_errors(str(self.target)):
+            return open(self.part, "w+b")
+
+    def reopen(self, offset: int) -> BinaryIO:
+        """The part file cut to `offset` bytes and positioned there."""
+        with disk_errors(str(self.target)):
+            file = open(self.part, "r+b")
+            file.truncate(offset)
+            file.seek(offset)
+            return file
+
+    def publish(self, out: BinaryIO) -> None:
+        """Close the complete part and give it its final name."""
+        with disk_errors(str(self.target)):
+            out.flush()
+            os.fsync(out.fileno())
+            out.close()
+            publish(self.part, self.target)
+            self.plan.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self.part.unlink(missing_ok=True)
+        self.plan.unlink(missing_ok=True)
+        self.plan.with_name(self.plan.name + ".new").unlink(missing_ok=True)

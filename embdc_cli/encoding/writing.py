@@ -1,0 +1,272 @@
+"""Carrying out a plan: codebook, models, times and chunks in a fixed order, written front to back.
+
+The order is a list of actions that depends on the plan alone, so an interrupted archive can be continued: as many
+actions as it has whole chunks are done, the rest follow, and the bytes are those of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from embdc_cli.container.chunk import CodebookRecord, DataRecord
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.plan import CodedChunk, Cut, StreamPlan, channels_of
+from embdc_cli.errors import CorruptArchive
+from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums
+from embdc_cli.options import SIZE_TARGETS
+from embdc_cli.parallel import ordered_map
+from embdc_cli.reporter import Reporter, Silent
+from embdc_cli.values import StreamSpec, Timeline
+
+if TYPE_CHECKING:
+    from embdc_cli.container.header import Header
+
+
+@dataclass(frozen=True)
+class Action:
+    """One chunk of the archive to come: `cut` is set for times and data, `stream` for models and data."""
+
+    kind: Literal["codebook", "models", "times", "data"]
+    stream: int = 0
+    cut: Cut = (0, 0)
+
+
+@dataclass
+class WriteJob:
+    """Everything one pass over the data needs."""
+
+    header: Header
+    streams: Sequence[StreamPlan]
+    timeline: Timeline | None = None
+    timed_streams: frozenset[str] = frozenset()
+    codebook: CodebookRecord | None = None
+    jobs: int = 1
+    facts: dict[str, Any] = field(default_factory=dict)  # further entries of the summary: source digests and sizes
+
+    def actions(self) -> Iterator[Action]:
+        """All chunks between header and end matter, in file order."""
+        if self.codebook is not None:
+            yield Action("codebook")
+        timed = [plan for plan in self.streams if plan.spec.name in self.timed_streams]
+        others = [plan for plan in self.streams if plan.spec.name not in self.timed_streams]
+        pieces = [(cut, plan.number) for plan in timed for cut in plan.cuts]
+        pieces.sort(key=lambda piece: (piece[0][0], piece[1]))  # streams of one clock advance together
+        pieces += [(cut, plan.number) for plan in others for cut in plan.cuts]
+        clock = timed[0].number if timed and self.timeline is not None else None
+        begun: set[int] = set()
+        for cut, stream in pieces:
+            if stream not in begun:
+                begun.add(stream)
+                if self.streams[stream].models is not None:
+                    yield Action("models", stream)
+            if stream == clock:
+                yield Action("times", stream, cut)
+            yield Action("data", stream, cut)
+
+
+@dataclass
+class StreamOutcome:
+    """What became of one stream: its final spec, a digest of its values, and the errors its decoder will make."""
+
+    spec: StreamSpec
+    digest: str
+    moments: ChannelMoments | None
+    sums: ErrorSums
+    chunks: int = 0
+    lossy: bool = False
+
+    def entry(self) -> dict[str, Any]:
+        """The stream's part of the summary; `sums` are additive, so that `embdc cat` can add them up."""
+        energy = self.moments.energy if self.moments is not None else 0.0
+        achieved = self.sums.summary(self.moments) if self.lossy and self.moments is not None else EXACT
+        return {
+            "rows": self.spec.known_rows,
+            "digest": self.digest,
+            "codec": "transform" if self.lossy else "lossless",
+            "sums": {
+                "values": self.sums.values,
+                "tokens": self.sums.tokens,
+                "sse": self.sums.sse,
+                "energy": energy,
+                "cosine_sum": self.sums.cosine_sum,
+            },
+            "achieved": _finite(achieved),
+        }
+
+
+@dataclass
+class WriteResult:
+    """What one pass over the data wrote: the outcome of every stream, the summary, and the size of the part."""
+
+    outcomes: list[StreamOutcome]
+    summary: dict[str, Any] = field(default_factory=dict)
+    file_bytes: int = 0
+
+
+def record_of(plan: StreamPlan, chunk: CodedChunk, timeline: Timeline | None, segment: int = 0) -> DataRecord:
+    """The container's record of a coded chunk."""
+    start, stop = chunk.cut
+    return DataRecord(
+        stream=plan.number,
+        segment=segment,
+        row0=start,
+        rows=stop - start,
+        kind=plan.codec.kind,
+        symbol_crc=chunk.symbol_crc,
+        token_counts=chunk.token_counts,
+        pts0=int(timeline.starts[start]) if timeline is not None else 0,
+        pts1=int(timeline.ends[stop - 1]) if timeline is not None else 0,
+        mse=chunk.sums.mse,
+        cosine_mean=chunk.sums.cosine,
+        cosine_min=chunk.sums.cosine_min,
+    )
+
+
+def perform(
+    job: WriteJob,
+    writer: ArchiveWriter,
+    *,
+    kept: Sequence[tuple[DataRecord, Callable[[], bytes]] | None] = (),
+    reporter: Reporter | None = None,
+) -> WriteResult:
+    """Write every action that is not in `kept` yet; `kept` has one entry per chunk already in the file.
+
+    An entry for data gives its record and a way to read the payload, which is decoded and measured again so that
+    the result equals that of an undisturbed pass.
+    """
+    reporter = reporter or Silent()
+    result = WriteResult([outcome_of(plan) for plan in job.streams])
+    actions = list(job.actions())
+    if len(kept) > len(actions):
+        raise CorruptArchive(f"unfinished archive: {len(kept)} chunks found, the plan has {len(actions)}")
+    total = sum(action.kind == "data" for action in actions)
+    done = 0
+    for action, found in zip(actions, kept, strict=False):
+        if action.kind == "data":
+            _take_over(job.streams[action.stream], action, found, result)
+            done += 1
+    rest = actions[len(kept) :]
+    coded = ordered_map(
+        lambda action: job.streams[action.stream].code(action.cut),
+        (action for action in rest if action.kind == "data"),
+        job.jobs,
+    )
+    for action in rest:
+        plan = job.streams[action.stream]
+        if action.kind == "codebook":
+            assert job.codebook is not None
+            writer.codebook(job.codebook.digest, job.codebook.payload, job.codebook.size)
+        elif action.kind == "models":
+            assert plan.models is not None
+            writer.models(plan.number, 0, plan.models)
+        elif action.kind == "times":
+            assert job.timeline is not None
+            start, stop = action.cut
+            writer.times(0, start, job.timeline.starts[start:stop], job.timeline.ends[start:stop])
+        else:
+            chunk = next(coded)
+            timeline = job.timeline if plan.spec.name in job.timed_streams else None
+            writer.data(record_of(plan, chunk, timeline), chunk.payload)
+            _count(result, action.stream, chunk.sums)
+            done += 1
+            reporter.progress("encode", done, total, "chunks")
+    result.summary = finish(writer, result.outcomes, job.facts, job.header.target, job.timeline)
+    result.file_bytes = writer.bytes_written
+    return result
+
+
+def outcome_of(plan: StreamPlan) -> StreamOutcome:
+    """The outcome of a stream of which nothing is written yet."""
+    return StreamOutcome(
+        plan.spec, plan.survey.digest, plan.survey.moments, ErrorSums(channels_of(plan.spec)), lossy=plan.lossy
+    )
+
+
+def _count(result: WriteResult, stream: int, sums: ErrorSums) -> None:
+    result.outcomes[stream].sums.merge(sums)
+    result.outcomes[stream].chunks += 1
+
+
+def _take_over(
+    plan: StreamPlan, action: Action, found: tuple[DataRecord, Callable[[], bytes]] | None, result: WriteResult
+) -> None:
+    if found is None or (found[0].stream, found[0].row0, found[0].rows) != (
+        action.stream,
+        action.cut[0],
+        action.cut[1] - action.cut[0],
+    ):
+        raise CorruptArchive(
+            f"unfinished archive: chunk of rows {action.cut} of stream {plan.spec.name!r} is not there"
+        )
+    record, payload = found
+    decoded, _ = plan.codec.decode(payload(), record.rows, record.token_counts)
+    rows = plan.tensor.read(*action.cut)
+    _count(result, action.stream, plan.measure(rows, decoded))
+
+
+class NullOutput:
+    """Counts bytes and forgets them: the size of an archive without the archive."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        return len(data)
+
+
+def as_binary(output: NullOutput) -> BinaryIO:
+    """The type the writer asks for; it only ever calls write()."""
+    return output  # type: ignore[return-value]
+
+
+def finish(
+    writer: ArchiveWriter,
+    outcomes: Sequence[StreamOutcome],
+    facts: dict[str, Any],
+    target: dict[str, Any],
+    timeline: Timeline | None,
+) -> dict[str, Any]:
+    """Write the end matter and return the summary that went into it."""
+    streams = [outcome.entry() for outcome in outcomes]
+    saturated = target["kind"] in SIZE_TARGETS and not any(outcome.lossy for outcome in outcomes)
+    summary: dict[str, Any] = {
+        "streams": streams,
+        "achieved": pooled(streams),
+        "target": {**target, "saturated": saturated},
+        **facts,
+    }
+    if timeline is not None and len(timeline):
+        ticks = int(timeline.ends[-1]) - int(timeline.starts[0])
+        summary["duration_seconds"] = float(ticks * timeline.timebase)
+    writer.finish(summary)
+    return summary
+
+
+def pooled(streams: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Achieved quality over all streams: one stream's own figures, else sums over sums and value-weighted means."""
+    if len(streams) == 1:
+        return dict(streams[0]["achieved"])
+    sums = [entry["sums"] for entry in streams]
+    total = {key: sum(one[key] for one in sums) for key in ("values", "tokens", "sse", "energy", "cosine_sum")}
+    worst = [entry["achieved"]["cosine_p1"] for entry in streams if entry["sums"]["tokens"]]
+    weighted = [(entry["achieved"]["channel_nmse"], entry["sums"]["values"]) for entry in streams]
+    known = [(value, weight) for value, weight in weighted if value is not None]
+    return _finite(
+        {
+            "nmse": _share(total["sse"], total["energy"]),
+            "channel_nmse": _share(sum(v * w for v, w in known), sum(w for _, w in known)),
+            "cosine": total["cosine_sum"] / total["tokens"] if total["tokens"] else 1.0,
+            "cosine_p1": min(worst, default=1.0),
+        }
+    )
+
+
+def _share(part: float, whole: float) -> float:
+    if whole > 0:
+        return part / whole
+    return math.inf if part > 0 else 0.0
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: an error relative to nothing is null."""
+    return {key: value if math.isfinite(value) else None for key, value in figures.items()}

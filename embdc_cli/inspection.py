@@ -1,0 +1,198 @@
+"""What is in an archive and whether it is whole: `embdc inspect` and `embdc verify` as functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from embdc_cli.archive import Archive, StreamView
+from embdc_cli.comparison import compare_with_dump
+from embdc_cli.container import spec
+from embdc_cli.container.contents import Damage, Stream
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.encoding.result import sizes
+from embdc_cli.encoding.writing import pooled
+from embdc_cli.reporter import Reporter, Silent
+
+
+def inspect(
+    path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The `--json` document of `embdc inspect`; reads header and end matter only.
+
+    chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: files an external codebook may be in.
+    Raises: SourceError, CorruptArchive, UnsupportedArchive.
+    """
+    with ArchiveReader.open(path) as reader:
+        document = _document(path, reader)
+        document["codebooks"] = _codebooks(reader)
+        if stats:
+            document["stats"] = [_stream_statistics(reader, stream) for stream in reader.streams]
+        if chunks:
+            document["chunks"] = [_chunk(stream, entry) for stream in reader.streams for entry in stream.entries]
+        document["reads"], document["bytes_read"] = reader.reads, reader.bytes_read
+        return document
+
+
+def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
+    header, summary = reader.header, reader.summary or {}
+    values = sum(_values(reader, stream) for stream in reader.streams)
+    figures = sizes(values, reader.file_bytes, 0)
+    item = header.items[0]
+    return {
+        "path": path,
+        "format_version": spec.MAJOR,
+        "complete": reader.complete,
+        "file_bytes": reader.file_bytes,
+        "parts": reader.report(),
+        **{key: figures[key] for key in ("values", "bits_per_value", "ratio_fp16", "ratio_fp32")},
+        "items": [
+            {"name": one.name, "streams": [stream.name for stream in one.streams], "seconds": _seconds(reader, one.part)}
+            for one in reader.items
+        ],
+        "streams": [_stream(reader, stream) for stream in reader.streams],
+        "codec": {**header.codec, "recipe": header.recipe, "recipe_digest": header.recipe_digest},
+        "encoder": item.encoder or {},
+        "source": {**item.source, **summary.get("source", {})},
+        "target": summary.get("target", header.target),
+        "achieved": _achieved(reader),
+        "damage": [_damage(one) for one in reader.damage],
+        "exit": 0 if reader.complete else 3,
+    }
+
+
+def _stream(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
+    header = stream.header
+    known = (reader.parts[stream.part].summary or {}).get("streams", [])
+    codec = known[stream.number]["codec"] if stream.number < len(known) else header.codec
+    return {
+        "name": stream.name,
+        "item": stream.item,
+        "shape": list(stream.spec.shape),
+        "dtype": header.dtype,
+        "axes": header.axes,
+        "chunks": len(stream.entries),
+        "codec": codec,
+        "timed": header.timed,
+    }
+
+
+def _values(reader: ArchiveReader, stream: Stream) -> int:
+    """Values of the readable rows; of a ragged stream what the summary counted, 0 where there is none yet."""
+    if not stream.header.ragged:
+        return stream.rows * stream.header.row_values
+    known = (reader.parts[stream.part].summary or {}).get("streams", [])
+    return int(known[stream.number]["sums"]["values"]) if stream.number < len(known) else 0
+
+
+def _achieved(reader: ArchiveReader) -> dict[str, Any]:
+    """Quality over all items; nulls where an unfinished part has no summary."""
+    streams = [one for part in reader.parts for one in (part.summary or {}).get("streams", [])]
+    if not streams or any(part.summary is None for part in reader.parts):
+        return dict.fromkeys(("nmse", "channel_nmse", "cosine", "cosine_p1"))
+    return pooled(streams)
+
+
+def _seconds(reader: ArchiveReader, part: int) -> float | None:
+    return (reader.parts[part].summary or {}).get("duration_seconds")
+
+
+def _codebooks(reader: ArchiveReader) -> list[dict[str, Any]]:
+    """Every codebook by hash; an external one is not among the counted bytes, and that is said here."""
+    embedded = {bytes(one["digest"]) for part in reader.parts for one in part.table.codebooks if one["embedded"]}
+    return [
+        {"digest": digest.hex(), "bytes": size, "embedded": digest in embedded}
+        for digest, size in reader.codebooks().items()
+    ]
+
+
+def _stream_statistics(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
+    payload = stream.entries.payload_bytes
+    values = _values(reader, stream)
+    worst = [entry.record.cosine_min for entry in stream.entries]
+    return {
+        "name": stream.name,
+        "item": stream.item,
+        "payload_bytes": payload,
+        "payload_bits_per_value": 8 * payload / values if values else None,
+        "segments": len({entry.record.segment for entry in stream.entries}),
+        "cosine_min": _number(min(worst, default=math.nan)),
+    }
+
+
+def _chunk(stream: Stream, entry: Any) -> dict[str, Any]:
+    record = entry.record
+    return {
+        "stream": stream.name,
+        "item": stream.item,
+        "segment": record.segment,
+        "rows": [record.row0, record.stop],
+        "offset": entry.offset,
+        "bytes": entry.length,
+        "mse": _number(record.mse),
+        "cosine": _number(record.cosine_mean),
+        "cosine_min": _number(record.cosine_min),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _damage(one: Damage) -> dict[str, Any]:
+    return {
+        "offset": one.offset,
+        "bytes": one.length,
+        "what": one.what,
+        "lost": [
+            {"stream": lost.stream, "item": lost.item, "rows": [lost.row0, lost.stop], "seconds": lost.seconds}
+            for lost in one.lost
+        ],
+    }
+
+
+def verify(
+    path: str,
+    *,
+    against: str | None = None,
+    key: str | None = None,
+    codebooks: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """The `--json` document of `embdc verify`: every byte is read and checked. exit: 0, 3 incomplete, 5 corrupt, 4.
+
+    against: a dump whose values are compared too; 4 when they are not what the archive says it achieved.
+    Raises: SourceError, UnsupportedArchive; CorruptArchive when nothing of it can be read.
+    """
+    reporter = reporter or Silent()
+    with Archive(path, codebooks=codebooks) as archive:
+        reader = archive.reader
+        damage = reader.verify(lambda done, total: reporter.progress("verify", done, total, "bytes"))
+        compared = None
+        if against is not None:
+            compared = compare_with_dump(archive, against, key, reporter)
+        exit_code = 0
+        if damage:
+            exit_code = 5 if reader.complete or _inside(damage, reader) else 3
+        elif not reader.complete:
+            exit_code = 3
+        if exit_code == 0 and compared is not None and not compared["matches"]:
+            exit_code = 4
+        return {
+            "path": path,
+            "ok": exit_code == 0,
+            "complete": reader.complete,
+            "format_version": spec.MAJOR,
+            "chunks": sum(len(stream.entries) for stream in reader.streams),
+            "bytes_checked": reader.file_bytes,
+            "problems": [_damage(one) for one in damage],
+            "against": compared,
+            "exit": exit_code,
+        }
+
+
+def _inside(damage: Sequence[Damage], reader: ArchiveReader) -> bool:
+    """Whether something is wrong before the readable end, rather than missing behind it."""
+    end = max(part.offset + part.length for part in reader.parts)
+    return any(one.offset + one.length < end for one in damage)

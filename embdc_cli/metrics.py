@@ -1,0 +1,176 @@
+"""The measures of distortion, accumulated block by block so that any length fits in memory.
+
+Notation: x original, y decoded, tokens are vectors of the last axis, c a channel, mu_c and var_c its mean and variance.
+
+    nmse         = sum (x-y)^2 / sum (x-mu_c)^2
+    snr_db       = -10 log10 nmse
+    channel_nmse = mean over channels of mse_c / var_c
+    cosine       = mean over tokens of <x,y> / (|x||y|);  cosine_p1 its first percentile
+
+Conventions: 0/0 is 0 for errors (a constant channel that is kept exactly) and e/0 is infinite; two zero tokens have
+cosine 1, one zero token has cosine 0. Positions where x is not finite are left out on both sides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+BLOCK_VALUES = 1 << 20  # float64 scratch of 8 MiB per array
+_BINS_PER_OCTAVE = 64
+_OCTAVES = 40  # 1 - cosine from 2^-39 to 2
+_BINS = _BINS_PER_OCTAVE * _OCTAVES
+
+
+@dataclass
+class ChannelMoments:
+    """Count, mean and sum of squared deviations per channel (float64), merged with Chan's update."""
+
+    channels: int
+    count: int = 0
+    mean: np.ndarray = field(init=False)
+    m2: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mean = np.zeros(self.channels)
+        self.m2 = np.zeros(self.channels)
+
+    def add(self, tokens: np.ndarray) -> None:
+        """Take in `tokens` (n, D) float32; every value finite."""
+        rows = max(1, BLOCK_VALUES // max(1, self.channels))
+        for start in range(0, len(tokens), rows):
+            block = tokens[start : start + rows].astype(np.float64)
+            mean = block.mean(axis=0)
+            block -= mean
+            self._merge(len(block), mean, np.einsum("nd,nd->d", block, block))
+
+    def merge(self, other: ChannelMoments) -> None:
+        """Take in all that `other` saw."""
+        if other.count:
+            self._merge(other.count, other.mean, other.m2)
+
+    def _merge(self, count: int, mean: np.ndarray, m2: np.ndarray) -> None:
+        total = self.count + count
+        delta = mean - self.mean
+        self.m2 += m2 + delta**2 * (self.count * count / total)
+        self.mean += delta * (count / total)
+        self.count = total
+
+    @property
+    def energy(self) -> float:
+        """sum (x - mu_c)^2 over all values."""
+        return float(self.m2.sum())
+
+
+@dataclass
+class ErrorSums:
+    """Sums of one stream's errors; `add` takes original and decoded tokens, `merge` another block's sums."""
+
+    channels: int
+    values: int = 0
+    tokens: int = 0
+    cosine_sum: float = 0.0
+    cosine_min: float = 1.0
+    channel_sse: np.ndarray = field(init=False)
+    histogram: np.ndarray = field(init=False)  # of 1 - cosine, logarithmic bins
+
+    def __post_init__(self) -> None:
+        self.channel_sse = np.zeros(self.channels)
+        self.histogram = np.zeros(_BINS, dtype=np.int64)
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Take in original x and decoded y, both (n, D) float32."""
+        rows = max(1, BLOCK_VALUES // max(1, self.channels))
+        for start in range(0, len(x), rows):
+            self._add_block(x[start : start + rows].astype(np.float64), y[start : start + rows].astype(np.float64))
+
+    def _add_block(self, x: np.ndarray, y: np.ndarray) -> None:
+        bad = ~np.isfinite(x)
+        if bad.any():
+            x[bad] = 0.0
+            y[bad] = 0.0
+        dot = np.einsum("nd,nd->n", x, y)
+        norm = np.sqrt(np.einsum("nd,nd->n", x, x) * np.einsum("nd,nd->n", y, y))
+        both_zero = ~(x.any(axis=1) | y.any(axis=1))
+        cosine = np.where(norm > 0, dot / np.where(norm > 0, norm, 1.0), both_zero.astype(np.float64))
+        cosine = np.minimum(cosine, 1.0)
+        x -= y
+        self.channel_sse += np.einsum("nd,nd->d", x, x)
+        self.values += x.size
+        self.tokens += len(x)
+        self.cosine_sum += float(cosine.sum())
+        if len(cosine):
+            self.cosine_min = min(self.cosine_min, float(cosine.min()))
+        distance = np.maximum(1.0 - cosine, 2.0 ** (1 - _OCTAVES))
+        bins = np.floor((np.log2(distance) + _OCTAVES - 1) * _BINS_PER_OCTAVE).astype(np.int64)
+        self.histogram += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
+
+    def merge(self, other: ErrorSums) -> None:
+        """Take in all that `other` saw."""
+        self.values += other.values
+        self.tokens += other.tokens
+        self.cosine_sum += other.cosine_sum
+        self.cosine_min = min(self.cosine_min, other.cosine_min)
+        self.channel_sse += other.channel_sse
+        self.histogram += other.histogram
+
+    @property
+    def sse(self) -> float:
+        return float(self.channel_sse.sum())
+
+    @property
+    def mse(self) -> float:
+        return self.sse / self.values if self.values else 0.0
+
+    @property
+    def cosine(self) -> float:
+        return self.cosine_sum / self.tokens if self.tokens else 1.0
+
+    def nmse(self, moments: ChannelMoments) -> float:
+        """sum of squared errors over the energy around the channel means."""
+        return _ratio(self.sse, moments.energy)
+
+    def channel_nmse(self, moments: ChannelMoments) -> float:
+        """mean over channels of mse_c / var_c; infinite when a constant channel was not kept exactly."""
+        if not self.channels:
+            return 0.0
+        ratios = np.zeros(self.channels)
+        varying = moments.m2 > 0
+        ratios[varying] = self.channel_sse[varying] / moments.m2[varying]
+        ratios[~varying & (self.channel_sse > 0)] = math.inf
+        return float(ratios.mean())
+
+    @property
+    def cosine_p1(self) -> float:
+        """First percentile of the token cosines, to within 1.1 % of its distance from 1; the lower bin edge."""
+        if not self.tokens:
+            return 1.0
+        from_worst = np.cumsum(self.histogram[::-1])
+        index = _BINS - 1 - int(np.searchsorted(from_worst, math.ceil(self.tokens * 0.01)))
+        return float(max(1.0 - 2.0 ** ((index + 1) / _BINS_PER_OCTAVE - _OCTAVES + 1), self.cosine_min))
+
+    def summary(self, moments: ChannelMoments) -> dict[str, float]:
+        """{nmse, channel_nmse, cosine, cosine_p1} as `inspect --json` shows them."""
+        return {
+            "nmse": self.nmse(moments),
+            "channel_nmse": self.channel_nmse(moments),
+            "cosine": self.cosine,
+            "cosine_p1": self.cosine_p1,
+        }
+
+
+EXACT = {"nmse": 0.0, "channel_nmse": 0.0, "cosine": 1.0, "cosine_p1": 1.0}
+"""What `ErrorSums.summary` says of a lossless stream."""
+
+
+def _ratio(error: float, energy: float) -> float:
+    if energy > 0:
+        return error / energy
+    return math.inf if error > 0 else 0.0
+
+
+def snr_db(nmse: float) -> float:
+    """-10 log10 nmse; infinite for an exact copy."""
+    return math.inf if nmse == 0 else -10.0 * math.log10(nmse)

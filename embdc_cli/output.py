@@ -1,0 +1,75 @@
+"""Outputs that appear complete or not at all: a temporary name in the same folder, fsync, rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from embdc_cli.errors import OutputExists, UsageError
+from embdc_cli.scratch import disk_errors
+
+
+def check_output(path: str, *, force: bool) -> Path:
+    """The path to write, after refusing a missing folder (2), a folder in its place (2) and an existing file (7)."""
+    target = Path(path)
+    folder = target.parent
+    if not folder.is_dir():
+        raise UsageError(f"output: {path}: folder {str(folder)!r} does not exist", hint="create it first")
+    if target.is_dir():
+        raise UsageError(f"output: {path} is a folder, expected a file name", hint="use --out-dir for a folder")
+    if target.exists() and not force:
+        raise OutputExists(f"output: {path} exists", hint="use -f to overwrite it")
+    return target
+
+
+def check_not_input(output: str, *inputs: str) -> None:
+    """Refuse (2) to write over one of the inputs, under whatever name."""
+    for name in inputs:
+        if name != "-" and "://" not in name and os.path.exists(name) and os.path.exists(output):
+            if os.path.samefile(name, output):
+                raise UsageError(f"output: {output} is also the input", hint="choose another name with -o")
+
+
+@contextmanager
+def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
+    """A binary file that becomes `path` when the block ends without an exception, and leaves nothing otherwise."""
+    target = check_output(path, force=force)
+    with disk_errors(path):
+        handle, part = tempfile.mkstemp(prefix=f".{target.name}.part-", dir=target.parent)
+    try:
+        with disk_errors(path), os.fdopen(handle, "w+b") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        publish(Path(part), target)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give the finished, fsynced file `part` its final name, durably; mkstemp's 0600 becomes the usual mode."""
+    mask = os.umask(0)
+    os.umask(mask)
+    part.chmod(0o666 & ~mask)
+    os.replace(part, target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy_stream(source: BinaryIO, out: BinaryIO) -> None:
+    """Copy all of `source` to `out` in 1 MiB pieces."""
+    shutil.copyfileobj(source, out, 1 << 20)

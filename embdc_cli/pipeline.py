@@ -1,0 +1,94 @@
+"""encode() and decode(): how everything fits together. Read this first.
+
+encode:  source -> (embedder) -> dump -> plan -> choose steps -> chunks -> container
+decode:  container -> chunks -> slices -> sink
+
+A source that can be read only once (a pipe, a video being embedded) is spooled and then treated like any dump, or
+coded causally with `one_pass`. Both functions return what their command prints with `--json`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from embdc_cli.container.header import recipe_digest
+from embdc_cli.encoding import causal, delivery, twopass
+from embdc_cli.encoding.codebooks import chosen_codebook
+from embdc_cli.encoding.recipe import recipe_of
+from embdc_cli.errors import SourceError
+from embdc_cli.inputs import check_device, open_input
+from embdc_cli.options import DecodeOptions, EncodeOptions
+from embdc_cli.parallel import one_blas_thread
+from embdc_cli.reporter import Reporter, Silent
+from embdc_cli.values import Dump, Feed
+
+if TYPE_CHECKING:
+    from embdc_cli.source.array import ArrayInput
+
+_SILENT = Silent()
+
+
+def encode(
+    source: str | ArrayInput, output: str, options: EncodeOptions | None = None, reporter: Reporter = _SILENT
+) -> dict[str, Any]:
+    """Encode a video, a dump, `-` (stdin) or arrays into the archive `output` (`-`: stdout).
+
+    Raises: EmbdcError of the kind that fits; the output is complete or not there.
+    """
+    options = options or EncodeOptions()
+    started = time.monotonic()
+    check_device(options.device)
+    codebook = chosen_codebook(options)
+    recipe = recipe_of(options, codebook)
+    digest = recipe_digest(recipe)
+    destination = delivery.begin(source, output, options, digest)
+    with delivery.cleaned_up(destination), one_blas_thread():
+        opened = open_input(source, options, reporter)
+        try:
+            at_opening = dict(opened.source)
+            if options.skip_existing:
+                if delivery.is_current(output, digest, opened.source):
+                    return delivery.skipped(destination)
+                delivery.check_free(destination, force=options.force)
+            readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
+            if isinstance(readable, Feed) or options.one_pass:
+                result = causal.encode_feed(readable, at_opening, destination, options, recipe, codebook, reporter)
+            else:
+                result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
+            for warning in opened.warnings:
+                reporter.note(warning)
+        finally:
+            opened.close()
+    result["seconds"]["total"] = time.monotonic() - started
+    return result
+
+
+def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | Feed:
+    """The feed as a re-readable dump; the feed itself for one pass, and when it outgrows --spool-max."""
+    from embdc_cli.source.spool import SpoolFull, spool
+
+    if options.one_pass:
+        return feed
+    try:
+        dump = spool(feed, options.spool_max)
+    except SpoolFull as full:
+        reporter.note(f"input is larger than --spool-max ({options.spool_max} bytes): coding it in one pass")
+        return full.feed
+    if dump.incomplete:
+        if not options.keep_going:
+            raise SourceError(dump.incomplete, hint="--keep-going encodes the part that is good")
+        reporter.note(dump.incomplete)
+    return dump
+
+
+def decode(
+    archive: str, output: str, options: DecodeOptions | None = None, reporter: Reporter = _SILENT
+) -> dict[str, Any]:
+    """Decode an archive (path, URL, or `-` for stdin), or the part of it asked for, into a dump (`-`: stdout).
+
+    Raises: EmbdcError of the kind that fits; the output is complete or not there.
+    """
+    from embdc_cli.decoding import decode_archive
+
+    return decode_archive(archive, output, options or DecodeOptions(), reporter)

@@ -1,0 +1,98 @@
+"""HDF5 output: a contiguous dataset per stream, slashes in names make groups, and no times in the file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+
+from embdc_cli.dtypes import storage
+from embdc_cli.dump_formats import BFLOAT16_VOID
+from embdc_cli.errors import UsageError
+from embdc_cli.scratch import disk_errors, scratch_file
+from embdc_cli.sink.layout import OutputStream, Progress
+
+_PIECE = 1 << 20
+
+
+class H5Sink:
+    """Every stream as a dataset; written in place where `out` can seek, else by way of a scratch file."""
+
+    def __init__(self, out: BinaryIO, shown: str, streams: Sequence[OutputStream]) -> None:
+        _check_paths(streams)
+        self.warnings: list[str] = []
+        self._shown = shown
+        self._out = out
+        self._stack = ExitStack()
+        self._progress = {stream.name: Progress(stream) for stream in streams}
+        in_place = out.seekable() and out.readable() and out.tell() == 0
+        self._scratch = None if in_place else self._stack.enter_context(scratch_file())
+        with disk_errors(shown):
+            self._file = self._stack.enter_context(h5py.File(self._scratch or out, "w", track_order=True))
+            for stream in streams:
+                dataset = _create(self._file, stream)
+                if stream.known is not None:
+                    self._write(stream.name, dataset, 0, stream.known)
+
+    def write(self, name: str, row0: int, rows: np.ndarray) -> None:
+        """See `Sink.write`; here streams may come in any order."""
+        self._write(name, self._file[name], row0, rows)
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        for progress in self._progress.values():
+            progress.check_complete()
+        with disk_errors(self._shown):
+            self._file.close()
+            if self._scratch is not None:
+                self._scratch.seek(0)
+                shutil.copyfileobj(self._scratch, self._out, _PIECE)
+            self._out.flush()
+        self._stack.close()
+
+    def discard(self) -> None:
+        """See `Sink.discard`."""
+        self._stack.close()
+
+    def _write(self, name: str, dataset: h5py.Dataset, row0: int, rows: np.ndarray) -> None:
+        progress = self._progress[name]
+        start = progress.elements
+        progress.advance(row0, rows)
+        if not rows.size:
+            return
+        values = np.ascontiguousarray(rows)
+        if dataset.dtype.kind == "V":
+            values = values.view(dataset.dtype)
+        with disk_errors(self._shown):
+            if progress.stream.spec.timed:
+                dataset[start : progress.elements] = values
+            else:
+                dataset[...] = values.reshape(dataset.shape)
+
+
+def _create(file: h5py.File, stream: OutputStream) -> h5py.Dataset:
+    group = file
+    *folders, name = stream.name.split("/")
+    for folder in folders:
+        group = group[folder] if folder in group else group.create_group(folder, track_order=True)
+    dtype = np.dtype(BFLOAT16_VOID) if stream.spec.dtype == "bfloat16" else storage(stream.spec.dtype)
+    return group.create_dataset(name, shape=stream.shape, dtype=dtype, track_times=False)
+
+
+def _check_paths(streams: Sequence[OutputStream]) -> None:
+    """UsageError for names that are no paths, and for one that is a dataset and a group at once."""
+    names = {stream.name for stream in streams}
+    for name in sorted(names):
+        parts = name.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in name:
+            raise UsageError(f"output: {name!r} cannot be an HDF5 path", hint="write .safetensors instead")
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in names:
+                raise UsageError(
+                    f"output: {'/'.join(parts[:depth])!r} would be an HDF5 dataset and the group of {name!r}",
+                    hint="write .safetensors instead",
+                )

@@ -1,0 +1,56 @@
+"""Reading a file at given offsets, from any thread or forked process, without a mapping whose RSS grows."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from embdc_cli.errors import SourceError
+
+
+class PositionedFile:
+    """An open file read with pread: no shared position, so no lock."""
+
+    def __init__(self, file: BinaryIO, shown: str) -> None:
+        self._file = file
+        self._descriptor = file.fileno()
+        self.shown = shown
+
+    @classmethod
+    def open(cls, path: str, shown: str | None = None) -> PositionedFile:
+        """The file at `path`, called `shown` in messages; SourceError when it cannot be opened."""
+        try:
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise SourceError(f"{shown or path}: cannot be read, {error.strerror}") from error
+        return cls(file, shown or path)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file now."""
+        return os.fstat(self._descriptor).st_size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the byte `buffer` from `offset`; SourceError when the file ends before that."""
+        done, wanted = 0, len(buffer)
+        while done < wanted:
+            got = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+            if not got:
+                raise SourceError(
+                    f"{self.shown}: truncated, expected {wanted} bytes at offset {offset}, found {done}",
+                    hint="the file is incomplete, or changed while it was read",
+                )
+            done += got
+
+    def read_exactly(self, offset: int, size: int) -> bytes:
+        """`size` bytes at `offset`; SourceError when the file ends before that."""
+        buffer = bytearray(size)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_up_to(self, offset: int, size: int) -> bytes:
+        """`size` bytes at `offset`, or what there is before the end of the file."""
+        return self.read_exactly(offset, min(size, max(0, self.size - offset)))
+
+    def close(self) -> None:
+        self._file.close()

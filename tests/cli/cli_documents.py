@@ -1,0 +1,100 @@
+"""Documents as the library returns them, for tests of what the command line makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PATCH = {"name": "patch", "shape": [900, 196, 384], "dtype": "float16", "codec": "transform", "chunks": 15}
+ACHIEVED = {"nmse": 0.0583, "channel_nmse": 0.41, "cosine": 0.97031, "cosine_p1": 0.951}
+
+
+def encode_document(source: str = "a.npy", output: str = "a.embdc", **changes: Any) -> dict[str, Any]:
+    """Of one finished input of `embdc encode`."""
+    document = {
+        "input": source,
+        "output": output,
+        "file_bytes": 2_000_000,
+        "raw_bytes": 135_475_200,
+        "values": 67_737_600,
+        "bits_per_value": 0.2362,
+        "ratio_fp16": 67.74,
+        "ratio_fp32": 135.5,
+        "streams": [PATCH],
+        "target": {"kind": "cosine", "value": 0.97, "saturated": False},
+        "achieved": ACHIEVED,
+        "seconds": {"plan": 1.5, "code": 10.5, "total": 12.25},
+        "status": "done",
+        "exit": 0,
+    }
+    return document | changes
+
+
+def decode_document(archive: str = "a.embdc", output: str = "a.npy", **changes: Any) -> dict[str, Any]:
+    """Of `embdc decode`."""
+    streams = [{"name": "patch", "shape": [900, 196, 384], "dtype": "float16"}]
+    document = {"archive": archive, "output": output, "format": "npy", "streams": streams, "frames": 900}
+    return document | {"lost": [], "exit": 0} | changes
+
+
+def inspect_document(**changes: Any) -> dict[str, Any]:
+    """Of `embdc inspect`."""
+    document = {
+        "format_version": 0,
+        "complete": True,
+        "file_bytes": 2_000_000,
+        "parts": {"header": 900, "models": 60_000, "data": 1_935_000, "index": 3_000, "tail": 1_100},
+        "values": 67_737_600,
+        "bits_per_value": 0.2362,
+        "ratio_fp16": 67.74,
+        "ratio_fp32": 135.5,
+        "streams": [PATCH | {"axes": "t,n,c"}],
+        "codec": {"name": "transform", "version": 1},
+        "encoder": {"name": "patch-dct", "weights": "0123456789abcdef" * 4},
+        "source": {"kind": "video", "size_bytes": 12_000_000},
+        "target": {"kind": "cosine", "value": 0.97, "saturated": False},
+        "achieved": ACHIEVED,
+    }
+    return document | changes
+
+
+def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
+    """Of `embdc verify`."""
+    document = {
+        "path": path,
+        "ok": True,
+        "complete": True,
+        "format_version": 0,
+        "chunks": 15,
+        "bytes_checked": 2_000_000,
+        "problems": [],
+        "against": None,
+        "exit": 0,
+    }
+    return document | changes
+
+
+def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> dict[str, Any]:
+    """Of `embdc cat`."""
+    document = {"output": output, "inputs": inputs, "items": ["0"], "streams": ["patch"], "file_bytes": 4_000_000}
+    return document | {"exit": 0} | changes
+
+
+def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
+    """Of `embdc train-codebook`."""
+    point = {"nmse": 0.1, "bits_per_value": 0.21, "bits_per_value_without": 0.26, "gain": 0.1923}
+    document = {
+        "output": output,
+        "digest": "ab" * 32,
+        "kind": "transform",
+        "file_bytes": 800_000,
+        "channels": 384,
+        "rank": 200,
+        "tokens_trained": 100_000,
+        "inputs": 4,
+        "encoder": None,
+        "heldout": [point],
+        "break_even_bytes": 250_000_000,
+        "warnings": [],
+        "exit": 0,
+    }
+    return document | changes

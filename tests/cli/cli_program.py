@@ -1,0 +1,84 @@
+"""A library that only records what it is asked for, and what a run of the program leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import cli_documents as documents
+
+
+@dataclass
+class Fake:
+    """Records calls as (function, arguments); answers with `answers[function]`, a document, an exception or a call."""
+
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def answer(self, function: str, default: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+        self.calls.append((function, arguments))
+        answer = self.answers.get(function, default)
+        if callable(answer):
+            answer = answer(**arguments)
+        if isinstance(answer, BaseException):
+            raise answer
+        return dict(answer)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.calls[-1][1]
+
+    def encode(self, source: str, output: str, options: Any, reporter: Any) -> dict[str, Any]:
+        document = documents.encode_document(source, output)
+        return self.answer("encode", document, source=source, output=output, options=options, reporter=reporter)
+
+    def decode(self, archive: str, output: str, options: Any, reporter: Any) -> dict[str, Any]:
+        document = documents.decode_document(archive, output)
+        return self.answer("decode", document, archive=archive, output=output, options=options, reporter=reporter)
+
+    def inspect(self, path: str, **arguments: Any) -> dict[str, Any]:
+        return self.answer("inspect", documents.inspect_document(), path=path, **arguments)
+
+    def verify(self, path: str, **arguments: Any) -> dict[str, Any]:
+        return self.answer("verify", documents.verify_document(path), path=path, **arguments)
+
+    def cat(self, inputs: list[str], output: str, **arguments: Any) -> dict[str, Any]:
+        return self.answer("cat", documents.cat_document(inputs, output), inputs=inputs, output=output, **arguments)
+
+    def train(self, inputs: list[str], output: str, settings: Any, reporter: Any) -> dict[str, Any]:
+        document = documents.train_document(output)
+        return self.answer("train", document, inputs=inputs, output=output, settings=settings, reporter=reporter)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the program left: exit code, stdout, stderr."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Embdc = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the program left: exit code, stdout, stderr."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Embdc = Callable[..., Result]

@@ -1,0 +1,260 @@
+"""`embdc decode`, `inspect`, `verify`, `cat` and `train-codebook`: what they ask of the library and what they say."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cli_documents as documents
+import pytest
+from cli_program import Embdc, Fake
+
+from embdc_cli.cli.app import main
+from embdc_cli.errors import CorruptArchive
+
+
+@pytest.mark.parametrize(
+    ("args", "streams", "output"),
+    [
+        (("x/a.embdc",), 1, "x/a.npy"),
+        (("x/a.embdc",), 2, "x/a.safetensors"),
+        (("x/a.embdc", "--stream", "cls"), 2, "x/a.npy"),
+        (("x/a.embdc", "--format", "h5"), 2, "x/a.h5"),
+        (("s3://bucket/x/a.embdc",), 1, "a.npy"),
+        (("a.embdc", "-o", "-"), 1, "-"),
+        (("-",), 1, "-"),
+    ],
+)
+def test_decode_output(embdc: Embdc, fake: Fake, args: tuple[str, ...], streams: int, output: str) -> None:
+    fake.answers["inspect"] = documents.inspect_document(streams=[documents.PATCH] * streams)
+    assert embdc("decode", *args, stdin=b"x").exit == 0
+    assert fake.last["output"] == output
+
+
+def test_decode_output_of_one_item_of_two(embdc: Embdc, fake: Fake) -> None:
+    streams = [documents.PATCH | {"item": item} for item in (0, 1)]
+    fake.answers["inspect"] = documents.inspect_document(streams=streams)
+    assert embdc("decode", "a.embdc", "--item", "1").exit == 0
+    assert fake.last["output"] == "a.npy"
+
+
+def test_decode_says_one_line(embdc: Embdc) -> None:
+    assert embdc("decode", "a.embdc", "-o", "a.npy").err == "a.embdc -> a.npy: patch 900 x 196 x 384 float16\n"
+
+
+def test_decode_says_what_is_lost(embdc: Embdc, fake: Fake) -> None:
+    lost = [{"stream": "patch", "rows": [64, 128], "seconds": [2.1333, 4.2667]}]
+    fake.answers["decode"] = documents.decode_document(lost=lost, exit=3)
+    done = embdc("decode", "a.embdc", "-o", "a.npy", "--on-damage", "skip")
+    assert (done.exit, done.err) == (3, "a.embdc -> a.npy: patch 900 x 196 x 384 float16; 64 rows lost\n")
+
+
+def test_decode_lists_three_streams(embdc: Embdc, fake: Fake) -> None:
+    streams = [{"name": f"s{number}", "shape": [2], "dtype": "float32"} for number in range(5)]
+    fake.answers["decode"] = documents.decode_document(streams=streams)
+    line = "a.embdc -> a.npz: s0 2 float32, s1 2 float32, s2 2 float32, 2 more\n"
+    fake.answers["decode"]["output"] = "a.npz"
+    assert embdc("decode", "a.embdc", "-o", "a.npz").err == line
+
+
+def test_decode_json(embdc: Embdc) -> None:
+    assert embdc("decode", "a.embdc", "-o", "a.npy", "--json", "-q").json == documents.decode_document()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("decode", "a.embdc", "-o", "-", "--json"), "--json: stdout is taken by -o -"),
+        (("decode", "a.npy", "-o", "a.npy"), "output: a.npy is also the input"),
+        (("cat", "a.npy", "b", "-o", "a.npy"), "output: a.npy is also the input"),
+        (("cat", "a", "b", "-o", "-", "--json"), "--json: stdout is taken by -o -"),
+        (("train-codebook", "a.npy", "-o", "a.npy"), "output: a.npy is also the input"),
+    ],
+)
+def test_refused(embdc: Embdc, fake: Fake, tmp_path: Path, args: tuple[str, ...], message: str) -> None:
+    (tmp_path / "a.npy").touch()
+    done = embdc(*args)
+    assert (done.exit, done.err.splitlines()[0]) == (2, f"embdc: {message}")
+    assert not fake.calls
+
+
+INSPECTED = """\
+a.embdc: 2.00 MB, 0.236 bits/value, 67.7x below float16
+
+  format    version 0
+  values    67 737 600
+  source    video, size 12.0 MB
+  encoder   patch-dct, weights 0123456789ab
+  codec     transform, version 1
+  target    cosine 0.97
+  achieved  nmse 0.0583, channel nmse 0.41, cosine 0.9703, cosine p1 0.951
+
+  stream  shape            dtype    axes   codec      chunks
+  patch   900 x 196 x 384  float16  t,n,c  transform      15
+
+  bytes of     size   share
+  data      1.94 MB  96.8 %  █████████████████████████████
+  models    60.0 kB   3.0 %  ▉
+  index     3.00 kB   0.1 %
+  tail      1.10 kB   0.1 %
+  header      900 B   0.0 %
+  file      2.00 MB
+"""
+
+
+def stripped(text: str) -> str:
+    return "".join(line.rstrip() + "\n" for line in text.splitlines())
+
+
+def test_inspect_shows_tables_within_80_columns(embdc: Embdc) -> None:
+    done = embdc("inspect", "a.embdc")
+    assert stripped(done.out) == INSPECTED
+    assert (done.exit, done.err) == (0, "")
+    assert max(len(line) for line in done.out.splitlines()) <= 80
+
+
+def test_bars_where_the_terminal_knows_only_ascii(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["inspect", "\N{GREEK SMALL LETTER ALPHA}.embdc"]) == 0
+    text = out.detach().getvalue().decode()  # type: ignore[attr-defined]  # the BytesIO above
+    assert "96.8 %  #############################" in text
+    assert text.startswith("\\u03b1.embdc: 2.00 MB")
+
+
+def test_inspect_says_that_an_archive_ends_early(embdc: Embdc, fake: Fake) -> None:
+    damage = [{"offset": 1000, "what": "no tail"}]
+    fake.answers["inspect"] = documents.inspect_document(complete=False, damage=damage)
+    lines = embdc("inspect", "a.embdc").out.splitlines()
+    assert "INCOMPLETE" in lines[0]
+    assert "  damage    offset 1000, what no tail" in [line.rstrip() for line in lines]
+
+
+def test_inspect_lists_forty_streams_unless_verbose(embdc: Embdc, fake: Fake) -> None:
+    streams = [documents.PATCH | {"name": f"stream{number:02d}", "item": number % 2} for number in range(50)]
+    fake.answers["inspect"] = documents.inspect_document(streams=streams)
+    short, full = embdc("inspect", "a.embdc").out, embdc("inspect", "a.embdc", "-v").out
+    assert ("stream39" in short, "stream40" in short, "10 more streams" in short) == (True, False, True)
+    assert "stream49" in full
+    assert "item" in full
+
+
+def test_inspect_asks_for_details(embdc: Embdc, fake: Fake) -> None:
+    embdc("inspect", "a.embdc", "--chunks", "--stats", "--codebook", "c")
+    assert fake.last == {"path": "a.embdc", "chunks": True, "stats": True, "codebooks": ("c",)}
+
+
+def test_inspect_json(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("inspect", "a.embdc", "--json")
+    assert done.json == {"path": "a.embdc"} | documents.inspect_document() | {"exit": 0}
+
+
+def fail_for_b(path: str, **_: Any) -> Any:
+    """An answer that finds b corrupt."""
+    return CorruptArchive(f"{path}: wrong") if path == "b" else documents.inspect_document()
+
+
+def test_inspect_several(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["inspect"] = fail_for_b
+    done = embdc("inspect", "a", "b", "c", "--json")
+    assert [item["path"] for item in done.json["items"]] == ["a", "b", "c"]
+    assert [item["exit"] for item in done.json["items"]] == [0, 5, 0]
+    assert done.exit == done.json["exit"] == 3
+    assert done.err == "embdc: b: wrong\n"
+
+
+PROBLEM = {"offset": 4096, "what": "checksum of chunk 3", "stream": "patch", "rows": [64, 128]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({}, ["a: ok, 15 chunks, 2.00 MB checked"]),
+        (
+            {"against": {"max_abs_error": 0.5, "nmse": 0.058, "cosine": 0.97}},
+            [
+                "a: ok, 15 chunks, 2.00 MB checked",
+                "  against the original: max abs error 0.5, nmse 0.058, cosine 0.97",
+            ],
+        ),
+        (
+            {"ok": False, "problems": [PROBLEM], "exit": 5},
+            [
+                "a: corrupt (15 chunks, 2.00 MB checked)",
+                "  offset 4096: checksum of chunk 3 (stream patch, rows 64 to 128)",
+            ],
+        ),
+        (
+            {"ok": False, "complete": False, "exit": 3},
+            ["a: incomplete, what is there is good (15 chunks, 2.00 MB checked)"],
+        ),
+    ],
+)
+def test_verify(embdc: Embdc, fake: Fake, changes: dict[str, Any], lines: list[str]) -> None:
+    fake.answers["verify"] = documents.verify_document("a", **changes)
+    done = embdc("verify", "a")
+    assert done.out.splitlines() == lines
+    assert done.exit == changes.get("exit", 0)
+    quiet = embdc("verify", "a", "-q").out.splitlines()
+    assert quiet == (lines if done.exit else [])
+
+
+def test_verify_several(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["verify"] = lambda path, **_: documents.verify_document(path, ok=path != "b", exit=5 * (path == "b"))
+    assert embdc("verify", "a", "b", "c").exit == 3
+    assert embdc("verify", "a", "c").exit == 0
+    assert json.loads(embdc("verify", "a", "b", "--json").out)["totals"]["failed"] == 1
+
+
+def test_verify_against(embdc: Embdc, fake: Fake) -> None:
+    embdc("verify", "a", "--against", "a.h5", "--key", "k", "--codebook", "c")
+    assert fake.last == {"path": "a", "against": "a.h5", "codebooks": ("c",), "key": "k"}
+
+
+def test_cat(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("cat", "a", "b", "-o", "c.embdc")
+    assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": "time", "force": False}
+    assert (done.exit, done.out, done.err) == (0, "", "2 archives -> c.embdc: 1 item, 4.00 MB\n")
+    embdc("cat", "a", "b", "-o", "-", "--join", "items", "-f")
+    assert fake.last == {"inputs": ["a", "b"], "output": "-", "join": "items", "force": True}
+
+
+def test_cat_json(embdc: Embdc) -> None:
+    assert embdc("cat", "a", "b", "-o", "c.embdc", "--json", "-q").json == documents.cat_document(["a", "b"])
+
+
+POINT = documents.train_document()["heldout"][0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        (
+            {},
+            [
+                "  held out, nmse 0.1: 0.21 bits/value, 0.26 without (19 % less)",
+                "  it pays from 250 MB of float16 embeddings on",
+            ],
+        ),
+        (
+            {"heldout": [POINT | {"bits_per_value_without": None, "gain": None}], "break_even_bytes": None},
+            ["  held out, nmse 0.1: 0.21 bits/value, - without", "  it does not pay on the held-out inputs"],
+        ),
+        (
+            {"heldout": [], "break_even_bytes": None},
+            ["  nothing was held out, so what it saves is not known"],
+        ),
+    ],
+)
+def test_train(embdc: Embdc, fake: Fake, changes: dict[str, Any], lines: list[str]) -> None:
+    fake.answers["train"] = documents.train_document("c.embdcb", **changes)
+    done = embdc("train-codebook", "a", "b", "-o", "c.embdcb")
+    assert done.err.splitlines() == ["c.embdcb: 800 kB, transform abababababab", *lines]
+    assert done.out == ""
+
+
+def test_train_json(embdc: Embdc) -> None:
+    assert embdc("train-codebook", "a", "-o", "c", "--json", "-q").json == documents.train_document("c")

@@ -1,0 +1,230 @@
+"""Options: strict names, values read once and refused in one line, `--` and negative numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from cli_program import Embdc, Fake
+
+from embdc_cli.options import DecodeOptions, EncodeOptions
+
+ENCODE = [
+    ((), {}),
+    (("--preset", "small"), {"preset": "small"}),
+    (("--target-bpv", "2.9"), {"target_bpv": 2.9}),
+    (("--target-bpv=.5",), {"target_bpv": 0.5}),
+    (("--target-nmse", "1e-3"), {"target_nmse": 1e-3}),
+    (("--target-channel-nmse", "0.2"), {"target_channel_nmse": 0.2}),
+    (("--target-cosine", "0.99"), {"target_cosine": 0.99}),
+    (("--max-size", "500MB"), {"max_size": 500_000_000}),
+    (("--max-size", "500MiB"), {"max_size": 500 << 20}),
+    (("--lossless",), {"lossless": True}),
+    (("--codec", "auto"), {"codec": "auto"}),
+    (("--effort", "3"), {"effort": 3}),
+    (("--weighting", "w.npy"), {"weighting": "w.npy"}),
+    (("--codebook", "c.embdcb", "--embed-codebook", "no"), {"codebook": "c.embdcb", "embed_codebook": "no"}),
+    (("--chunk-frames", "32"), {"chunk_frames": 32}),
+    (("--nonfinite", "keep"), {"nonfinite": "keep"}),
+    (("--one-pass",), {"one_pass": True}),
+    (("--spool-max", "1GiB"), {"spool_max": 1 << 30}),
+    (("--device", "cuda:1"), {"device": "cuda:1"}),
+    (("-j", "2"), {"jobs": 2}),
+    (("-j2",), {"jobs": 2}),
+    (("--encoder", "m", "--layer", "-2"), {"encoder": "m", "layer": -2}),
+    (("--layer=-2",), {"layer": -2}),
+    (("--streams", "patch, cls"), {"streams": ("patch", "cls")}),
+    (("--fps", "every:25"), {"fps": "every:25"}),
+    (("--time", "10s..1m30s"), {"time": "10s..1m30s"}),
+    (("--batch-size", "8"), {"batch_size": 8}),
+    (("--key", "features"), {"key": "features"}),
+    (("--input-format", "npy"), {"input_format": "npy"}),
+    (("--raw", "dtype=f16,shape=?x196x192"), {"raw": "dtype=f16,shape=?x196x192"}),
+    (("--axes", "t,n,c"), {"axes": "t,n,c"}),
+    (("--special-tokens", "auto"), {"special_tokens": "auto"}),
+    (("-f",), {"force": True}),
+    (("--append",), {"append": True}),
+    (("--resume",), {"resume": True}),
+    (("--skip-existing",), {"skip_existing": True}),
+    (("--keep-going",), {"keep_going": True}),
+    (("--fail-fast",), {"keep_going": False}),
+    (("--record-name",), {"record_name": True}),
+    (("--dry-run",), {"dry_run": True}),
+]
+
+
+@pytest.mark.parametrize(("flags", "expected"), ENCODE, ids=lambda value: " ".join(value))
+def test_encode_options(embdc: Embdc, fake: Fake, flags: tuple[str, ...], expected: dict[str, object]) -> None:
+    assert embdc("encode", "a.npy", "-o", "b.embdc", *flags).exit == 0
+    assert fake.last["options"] == EncodeOptions(**expected)  # type: ignore[arg-type]
+    assert (fake.last["source"], fake.last["output"]) == ("a.npy", "b.embdc")
+
+
+def test_every_encode_option_is_in_the_table() -> None:
+    named = {name for _, expected in ENCODE for name in expected}
+    assert named == {field.name for field in dataclasses.fields(EncodeOptions)}
+
+
+DECODE = [
+    ((), {}),
+    (("--format", "npz"), {"format": "npz"}),
+    (("--item", "0"), {"item": "0"}),
+    (("--stream", "cls"), {"stream": "cls"}),
+    (("--frames", "-10:"), {"frames": "-10:"}),
+    (("--time", "60s..65s"), {"time": "60s..65s"}),
+    (("--dtype", "f32"), {"dtype": "f32"}),
+    (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
+    (("--on-damage", "nan"), {"on_damage": "nan"}),
+    (("--codebook", "a.embdcb", "--codebook", "b.embdcb"), {"codebooks": ("a.embdcb", "b.embdcb")}),
+    (("--device", "cpu", "-j", "2"), {"device": "cpu", "jobs": 2}),
+    (("--force",), {"force": True}),
+]
+
+
+@pytest.mark.parametrize(("flags", "expected"), DECODE, ids=lambda value: " ".join(value))
+def test_decode_options(embdc: Embdc, fake: Fake, flags: tuple[str, ...], expected: dict[str, object]) -> None:
+    assert embdc("decode", "a.embdc", "-o", "b.npy", *flags).exit == 0
+    assert fake.last["options"] == DecodeOptions(**expected)  # type: ignore[arg-type]
+
+
+def test_every_decode_option_is_in_the_table() -> None:
+    named = {name for _, expected in DECODE for name in expected}
+    assert named == {field.name for field in dataclasses.fields(DecodeOptions)}
+
+
+REFUSED = [
+    (
+        ("encode", "a", "--preset", "tiny"),
+        "--preset: expected one of fast, balanced, small, near-lossless, found 'tiny'",
+    ),
+    (("encode", "a", "--codec", "zip"), "--codec: expected one of transform, lossless, auto, found 'zip'"),
+    (("encode", "a", "--effort", "4"), "--effort: expected a whole number from 0 to 3, found '4'"),
+    (("encode", "a", "--chunk-frames", "0"), "--chunk-frames: expected a whole number from 1, found '0'"),
+    (("encode", "a", "--target-bpv", "low"), "--target-bpv: expected a number, found 'low'"),
+    (("encode", "a", "--target-bpv", "nan"), "--target-bpv: expected a number, found 'nan'"),
+    (("encode", "a", "--target-bpv", "-1"), "--target-bpv: expected a number between 0 and inf, found -1"),
+    (
+        ("encode", "a", "--max-size", "500MX"),
+        "--max-size: expected a size such as 500MB (10^6 bytes), 2GiB (2^30) or 4096, found '500MX'",
+    ),
+    (("encode", "a", "--preset", "fast", "--lossless"), "rate: --lossless and --preset exclude each other"),
+    (
+        ("encode", "a", "--target-bpv", "1", "--target-cosine", ".9"),
+        "rate: expected one target, found --target-bpv and --target-cosine",
+    ),
+    (("encode", "a", "--device", "gpu"), "--device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
+    (("encode", "a", "--special-tokens", "some"), "--special-tokens: expected auto or a whole number, found 'some'"),
+    (("encode", "a", "--streams", "patch,,cls"), "--streams: expected names separated by commas, found 'patch,,cls'"),
+    (("encode", "a", "--shard", "4/4"), "--shard: expected i/n with 0 <= i < n, such as 0/8, found '4/4'"),
+    (
+        ("encode", "a", "--time-limit", "soon"),
+        "--time-limit: expected a time such as 4s, 500ms, 1h02m, 01:02:03.5 or seconds, found 'soon'",
+    ),
+    (
+        ("encode", "a", "--input-format", "csv"),
+        "--input-format: expected one of npy, npz, safetensors, h5, pt, raw, video, found 'csv'",
+    ),
+    (("decode", "a", "--format", "csv"), "--format: expected one of npy, npz, safetensors, h5, pt, raw, found 'csv'"),
+    (("decode", "a", "--dtype", "f8"), "--dtype: expected one of f16, bf16, f32, found 'f8'"),
+    (("decode", "a", "--on-damage", "ignore"), "--on-damage: expected one of fail, skip, nan, found 'ignore'"),
+    (("cat", "a", "-o", "b", "--join", "space"), "--join: expected one of time, items, found 'space'"),
+    (("train-codebook", "a", "-o", "b", "--kind", "vq"), "--kind: expected transform, found 'vq'"),
+    (("train-codebook", "a", "-o", "b", "--holdout", "1"), "--holdout: expected a share such as 0.1 or 10%, found '1'"),
+    (("train-codebook", "a", "-o", "b", "--sample", "0"), "--sample: expected a number such as 500k or 2M, found '0'"),
+    (("completion", "tcsh"), "shell: expected one of bash, zsh, fish, found 'tcsh'"),
+    (("encode", "a", "--layer"), "option '--layer' requires an argument"),
+    (("decode",), "missing argument 'ARCHIVE'"),
+    (("decode", "a", "b"), "got unexpected extra argument(s) (b)"),
+    (("encode",), "input: missing, expected INPUT... or --files-from LIST"),
+    (("cat", "a"), "output: missing"),
+    (("train-codebook", "a"), "output: missing"),
+    (("encode", "a", "--append"), "--append: needs the archive to add to"),
+    (("encode", "a", "--null"), "--null: needs --files-from"),
+    (("verify", "a", "b", "--against", "c"), "--against: one dump for 2 archives, expected one archive"),
+    (("verify", "a", "--key", "c"), "--key: needs --against DUMP"),
+    (("encode", "a", "--prese", "fast"), "no such option: --prese"),
+    (("encode", "a", "--lossl"), "no such option: --lossl"),
+    (("--frobnicate",), "no such option: --frobnicate"),
+    (
+        ("encod", "a"),
+        "command: expected one of encode, decode, inspect, verify, cat, train-codebook, completion, found 'encod'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"), REFUSED, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_refused(embdc: Embdc, fake: Fake, args: tuple[str, ...], message: str) -> None:
+    done = embdc(*args)
+    assert (done.exit, done.out) == (2, "")
+    assert done.err.splitlines()[0] == f"embdc: {message}"
+    assert len(done.err.splitlines()) <= 2
+    assert not fake.calls
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("encode", "a", "--target-bvp", "1"), "did you mean --target-bpv?"),
+        (("encode", "a", "--qqqq"), "see `embdc encode --help`"),
+        (("decod", "a"), "did you mean decode?"),
+        (("xyz",), "see `embdc --help`"),
+    ],
+)
+def test_hint(embdc: Embdc, args: tuple[str, ...], hint: str) -> None:
+    assert embdc(*args).err.splitlines()[1] == f"hint: {hint}"
+
+
+def test_names_that_look_like_options_after_two_dashes(embdc: Embdc, fake: Fake) -> None:
+    assert embdc("encode", "-o", "b.embdc", "--", "--lossless").exit == 0
+    assert fake.last["source"] == "--lossless"
+
+
+def test_last_of_a_repeated_option_counts(embdc: Embdc, fake: Fake) -> None:
+    embdc("encode", "a.npy", "--effort", "1", "--effort", "2")
+    assert fake.last["options"].effort == 2
+
+
+def test_all_cores(embdc: Embdc, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5})
+    embdc("encode", "a.npy", "-j", "0")
+    assert fake.last["options"].jobs == 3
+
+
+def test_train_settings(embdc: Embdc, fake: Fake) -> None:
+    embdc(
+        "train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--max-bytes", "256KiB", "--sample", "500k",
+        "--seed", "7", "--holdout", "25%", "--key", "k", "--fps", "1", "-j", "2",
+    )  # fmt: skip
+    assert fake.last["inputs"] == ["a.npy", "b.npy"]
+    assert fake.last["output"] == "c.embdcb"
+    assert fake.last["settings"] == {
+        "force": True,
+        "kind": "transform",
+        "max_bytes": 262_144,
+        "sample": 500_000,
+        "seed": 7,
+        "holdout": 0.25,
+        "reading": EncodeOptions(key="k", fps="1", jobs=2),
+    }
+
+
+def test_train_settings_fit_the_library(embdc: Embdc, fake: Fake) -> None:
+    training = pytest.importorskip("embdc_cli.codebook.training")
+    embdc(
+        "train-codebook",
+        "a.npy",
+        "-o",
+        "c.embdcb",
+        "--max-bytes",
+        "1MB",
+        "--sample",
+        "1M",
+        "--seed",
+        "1",
+        "--holdout",
+        "0",
+    )
+    assert training.TrainOptions(**fake.last["settings"]).sample == 1_000_000
+    assert set(fake.last["settings"]) == {field.name for field in dataclasses.fields(training.TrainOptions)}

@@ -1,0 +1,173 @@
+"""Signals and time limits: 75, 130, 143, silence on a closed pipe, and a second signal that ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_program import Embdc, Fake
+
+from embdc_cli.cli import signals
+from embdc_cli.errors import Stopped
+
+ENDINGS = [(signal.SIGINT, 130, "embdc: interrupted"), (signal.SIGTERM, 143, "embdc: terminated")]
+
+
+def killing(number: int) -> Callable[..., Any]:
+    """An answer that is hit by a signal."""
+
+    def answer(**_: Any) -> Any:
+        os.kill(os.getpid(), number)
+        time.sleep(30)
+        raise AssertionError("the signal did not arrive")
+
+    return answer
+
+
+@pytest.mark.parametrize(("number", "code", "line"), ENDINGS)
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_signal(embdc: Embdc, fake: Fake, command: str, number: int, code: int, line: str) -> None:
+    before = [signal.getsignal(ending) for ending, _, _ in ENDINGS]
+    fake.answers[command] = killing(number)
+    done = embdc(command, "a.npy", "-o", "b")
+    assert (done.exit, done.out, done.err) == (code, "", f"{line}\n")
+    assert [signal.getsignal(ending) for ending, _, _ in ENDINGS] == before
+
+
+def test_signal_with_json_is_one_document(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["encode"] = killing(signal.SIGTERM)
+    done = embdc("encode", "a.npy", "b.npy", "--json")
+    assert done.exit == done.json["exit"] == 143
+    assert [item["status"] for item in done.json["items"]] == ["stopped"]
+    fake.answers["decode"] = killing(signal.SIGINT)
+    assert embdc("decode", "a", "-o", "b", "--json").json == {
+        "error": {"message": "interrupted", "hint": None},
+        "exit": 130,
+    }
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--skip-existing"])
+def test_a_batch_that_can_go_on_is_stopped_not_interrupted(embdc: Embdc, fake: Fake, flag: str) -> None:
+    def answer(source: str, **_: Any) -> Any:
+        return killing(signal.SIGINT)() if source == "b.npy" else {"status": "skipped", "input": "a", "output": "b"}
+
+    fake.answers["encode"] = answer
+    assert embdc("encode", "a.npy", "b.npy", "c.npy", flag).exit == 75
+    assert embdc("encode", "a.npy", "b.npy", "c.npy").exit == 130
+
+
+def test_library_turns_a_signal_into_stopped(embdc: Embdc, fake: Fake) -> None:
+    def answer(**_: Any) -> Any:
+        try:
+            killing(signal.SIGTERM)()
+        except SystemExit as stop:
+            raise Stopped("encode: b: stopped; what is done is kept", hint="the same with --resume goes on") from stop
+
+    fake.answers["encode"] = answer
+    done = embdc("encode", "a.npy", "-o", "b")
+    assert (done.exit, done.err.splitlines()[0]) == (75, "embdc: encode: b: stopped; what is done is kept")
+
+
+def sleeping(**_: Any) -> Any:
+    """An answer that takes longer than any time limit here."""
+    time.sleep(30)
+    raise AssertionError("the time limit did not strike")
+
+
+@pytest.mark.parametrize("limit", ["0", "0.05s"])
+def test_time_limit(embdc: Embdc, fake: Fake, limit: str) -> None:
+    fake.answers["encode"] = sleeping
+    done = embdc("encode", "a.npy", "b.npy", "--time-limit", limit, "--json")
+    assert done.exit == done.json["exit"] == 75
+    assert done.err.splitlines()[0] == "embdc: stopped, the time limit is over"
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_time_limit_that_is_not_reached(embdc: Embdc, fake: Fake) -> None:
+    assert embdc("encode", "a.npy", "--time-limit", "1h").exit == 0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_off_the_main_thread_nothing_changes() -> None:
+    entered = []
+
+    def work() -> None:
+        with signals.raising(), signals.time_limit(0):
+            entered.append(signal.getitimer(signal.ITIMER_REAL))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert entered == [(0.0, 0.0)]
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.raising():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+STUBBORN = """
+import sys, time
+from embdc_cli.cli import library
+from embdc_cli.cli.app import main
+
+def decode(*_):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(60)
+
+library.decode = decode
+sys.exit(main(["decode", "a", "-o", "b"]))
+"""
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "cleaning\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == -signal.SIGTERM
+
+
+def run_program(*args: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "embdc_cli", *args], check=False, **options)
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as closed:
+        done = run_program("completion", "bash", stdout=closed, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout() -> None:
+    with open("/dev/full", "wb") as full:
+        done = run_program("completion", "bash", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 9
+    assert done.stderr.splitlines() == [b"embdc: no space left on device"]
+
+
+def test_closed_standard_streams_do_not_matter() -> None:
+    for redirection in (">&-", "2>&-", ">&- 2>&- <&-"):
+        command = f"{sys.executable} -m embdc_cli encode --nonsense {redirection}"
+        assert subprocess.run(command, shell=True, stderr=subprocess.DEVNULL, check=False).returncode == 2

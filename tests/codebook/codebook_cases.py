@@ -1,0 +1,38 @@
+"""Codebooks made up for tests, of any size, from a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.identity import Identity
+from embdc_cli.entropy.tables import ROWS, SYMBOLS, TOTAL, Tables
+
+ENCODER: Identity = {"name": "tiny-vit", "layer": -2, "weights_sha256": "ab" * 32}
+
+
+def make_codebook(
+    channels: int = 12, rank: int = 9, seed: int = 0, encoder: Identity | None = ENCODER, tables: Tables | None = None
+) -> Codebook:
+    """A codebook with random integers in every field."""
+    rng = np.random.default_rng(seed)
+    basis = rng.integers(-300, 300, size=(rank, channels), dtype=np.int16)
+    basis[:, 0] |= 1  # no vector is zero
+    return Codebook(
+        mean=rng.integers(-32768, 32768, size=channels).astype(np.int16),
+        mean_exponent=-7,
+        basis=basis,
+        exponents=rng.integers(-15, -4, size=rank).astype(np.int8),
+        spectrum=np.sort(rng.integers(-90, 40, size=rank).astype(np.int16))[::-1].copy(),
+        tables=tables,
+        encoder=encoder,
+        training={"inputs": 3, "tokens": 4000, "seed": seed},
+    )
+
+
+def make_tables(seed: int = 0) -> Tables:
+    """Tables in which every symbol can be coded."""
+    rng = np.random.default_rng(seed)
+    freq = rng.integers(1, TOTAL // SYMBOLS, size=(ROWS, SYMBOLS))
+    freq[:, 0] += TOTAL - freq.sum(axis=1)
+    return Tables(freq.astype(np.uint16))

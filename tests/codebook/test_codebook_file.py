@@ -1,0 +1,177 @@
+"""The codebook file: one value, one file; no damage passes; hostile sizes are refused before they cost anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from codebook_cases import make_codebook, make_tables
+
+from embdc_cli.codebook import file
+from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.entropy.tables import Tables
+from embdc_cli.errors import CorruptArchive, OutputExists, SourceError, UnsupportedArchive
+
+SHAPES = [(1, 1), (2, 1), (7, 7), (12, 9), (64, 3)]
+
+
+@pytest.mark.parametrize(("channels", "rank"), SHAPES)
+def test_a_file_gives_back_the_value(channels: int, rank: int) -> None:
+    codebook = make_codebook(channels, rank)
+    back = file.read(file.to_bytes(codebook))
+    for name in ("mean", "basis", "exponents", "spectrum"):
+        assert np.array_equal(getattr(back, name), getattr(codebook, name)), name
+        assert getattr(back, name).dtype == getattr(codebook, name).dtype, name
+    assert (back.mean_exponent, back.encoder, back.training) == (-7, codebook.encoder, codebook.training)
+    assert back.tables is None
+    assert file.to_bytes(back) == codebook.file_bytes
+
+
+def test_tables_travel_with_the_codebook() -> None:
+    codebook = make_codebook(tables=make_tables())
+    assert file.read(codebook.file_bytes).tables == make_tables()
+    assert codebook != make_codebook()
+
+
+@pytest.mark.parametrize("freq", [[[4096]], [[4096] + [0] * 15] * 32, [[4081] + [1] * 15] * 31])
+def test_tables_that_cannot_code_every_magnitude_are_refused(freq: list[list[int]]) -> None:
+    with pytest.raises(ValueError, match="tables"):
+        make_codebook(tables=Tables(np.array(freq, np.uint16)))
+
+
+def test_equal_values_have_equal_bytes_and_others_do_not() -> None:
+    a, b, c = make_codebook(), make_codebook(), make_codebook(seed=1)
+    assert a == b
+    assert hash(a) == hash(b)
+    assert a.digest == b.digest == hashlib.sha256(a.file_bytes).digest()
+    assert a != c
+    assert a != make_codebook(encoder=None)
+    assert a != "a codebook"
+
+
+def test_written_files_are_read_and_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.embdcb"
+    codebook = make_codebook()
+    file.write(codebook, str(path))
+    assert path.read_bytes() == codebook.file_bytes
+    assert file.read(path) == codebook
+    with pytest.raises(OutputExists):
+        file.write(make_codebook(seed=1), str(path))
+    file.write(make_codebook(seed=1), str(path), force=True)
+    assert file.read(str(path)) == make_codebook(seed=1)
+
+
+def test_a_missing_file_and_a_folder_are_source_errors(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.embdcb", tmp_path):
+        with pytest.raises(SourceError, match=str(path)):
+            file.read(path)
+
+
+def test_a_file_under_another_name_than_its_hash_is_corrupt() -> None:
+    codebook = make_codebook()
+    assert file.read(codebook.file_bytes, digest=codebook.digest) == codebook
+    with pytest.raises(CorruptArchive, match="expected SHA-256 0000"):
+        file.read(codebook.file_bytes, digest=bytes(32))
+
+
+def test_every_truncation_is_noticed() -> None:
+    data = make_codebook().file_bytes
+    for size in range(len(data)):
+        with pytest.raises(CorruptArchive):
+            file.read(data[:size])
+
+
+def test_bytes_after_the_end_are_noticed() -> None:
+    with pytest.raises(CorruptArchive):
+        file.read(make_codebook().file_bytes + b"\0")
+
+
+def test_every_flipped_bit_is_noticed() -> None:
+    data = make_codebook(5, 4, tables=make_tables()).file_bytes
+    for bit in range(8 * len(data)):
+        spoiled = bytearray(data)
+        spoiled[bit // 8] ^= 1 << bit % 8
+        with pytest.raises((CorruptArchive, UnsupportedArchive)):
+            file.read(bytes(spoiled))
+
+
+def test_a_later_version_says_both_numbers() -> None:
+    data = bytearray(make_codebook().file_bytes)
+    data[8] = 3
+    with pytest.raises(UnsupportedArchive, match="version 3, this embdc reads up to 0"):
+        file.read(bytes(data))
+
+
+def forge(codebook: Codebook, **changes: object) -> bytes:
+    """The codebook's file with header fields replaced and every checksum made right again."""
+    data = codebook.file_bytes
+    size = struct.unpack_from("<I", data, 12)[0]
+    header = json.loads(data[20 : 20 + size]) | changes
+    raw = json.dumps(header).encode()
+    start = data[:12] + struct.pack("<I", len(raw))
+    body = start + _crc(start) + raw + _crc(raw) + data[24 + size : -32]
+    return body + hashlib.sha256(body).digest()
+
+
+def _crc(data: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(data))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": 13},
+        {"channels": 0},
+        {"channels": 12.0},
+        {"channels": True},
+        {"channels": 1 << 40, "rank": 1 << 39},
+        {"channels": 60000, "rank": 60000},
+        {"rank": 10},
+        {"rank": 8},
+        {"rank": -1},
+        {"mean_exponent": 1 << 70},
+        {"mean_exponent": "x"},
+        {"training": {"inputs": [[]]}},
+        {"training": None},
+        {"encoder": "vit"},
+        {"encoder": {"name": "vit"}},
+        {"encoder": {"name": "vit", "layer": "x", "weights_sha256": None}},
+    ],
+)
+def test_headers_that_lie_are_corrupt(changes: dict[str, object]) -> None:
+    with pytest.raises(CorruptArchive):
+        file.read(forge(make_codebook(), **changes))
+
+
+def test_unknown_header_fields_are_ignored_and_kept_in_the_digest() -> None:
+    data = forge(make_codebook(), later="x")
+    back = file.read(data)
+    assert np.array_equal(back.basis, make_codebook().basis)
+    assert back.digest == hashlib.sha256(data).digest()
+
+
+def test_another_kind_of_codebook_is_unsupported() -> None:
+    with pytest.raises(UnsupportedArchive, match="vq"):
+        file.read(forge(make_codebook(), kind="vq"))
+
+
+def test_a_full_basis_of_a_thousand_channels_is_well_under_two_megabytes() -> None:
+    channels = 1024
+    rng = np.random.default_rng(0)
+    codebook = Codebook(
+        mean=np.zeros(channels, np.int16),
+        mean_exponent=0,
+        basis=np.round(rng.normal(0, 128, (channels, channels))).astype(np.int16),
+        exponents=np.full(channels, -12, np.int8),
+        spectrum=np.zeros(channels, np.int16),
+        tables=None,
+        encoder=None,
+        training={},
+    )
+    assert len(codebook.file_bytes) < 1_250_000
+    assert file.read(codebook.file_bytes) == codebook

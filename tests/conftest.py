@@ -1,0 +1,20 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real clips, embeddings and models that $EMBDC_TEST_DATA names; skips where it is not there."""
+    folder = os.environ.get("EMBDC_TEST_DATA")
+    if not folder:
+        pytest.skip("EMBDC_TEST_DATA is not set: no real clips, embeddings and models")
+    path = Path(folder).resolve()
+    if not (path / "data").is_dir():
+        pytest.skip(f"EMBDC_TEST_DATA: {path} has no folder data/")
+    return path
