@@ -33,7 +33,8 @@ def cat(archives: Parts, join: Join, words: Words) -> int:
     document = library.cat(archives, join.output, join=join.join, force=join.force)
     if words.json:
         console.document(document)
-    console.say(joined(document))
+    for line in joined(document, verbose=words.verbose):
+        console.say(line)
     return int(document.get("exit", 0))
 
 

@@ -39,7 +39,8 @@ def decode(
         document = library.decode(archive, path, options, reporter)
     if words.json:
         console.document(document)
-    console.say(decoded(document))
+    for line in decoded(document, verbose=words.verbose):
+        console.say(line)
     return int(document.get("exit", 0))
 
 

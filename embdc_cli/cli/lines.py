@@ -51,30 +51,36 @@ def totalled(totals: Document) -> str:
     return line
 
 
-def decoded(document: Document) -> str:
+def decoded(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc decode` wrote, and how much it could not."""
-    shown = [f"{_stream(stream)}" for stream in document["streams"][:3]]
-    if len(document["streams"]) > 3:
-        shown.append(f"{len(document['streams']) - 3} more")
+    streams = [f"{one['name']} {wording.shape(one['shape'])} {one['dtype']}" for one in document["streams"]]
+    shown = streams if len(streams) <= 3 else [*streams[:2], f"{len(streams) - 2} more"]
     lost = sum(loss["rows"][1] - loss["rows"][0] for loss in document["lost"])
-    return f"{document['archive']} -> {document['output']}: {', '.join(shown)}" + (
-        f"; {wording.plural(lost, 'row')} lost" if lost else ""
-    )
+    line = f"{document['archive']} -> {document['output']}: {', '.join(shown)}"
+    yield line + (f"; {wording.plural(lost, 'row')} lost" if lost else "")
+    if verbose:
+        yield from (f"  {stream}" for stream in streams)
 
 
-def joined(document: Document) -> str:
+def joined(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc cat` wrote."""
-    items = wording.plural(len(document["items"]) if isinstance(document["items"], list) else document["items"], "item")
-    parts = wording.plural(len(document["inputs"]), "archive")
-    return f"{parts} -> {document['output']}: {items}, {wording.size(document['file_bytes'])}"
+    parts, items = wording.plural(len(document["inputs"]), "archive"), wording.plural(len(document["items"]), "item")
+    yield f"{parts} -> {document['output']}: {items}, {wording.size(document['file_bytes'])}"
+    if verbose:
+        yield f"  items: {', '.join(map(str, document['items']))}"
+        yield f"  streams: {', '.join(map(str, document['streams']))}"
 
 
-def trained(document: Document) -> Iterator[str]:
+def trained(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc train-codebook` wrote, and what it saved on inputs it was not trained on."""
     yield f"{document['output']}: {wording.size(document['file_bytes'])}, {document['kind']} {document['digest'][:12]}"
+    if verbose:
+        vectors, tokens = f"{document['rank']} vectors", wording.plural(document["tokens_trained"], "token")
+        yield f"  {vectors} of {document['channels']} channels, from {tokens}"
     for point in document["heldout"]:
-        rate, without, gain = (point[name] for name in ("bits_per_value", "bits_per_value_without", "gain"))
-        line = f"  held out, nmse {point['nmse']:g}: {wording.number(rate, 3)} bits/value, {wording.number(without, 3)} without"
+        rate, without, gain = point["bits_per_value"], point["bits_per_value_without"], point["gain"]
+        line = f"  held out, nmse {point['nmse']:g}: {wording.number(rate, 3)} bits/value"
+        line += f", {wording.number(without, 3)} without"
         yield line + (f" ({100 * gain:.0f} % less)" if gain is not None else "")
     if not document["heldout"]:
         yield "  nothing was held out, so what it saves is not known"
@@ -84,7 +90,7 @@ def trained(document: Document) -> Iterator[str]:
         yield f"  it pays from {wording.size(document['break_even_bytes'])} of float16 embeddings on"
 
 
-def verified(document: Document) -> Iterator[str]:
+def verified(document: Document, *, verbose: bool) -> Iterator[str]:
     """The verdict of `embdc verify` on one archive, its problems, and the comparison if there was one."""
     path = document["path"]
     checked = f"{wording.plural(document['chunks'], 'chunk')}, {wording.size(document['bytes_checked'])} checked"
@@ -94,6 +100,8 @@ def verified(document: Document) -> Iterator[str]:
         yield f"{path}: incomplete, what is there is good ({checked})"
     else:
         yield f"{path}: corrupt ({checked})"
+    if verbose:
+        yield f"  format version {document['format_version']}, {'' if document['complete'] else 'not '}complete"
     for problem in document["problems"]:
         where = f"offset {problem['offset']}" if problem.get("offset") is not None else "structure"
         rows = f" ({_loss(problem)})" if problem.get("stream") is not None else ""
@@ -117,10 +125,6 @@ def _sizes(item: Document) -> str:
     if item.get("ratio_fp16"):
         notes.append(f"{wording.number(item['ratio_fp16'], 3)}x below float16")
     return line + (f" ({', '.join(notes)})" if notes else "")
-
-
-def _stream(stream: Document) -> str:
-    return f"{stream['name']} {wording.shape(stream['shape'])} {stream['dtype']}"
 
 
 def _loss(lost: Document) -> str:

@@ -40,7 +40,7 @@ def train_codebook(
         document = library.train(inputs, training.output, settings, reporter)
     if words.json:
         console.document(document)
-    for line in trained(document):
+    for line in trained(document, verbose=words.verbose):
         console.say(line)
     return int(document.get("exit", 0))
 

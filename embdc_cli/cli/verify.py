@@ -41,7 +41,7 @@ def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
         if error is not None:
             console.failure(error)
         elif not words.json and not (words.quiet and item["ok"]):
-            for line in verified(item):
+            for line in verified(item, verbose=words.verbose):
                 console.data(line)
 
     items = batch.run([{"path": path} for path in paths], work, finished=finished)

@@ -89,7 +89,7 @@ def assemble(names: Sequence[str], dumps: Sequence[Dump], *, holdout: float, see
 
 def _is_embedding(tensor: Tensor, dump: Dump) -> bool:
     spec = tensor.spec
-    return spec.dtype in dtypes.FLOATS and spec.name not in dump.exact_streams and _tokens(tensor) > 0
+    return spec.dtype in dtypes.FLOATS and spec.name not in dump.exact_streams and tokens_in(tensor) > 0
 
 
 def layout_of(spec: StreamSpec) -> Layout:
@@ -102,11 +102,19 @@ def channels_of(spec: StreamSpec) -> int:
     return layout_of(spec).fold
 
 
+def tokens_in(tensor: Tensor, start: int = 0, stop: int | None = None) -> int:
+    """Tokens in rows [start, stop), special ones included."""
+    spec = tensor.spec
+    stop = spec.known_rows if stop is None else stop
+    rows = stop - start if tensor.token_counts is None else int(tensor.token_counts[start:stop].sum())
+    return rows * sum(layout_of(spec).tokens) if channels_of(spec) else 0
+
+
 def chunks_of(tensor: Tensor) -> list[Chunk]:
     """Row ranges of whole chunks: CHUNK_ROWS rows or more, as long as they are small."""
     spec = tensor.spec
     rows = max(1, spec.known_rows)
-    per_row = max(1, _tokens(tensor) // rows)
+    per_row = max(1, tokens_in(tensor) // rows)
     count = max(CHUNK_ROWS, _CHUNK_TOKENS // per_row)
     count = max(1, min(count, CHUNK_VALUES // (per_row * channels_of(spec))))
     return [(start, min(start + count, rows)) for start in range(0, rows, count)]
@@ -139,21 +147,13 @@ def sample_chunks(tensors: Sequence[Tensor], tokens: int, seed: int) -> list[tup
         if total >= tokens:
             break
         i, chunk = places[place]
-        total += _tokens(tensors[i], *chunk)
+        total += tokens_in(tensors[i], *chunk)
         kept.add(place)
     chosen: list[tuple[Tensor, list[Chunk]]] = [(tensor, []) for tensor in tensors]
     for place in sorted(kept):
         i, chunk = places[place]
         chosen[i][1].append(chunk)
     return [(tensor, chunks) for tensor, chunks in chosen if chunks]
-
-
-def _tokens(tensor: Tensor, start: int = 0, stop: int | None = None) -> int:
-    """Tokens in rows [start, stop), special ones included."""
-    spec = tensor.spec
-    stop = spec.known_rows if stop is None else stop
-    rows = stop - start if tensor.token_counts is None else int(tensor.token_counts[start:stop].sum())
-    return rows * sum(layout_of(spec).tokens) if channels_of(spec) else 0
 
 
 def _split(

@@ -45,13 +45,13 @@ def _archive_items(name: str) -> Iterator[Dump]:
     archive = Archive(name)
     views = [archive[stream] for stream in archive.streams]
     items = archive.reader.items
-    for number, item in enumerate(items):
-        own = [view for view in views if view.item == number]
+    for item in items:
+        own = [view for view in views if view.item.number == item.number]
         yield Dump(
             [ArchiveTensor(view) for view in own],
             timed_streams=frozenset(view.spec.name for view in own if view.stream.header.timed),
             encoder=item.header.encoder,
-            close=archive.close if number == len(items) - 1 else lambda: None,
+            close=archive.close if item is items[-1] else lambda: None,
         )
 
 

@@ -1,4 +1,4 @@
-"""What a part's chunks must be to belong together: streams that exist, sizes within the header's limits, rows in order."""
+"""What chunks must be to belong to one part: of streams that exist, within the limits of the header, in order."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def check_models(stream: int, segment: int, header: Header, known: dict[tuple[in
         raise CorruptArchive(f"{where}: models of stream {stream}, segment {segment}, are unknown or there already")
 
 
-def check_table(table: ChunkTable, header: Header, where: str) -> None:
-    """Nothing, for the table of a complete part: every row of every stream and timeline there once, in order.
+def check_table(table: ChunkTable, header: Header, where: str, *, whole: bool = True) -> None:
+    """Nothing, for the table of a part (whole, or as far as it got): every row and its times once, in order.
 
     Raises: CorruptArchive.
     """
@@ -73,7 +73,7 @@ def check_table(table: ChunkTable, header: Header, where: str) -> None:
     largest = np.zeros(len(header.streams), np.int64)
     np.maximum.at(largest, data["stream"], data["rows"])
     for stream, found, most in zip(header.streams, rows.tolist(), largest.tolist(), strict=True):
-        if stream.rows is not None and stream.rows != found:
+        if whole and stream.rows is not None and stream.rows != found:
             raise CorruptArchive(f"{where}: stream {stream.name!r}, expected {stream.rows} rows, found {found}")
         if stream.timed and found > clock[stream.item]:
             raise CorruptArchive(f"{where}: stream {stream.name!r}, {found} rows but times of {clock[stream.item]}")

@@ -99,8 +99,8 @@ class DataRecord:
         """(record without token counts, their bytes) from the first 56 bytes of a DATA chunk's content."""
         if len(content) < spec.DATA_BYTES:
             raise CorruptArchive(f"{where}: expected a record of {spec.DATA_BYTES} bytes, found {len(content)}")
-        stream, kind, segment, row0, rows, symbol_crc, pts0, pts1, mse, mean, worst, tokens, models = (
-            _DATA.unpack_from(content)
+        stream, kind, segment, row0, rows, symbol_crc, pts0, pts1, mse, mean, worst, tokens, models = _DATA.unpack_from(
+            content
         )
         if rows < 1 or row0 + rows > spec.MAX_ROWS:
             raise CorruptArchive(f"{where}: rows {row0}+{rows} are out of range")

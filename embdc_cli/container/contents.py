@@ -60,6 +60,10 @@ class Part:
     complete: bool
     first_item: int = 0
 
+    def covers(self, damage: Damage) -> bool:
+        """Whether damaged bytes lie within the part, so that it knows what they were."""
+        return self.offset <= damage.offset and damage.offset + damage.length <= self.offset + self.length
+
     @cached_property
     def part_id(self) -> int:
         """CRC-32 of the HEAD payload, in every chunk of the part."""

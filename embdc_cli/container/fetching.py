@@ -20,6 +20,7 @@ from embdc_cli.errors import CorruptArchive
 BATCH_BYTES: Final = 8 << 20
 """Chunks that follow each other in a request are read together up to this size."""
 
+_MERGED_GAP_BYTES: Final = 256  # a pTS_ chunk of constant rate between two chunks costs less than another read
 _KEPT_MODELS_BYTES: Final = 64 << 20
 
 OnDamage = Callable[[Entry, CorruptArchive], None]
@@ -193,12 +194,12 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 def _read_merged(storage: Storage, ranges: Sequence[Range]) -> list[bytes]:
-    """The bytes of each range in one round trip; ranges that touch are read as one."""
+    """The bytes of each range in one round trip; ranges that nearly touch are read as one."""
     order = np.argsort([start for start, _ in ranges], kind="stable").tolist()
     merged: list[Range] = []
     for at in order:
         start, stop = ranges[at]
-        if merged and start <= merged[-1][1]:
+        if merged and start <= merged[-1][1] + _MERGED_GAP_BYTES:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
             merged.append((start, stop))

@@ -114,9 +114,7 @@ class Header:
         top = Fields(canonical.loads(payload, _WHAT), _WHAT)
         _check_version(top)
         items = tuple(_item_from_json(item) for item in top.objects("items", 1, spec.MAX_ITEMS))
-        streams = tuple(
-            _stream_from_json(stream, len(items)) for stream in top.objects("streams", 0, spec.MAX_STREAMS)
-        )
+        streams = tuple(_stream_from_json(stream, len(items)) for stream in top.objects("streams", 0, spec.MAX_STREAMS))
         names = {(stream.item, stream.name) for stream in streams}
         if len(names) != len(streams):
             raise CorruptArchive(f"{_WHAT}: two streams of one item have the same name")

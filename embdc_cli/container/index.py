@@ -29,12 +29,14 @@ class Index:
     """A parsed index. full: lists all chunks of the part before it; else those from the previous checkpoint on.
 
     first_offset: where the first listed chunk begins, from the part's start; a checkpoint's first listed chunk is
-    the previous checkpoint, or the header.
+    the previous checkpoint, or the header. end: where the last listed chunk ends, which is where the iNDX begins.
     """
 
     table: ChunkTable
     full: bool
     first_offset: int
+    end: int
+    first_seq: int
 
 
 def to_content(chunks: ChunkTable, *, full: bool) -> bytes:
@@ -75,8 +77,8 @@ def to_content(chunks: ChunkTable, *, full: bool) -> bytes:
     return head + b"".join(_LENGTH.pack(len(column)) + column for column in columns)
 
 
-def from_content(content: bytes, part_bytes: int, where: str) -> Index:
-    """The index in iNDX chunk `content`, of a part with at most `part_bytes` bytes before that chunk.
+def from_content(content: bytes, available: int, where: str) -> Index:
+    """The index in iNDX chunk `content`, of a part with at most `available` bytes before that chunk.
 
     Raises: CorruptArchive when it lists what cannot be there; counts are checked before anything is allocated.
     """
@@ -87,8 +89,8 @@ def from_content(content: bytes, part_bytes: int, where: str) -> Index:
         raise UnsupportedArchive(f"{where}: index layout {layout} is unknown here", hint="use a newer embdc")
     if form not in (spec.INDEX_CHECKPOINT, spec.INDEX_FULL) or zero or zero2:
         raise CorruptArchive(f"{where}: index form {form} is unknown")
-    if first_offset > part_bytes or not 1 <= count <= (part_bytes - first_offset) // spec.CHUNK_BYTES:
-        raise CorruptArchive(f"{where}: index of {count} chunks, more than fit into {part_bytes} bytes")
+    if first_offset > available or not 1 <= count <= (available - first_offset) // spec.CHUNK_BYTES:
+        raise CorruptArchive(f"{where}: index of {count} chunks, more than fit into {available} bytes")
     columns = _Columns(content, where)
     chunks = np.zeros(count, table.CHUNK)
     codes = columns.plain(count, 0, spec.OTHER_CODE)
@@ -98,8 +100,9 @@ def from_content(content: bytes, part_bytes: int, where: str) -> Index:
     data = _data_columns(columns, np.flatnonzero(is_data), lengths)
     chunks["code"], chunks["content"] = codes, lengths
     sizes = spec.CHUNK_BYTES + padded_array(lengths)
-    if int(sizes.sum()) != part_bytes - first_offset:
-        raise CorruptArchive(f"{where}: index accounts for {int(sizes.sum())} bytes, found {part_bytes - first_offset}")
+    end = first_offset + int(sizes.sum())
+    if end > available:
+        raise CorruptArchive(f"{where}: index of {end} bytes of chunks, found {available}")
     chunks["offset"] = first_offset + np.cumsum(sizes) - sizes
     chunks["seq"] = first_seq + np.arange(count)
     result = ChunkTable(
@@ -110,7 +113,7 @@ def from_content(content: bytes, part_bytes: int, where: str) -> Index:
         _codebook_columns(columns, np.flatnonzero(codes == spec.TYPE_CODES[spec.CODEBOOK])),
     )
     columns.finish()
-    return Index(result, form == spec.INDEX_FULL, first_offset)
+    return Index(result, form == spec.INDEX_FULL, first_offset, end, first_seq)
 
 
 def padded_array(lengths: np.ndarray) -> np.ndarray:

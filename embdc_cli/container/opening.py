@@ -12,6 +12,7 @@ from embdc_cli.container import admission, canonical, index, spec, table, tail
 from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
 from embdc_cli.container.header import Header
+from embdc_cli.container.landmarks import find_landmark
 from embdc_cli.container.scan import scan
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
@@ -19,37 +20,43 @@ from embdc_cli.container.tail import Tail
 from embdc_cli.errors import CorruptArchive
 
 _MAX_WINDOW: Final = 1 << 20
+_MAX_SEARCHES: Final = 16  # backward searches for a tail or checkpoint before everything is scanned
 _MAX_END_BYTES: Final = spec.MAX_PAYLOAD_BYTES + 2 * spec.MAX_JSON_BYTES + (1 << 16)
 
 
 def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
     """The parts of an archive in file order, and what is wrong with it as far as opening shows.
 
-    Walks from tail to tail; whatever has no usable tail and index is scanned from the front.
+    Walks from tail to tail. Where there is no tail, the last tail or checkpoint index before it is searched, and only
+    what follows is scanned; where tail or index are damaged, everything before is.
     Raises: CorruptArchive when there is no readable part, UnsupportedArchive when it needs a newer reader.
     """
     window = _Window(storage)
-    found: list[Part] = []
+    found: list[Part] = []  # last part first
     damage: list[Damage] = []
+    searches = 0
     end = storage.size
     while end > 0:
+        problem, mark = [], None
         try:
             part = _part_before(window, end)
+            if part is not None:
+                found.append(part)
+                end = part.offset
+                continue
+            if searches < _MAX_SEARCHES:
+                mark = find_landmark(storage, end)
+                searches += 1
         except CorruptArchive as error:
-            damage.append(Damage(end, 0, f"end matter cannot be used: {error.message}"))
-            break
-        if part is None:
-            break
-        found.append(part)
-        end = part.offset
-    found.reverse()
-    if end > 0:
-        result = scan(storage, 0, end)
-        damage = result.damage or damage  # the scan says more exactly where it is
-        found = [part.part(0, 0) for part in result.parts] + found
+            problem = [Damage(end, 0, f"end matter cannot be used: {error.message}")]
+        start = mark.scan_from if mark else 0
+        result = scan(storage, start, end, going_on=mark.part if mark else None)
+        found += [one.part(0, 0) for one in reversed(result.parts)]
+        damage += result.damage or problem  # the scan says more exactly where it is
+        end = mark.begin if mark else 0
     if not found:
         raise _unreadable(storage, damage)
-    return _numbered(found), damage
+    return _numbered(found[::-1]), damage
 
 
 def _numbered(parts: list[Part]) -> list[Part]:
@@ -94,7 +101,8 @@ def _part_before(window: _Window, end: int) -> Part | None:
     found, listed = _chunk(window, at - sealed.to_index, at, spec.INDEX, header.part_id)
     if found.seq != sealed.chunks - 2 or header.seq != sealed.chunks - 1 or chunk_bytes(len(listed)) != sealed.to_index:
         raise CorruptArchive(f"{where}: index and tail disagree")
-    seek = index.from_content(listed, sealed.part_bytes - tail.CHUNK_BYTES - sealed.to_index, f"{where}: index")
+    before = sealed.part_bytes - tail.CHUNK_BYTES - sealed.to_index
+    seek = index.from_content(listed, before, f"{where}: index")
     _, head = _chunk(
         window,
         at - sealed.to_meta if sealed.to_meta else start + spec.SIGNATURE_BYTES,
@@ -136,17 +144,19 @@ def _with_end(listed: ChunkTable, sealed: Tail, index_bytes: int, seq: int) -> C
 def _check_index(seek: index.Index, sealed: Tail, seq: int, where: str) -> None:
     """Nothing, for a full index whose end matter lies where the tail says."""
     chunks = seek.table.chunks
-    if not seek.full or seek.first_offset != spec.SIGNATURE_BYTES or len(chunks) != seq or int(chunks["seq"][0]):
-        raise CorruptArchive(f"{where}: expected all {seq} chunks before it, found {len(chunks)}")
     at = sealed.part_bytes - tail.CHUNK_BYTES
-    for kind, distance in ((spec.DIGESTS, sealed.to_digests), (spec.META, sealed.to_meta), (spec.SUMMARY, sealed.to_summary)):
+    if (seek.full, seek.first_seq, seek.first_offset) != (True, 0, spec.SIGNATURE_BYTES):
+        raise CorruptArchive(f"{where}: expected a full index, found one from chunk {seek.first_seq} on")
+    if len(chunks) != seq or seek.end != at - sealed.to_index:
+        raise CorruptArchive(f"{where}: expected {seq} chunks in {at - sealed.to_index} bytes, found {len(chunks)}")
+    for kind, distance in sealed.distances():
         places = chunks["offset"][chunks["code"] == spec.TYPE_CODES[kind]].tolist()
         if places != ([at - distance] if distance else []):
             raise CorruptArchive(f"{where}: {kind.decode()} chunks at {places}, the tail says {at - distance}")
 
 
 def _chunk(window: _Window, start: int, stop: int, kind: bytes, part_id: int) -> tuple[ChunkHeader, bytes]:
-    """(header, content) of the chunk of type `kind` at file offset `start`, which ends by `stop`. Raises: CorruptArchive."""
+    """(header, content) of the `kind` chunk at file offset `start`, which ends by `stop`. Raises: CorruptArchive."""
     where = f"{window.storage.name}: byte {start}"
     header = parse_header(window.read(start, start + spec.CHUNK_BYTES))
     body = start + spec.CHUNK_BYTES

@@ -11,7 +11,7 @@ from embdc_cli.container import admission, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
 from embdc_cli.container.framing import ChunkHeader, chunk_bytes
 from embdc_cli.container.header import Header
-from embdc_cli.container.table import TableBuilder
+from embdc_cli.container.table import ChunkTable, TableBuilder
 from embdc_cli.container.times import TimesRecord
 
 Record = DataRecord | ModelsRecord | TimesRecord | CodebookRecord | None
@@ -34,8 +34,20 @@ class PartLog:
         self.rows = [0] * len(header.streams)
         self.times_rows = [0] * len(header.items)
         self.models: dict[tuple[int, int], int] = {}
-        self.codebooks: set[bytes] = set()
+        self.codebooks: dict[bytes, bool] = {}  # digest: embedded
         self.recent_data = 0  # DATA chunks in `recent`
+
+    def restore(self, known: ChunkTable) -> None:
+        """Go on behind the chunks of a table; their digests and the checksums of their models stay unknown."""
+        self.builder.restore(known)
+        last = known.chunks[-1]
+        self.seq = int(last["seq"]) + 1
+        self.offset = int(last["offset"]) + chunk_bytes(int(last["content"]))
+        for record in known.data:  # in file order, so the last one stays
+            self.rows[record["stream"]] = int(record["row0"] + record["rows"])
+        for clock in known.times:
+            self.times_rows[clock["item"]] = int(clock["row0"] + clock["rows"])
+        self.models = {(int(one["stream"]), int(one["segment"])): 0 for one in known.models}
 
     def admit(self, header: ChunkHeader, content: bytes, where: str) -> Record:
         """The record in `content`, after checking that the chunk may come next. Raises: CorruptArchive."""
@@ -73,7 +85,7 @@ class PartLog:
             case TimesRecord():
                 self.times_rows[record.item] = record.stop
             case CodebookRecord():
-                self.codebooks.add(record.digest)
+                self.codebooks[record.digest] = record.payload is not None
         self.seq = header.seq + 1
         self.offset += chunk_bytes(content_bytes)
 

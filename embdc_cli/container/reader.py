@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from embdc_cli.container import report, times, verify
+from embdc_cli.container import report, times
 from embdc_cli.container.chunk import CodebookRecord
 from embdc_cli.container.contents import Damage, Entry, Item, Part, Stream, items_of
 from embdc_cli.container.fetching import ChunkReader, OnDamage
@@ -19,6 +19,7 @@ from embdc_cli.container.header import Header
 from embdc_cli.container.losses import with_losses
 from embdc_cli.container.opening import open_parts
 from embdc_cli.container.storage import Storage, open_storage
+from embdc_cli.container.verify import verify
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.values import Timeline
 
@@ -62,11 +63,8 @@ class ArchiveReader:
     @property
     def complete(self) -> bool:
         """Whether nothing before the end matter of any part is missing."""
-        inside = all(
-            any(part.offset <= one.offset and one.offset + one.length <= part.offset + part.length for part in self.parts)
-            for one in self.damage
-        )
-        return inside and all(part.complete for part in self.parts)
+        covered = all(any(part.covers(one) for part in self.parts) for one in self.damage)
+        return covered and all(part.complete for part in self.parts)
 
     @property
     def header(self) -> Header:
@@ -142,7 +140,8 @@ class ArchiveReader:
         numbers = np.flatnonzero(table.times["item"] == item.local)
         records = [table.times_record(int(number)) for number in numbers]
         variable = [at for at, record in enumerate(records) if not record.step]
-        contents = self._chunks.contents(item.part, table.times["chunk"][numbers[variable]].tolist()) if variable else []
+        places = table.times["chunk"][numbers[variable]].tolist()
+        contents = self._chunks.contents(item.part, places) if places else []
         columns = dict(zip(variable, contents, strict=True))
         starts, ends, rows = [], [], 0
         for at, record in enumerate(records):
@@ -157,9 +156,8 @@ class ArchiveReader:
         if known > rows:
             raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {known - 1} are lost")
         none = [np.empty(0, np.int64)]
-        return Timeline(
-            np.concatenate(starts or none)[:known], np.concatenate(ends or none)[:known], Fraction(*item.header.timebase)
-        )
+        all_starts, all_ends = (np.concatenate(pieces or none)[:known] for pieces in (starts, ends))
+        return Timeline(all_starts, all_ends, Fraction(*item.header.timebase))
 
     def _columns(self, content: bytes, expected: times.TimesRecord) -> tuple[np.ndarray, np.ndarray]:
         record, starts, ends = times.from_content(content, self.storage.name)
@@ -167,13 +165,17 @@ class ArchiveReader:
             raise CorruptArchive(f"{self.storage.name}: times of row {expected.row0} and the index disagree")
         return starts, ends
 
+    def content(self, part: Part, place: int) -> bytes:
+        """The content of any listed chunk: number `place` of a part's table, verified. Raises: CorruptArchive."""
+        return self._chunks.content(part.number, place)
+
     def report(self) -> dict[str, int]:
         """Bytes by what they are for, summing to file_bytes."""
         return report.parts(self.parts, self.file_bytes)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> tuple[Damage, ...]:
         """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`."""
-        return verify.verify(self.storage, self.parts, self.items, self.damage, progress)
+        return verify(self.storage, self.parts, self.items, self.damage, progress)
 
     def close(self) -> None:
         """Close what `open` opened."""

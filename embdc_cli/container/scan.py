@@ -70,6 +70,8 @@ class ScannedChunk:
     part: ScannedPart
     offset: int
     header: ChunkHeader
+    raw_header: bytes
+    stored: bytes
     content: bytes
     record: Record
 
@@ -82,25 +84,38 @@ class Scan:
     damage: list[Damage] = field(default_factory=list)
 
 
-def scan(storage: Storage, start: int, stop: int, on_chunk: Callable[[ScannedChunk], None] | None = None) -> Scan:
+def scan(
+    storage: Storage,
+    start: int,
+    stop: int,
+    on_chunk: Callable[[ScannedChunk], None] | None = None,
+    *,
+    going_on: ScannedPart | None = None,
+) -> Scan:
     """Everything readable in bytes [start, stop) of the file; `on_chunk` gets each whole chunk before the log of
     its part does, and may refuse it with CorruptArchive.
+    going_on: a part whose chunks before `start` are known already.
 
     Raises: UnsupportedArchive for a newer format version or an unknown critical chunk.
     """
-    return _Scanner(storage, start, stop, on_chunk).run()
+    return _Scanner(storage, start, stop, on_chunk, going_on).run()
 
 
 class _Scanner:
     def __init__(
-        self, storage: Storage, start: int, stop: int, on_chunk: Callable[[ScannedChunk], None] | None
+        self,
+        storage: Storage,
+        start: int,
+        stop: int,
+        on_chunk: Callable[[ScannedChunk], None] | None,
+        going_on: ScannedPart | None = None,
     ) -> None:
         self._bytes = _ReadAhead(storage, stop)
         self._where = storage.name
         self._start, self._stop = start, stop
         self._on_chunk = on_chunk
-        self._result = Scan()
-        self._current: ScannedPart | None = None  # the part whose chunks come now, None before the first and after a tail
+        self._result = Scan([going_on] if going_on else [])
+        self._current = going_on  # the part whose chunks come now; None before the first and after a tail
         self._signature_at: int | None = None
         self._failed_bytes = 0
 
@@ -163,16 +178,16 @@ class _Scanner:
         if self._failed_bytes > _MAX_FAILED_RATIO * (self._stop - self._start) + _MAX_FAILED_BYTES:
             raise CorruptArchive(f"{self._where}: damaged beyond reading: {self._failed_bytes} bytes of failed chunks")
 
-    def _accept(
-        self, place: int, raw: bytes, header: ChunkHeader, stored: bytes, content: bytes, where: str
-    ) -> None:
+    def _accept(self, place: int, raw: bytes, header: ChunkHeader, stored: bytes, content: bytes, where: str) -> None:
         if header.type == spec.HEAD and header.seq == 0:
             self._open_part(place, header, content, where)
         part = self._current
         if part is None or header.part_id != part.part_id or header.seq < part.log.seq:
             raise CorruptArchive(f"{where}: {header.name} chunk {header.seq} of a part whose header is lost")
         if header.critical and header.type not in _KNOWN:
-            raise UnsupportedArchive(f"{where}: critical chunk {header.name!r} is unknown here", hint="use a newer embdc")
+            raise UnsupportedArchive(
+                f"{where}: critical chunk {header.name!r} is unknown here", hint="use a newer embdc"
+            )
         record = part.log.admit(header, content, where)
         sealed = Tail.from_content(content, place + tail.CHUNK_BYTES, where) if header.type == spec.TAIL else None
         if header.type == spec.SUMMARY:
@@ -189,7 +204,7 @@ class _Scanner:
             part.tail = sealed
         part.log.offset = place - part.offset
         if self._on_chunk is not None:
-            self._on_chunk(ScannedChunk(part, place, header, content, record))
+            self._on_chunk(ScannedChunk(part, place, header, raw, stored, content, record))
         part.log.add(header, raw, stored, len(content), record)
         part.end = place + spec.CHUNK_BYTES + len(stored)
         if part.tail is not None:
@@ -199,7 +214,8 @@ class _Scanner:
         size = place + tail.CHUNK_BYTES - part.offset
         if sealed.part_bytes != size:
             raise CorruptArchive(f"tail of a part of {sealed.part_bytes} bytes, found {size}")
-        if part.first_gap is None and sealed.root != tail.root_of(part.signature or SIGNATURE, part.log.leaves):
+        known = part.first_gap is None and len(part.log.leaves) == part.log.seq
+        if known and sealed.root != tail.root_of(part.signature or SIGNATURE, part.log.leaves):
             self._result.damage.append(Damage(place, tail.CHUNK_BYTES, "digest tree and chunks disagree"))
 
     def _open_part(self, place: int, header: ChunkHeader, content: bytes, where: str) -> None:
@@ -266,7 +282,8 @@ def whole_chunks(storage: Storage, start: int, stop: int) -> Iterator[ScannedChu
     place = start
     while place < stop:
         size, _ = scanner._step(place)
-        if not size or len(scanner._result.parts) > 1:
+        parts = scanner._result.parts
+        if not size or len(parts) > 1 or (parts and parts[0].first_gap is not None):
             return
         yield from found
         found.clear()

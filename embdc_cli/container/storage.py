@@ -48,12 +48,13 @@ class Storage(ABC):
         self.bytes_read += sum(map(len, found))
         return found
 
+    def close(self) -> None:
+        """Release what was opened here; nothing, for most."""
+        return
+
     @abstractmethod
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         """The bytes of `ranges`, all within the file; less only where the file has become shorter."""
-
-    def close(self) -> None:
-        """Release what was opened here."""
 
 
 class LocalFile(Storage):

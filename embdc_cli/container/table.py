@@ -97,6 +97,12 @@ class TableBuilder:
         self.count = 0
         self._columns = {name: _Column(dtype) for name, dtype in _COLUMNS.items()}
 
+    def restore(self, known: ChunkTable) -> None:
+        """Start again from a table."""
+        self.count = len(known.chunks)
+        for name, dtype in _COLUMNS.items():
+            self._columns[name] = _Column(dtype, packed=[getattr(known, name)])
+
     def add(self, code: int, seq: int, offset: int, content_bytes: int) -> None:
         """Any chunk; the record of its content, where it has one, follows with one of the next methods."""
         self._columns["chunks"].add((code, seq, offset, content_bytes))

@@ -57,6 +57,10 @@ class Tail:
             raise CorruptArchive(f"{where}: distance to the header copy is out of order")
         return tail
 
+    def distances(self) -> tuple[tuple[bytes, int], ...]:
+        """Chunk types before the index and their distances, 0 where there is no such chunk."""
+        return (spec.DIGESTS, self.to_digests), (spec.META, self.to_meta), (spec.SUMMARY, self.to_summary)
+
     @property
     def opening_bytes(self) -> int:
         """Bytes from the first chunk that opening needs to the end of the part."""

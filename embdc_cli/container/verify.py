@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from embdc_cli.container import index, spec, times
+from embdc_cli.container import index, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.contents import Damage, Item, Part
 from embdc_cli.container.losses import with_losses
@@ -58,10 +58,10 @@ def _check_chunk(chunk: ScannedChunk) -> None:
         raise CorruptArchive("digests differ from the chunks")
     elif kind == spec.INDEX and chunk.part.first_gap is None:
         found = index.from_content(content, log.offset, "index")
-        if not _same(found.table, (log.builder if found.full else log.recent).table()):
+        if found.end != log.offset or not _same(found.table, (log.builder if found.full else log.recent).table()):
             raise CorruptArchive("index differs from the chunks")
     elif kind == spec.TAIL and chunk.part.first_gap is None:
-        _check_distances(chunk.part, Tail.from_content(content, log.offset + chunk.header.length + 40, "tail"))
+        _check_distances(chunk.part, Tail.from_content(content, chunk.offset + tail.CHUNK_BYTES, "tail"))
 
 
 def _check_data(chunk: ScannedChunk, short: DataRecord) -> None:
@@ -80,11 +80,7 @@ def _check_data(chunk: ScannedChunk, short: DataRecord) -> None:
 
 def _check_distances(part: ScannedPart, sealed: Tail) -> None:
     chunks = part.log.builder.table().chunks
-    for kind, distance in (
-        (spec.DIGESTS, sealed.to_digests),
-        (spec.META, sealed.to_meta),
-        (spec.SUMMARY, sealed.to_summary),
-    ):
+    for kind, distance in sealed.distances():
         places = chunks["offset"][chunks["code"] == spec.TYPE_CODES[kind]].tolist()
         if places != ([part.log.offset - distance] if distance else []):
             raise CorruptArchive(f"distance of the tail to {kind.decode()} is wrong")

@@ -78,6 +78,14 @@ class ArchiveWriter:
         """Rows of `stream` in the part so far."""
         return self._log.rows[stream]
 
+    def times_rows(self, item: int) -> int:
+        """Rows of `item` whose times are in the part so far."""
+        return self._log.times_rows[item]
+
+    def has_codebook(self, digest: bytes, *, embedded: bool) -> bool:
+        """Whether the part has this codebook: embedded, or for `embedded` False in either form."""
+        return self._log.codebooks.get(digest, False) or (not embedded and digest in self._log.codebooks)
+
     def codebook(self, digest: bytes, payload: bytes | None, size: int) -> None:
         """A codebook, embedded, or with payload None by reference: its SHA-256 and size."""
         if len(digest) != 32 or (payload is not None and len(payload) != size):

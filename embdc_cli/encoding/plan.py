@@ -303,7 +303,7 @@ def fit_options(options: EncodeOptions, codebook: Codebook | None) -> FitOptions
     """What of the options the models of a segment depend on."""
     return FitOptions(
         effort=options.effort_level(),
-        weighting=Weighting.of(options.weighting),
+        weighting=Weighting.parse(options.weighting),
         codebook=codebook,
         nonfinite_keep=options.nonfinite == "keep",
     )

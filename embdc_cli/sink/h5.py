@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -14,25 +13,24 @@ from embdc_cli.dtypes import storage
 from embdc_cli.dump_formats import BFLOAT16_VOID
 from embdc_cli.errors import UsageError
 from embdc_cli.scratch import disk_errors, scratch_file
-from embdc_cli.sink.layout import OutputStream, Progress
+from embdc_cli.sink.layout import OutputStream
+from embdc_cli.sink.sink import ByteOutput, Sink
 
 _PIECE = 1 << 20
 
 
-class H5Sink:
+class H5Sink(Sink):
     """Every stream as a dataset; written in place where `out` can seek, else by way of a scratch file."""
 
-    def __init__(self, out: BinaryIO, shown: str, streams: Sequence[OutputStream]) -> None:
+    def __init__(self, out: BinaryIO, shown: str, streams: Sequence[OutputStream], resources: ExitStack) -> None:
         _check_paths(streams)
-        self.warnings: list[str] = []
+        super().__init__(streams, resources)
         self._shown = shown
         self._out = out
-        self._stack = ExitStack()
-        self._progress = {stream.name: Progress(stream) for stream in streams}
         in_place = out.seekable() and out.readable() and out.tell() == 0
-        self._scratch = None if in_place else self._stack.enter_context(scratch_file())
+        self._scratch = None if in_place else resources.enter_context(scratch_file())
         with disk_errors(shown):
-            self._file = self._stack.enter_context(h5py.File(self._scratch or out, "w", track_order=True))
+            self._file = resources.enter_context(h5py.File(self._scratch or out, "w", track_order=True))
             for stream in streams:
                 dataset = _create(self._file, stream)
                 if stream.known is not None:
@@ -42,21 +40,15 @@ class H5Sink:
         """See `Sink.write`; here streams may come in any order."""
         self._write(name, self._file[name], row0, rows)
 
-    def close(self) -> None:
-        """See `Sink.close`."""
-        for progress in self._progress.values():
-            progress.check_complete()
+    def _finish(self) -> None:
         with disk_errors(self._shown):
             self._file.close()
             if self._scratch is not None:
                 self._scratch.seek(0)
-                shutil.copyfileobj(self._scratch, self._out, _PIECE)
+                output = ByteOutput(self._out, self._shown)
+                while piece := self._scratch.read(_PIECE):
+                    output.write(piece)
             self._out.flush()
-        self._stack.close()
-
-    def discard(self) -> None:
-        """See `Sink.discard`."""
-        self._stack.close()
 
     def _write(self, name: str, dataset: h5py.Dataset, row0: int, rows: np.ndarray) -> None:
         progress = self._progress[name]
@@ -80,7 +72,10 @@ def _create(file: h5py.File, stream: OutputStream) -> h5py.Dataset:
     for folder in folders:
         group = group[folder] if folder in group else group.create_group(folder, track_order=True)
     dtype = np.dtype(BFLOAT16_VOID) if stream.spec.dtype == "bfloat16" else storage(stream.spec.dtype)
-    return group.create_dataset(name, shape=stream.shape, dtype=dtype, track_times=False)
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # the place in the file must not depend on who is written first
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return group.create_dataset(name, shape=stream.shape, dtype=dtype, track_times=False, dcpl=plist)
 
 
 def _check_paths(streams: Sequence[OutputStream]) -> None:

@@ -60,7 +60,7 @@ class Progress:
         return self.elements == self.stream.elements
 
     def advance(self, row0: int, rows: np.ndarray) -> None:
-        """Count `rows` (tokens of whole rows when ragged), which start at row `row0`; ValueError when they do not fit."""
+        """Count `rows` (tokens when ragged), which start at row `row0`; ValueError when they do not fit."""
         stream, spec = self.stream, self.stream.spec
         expected = row0 if self._edges is None else int(self._edges[row0])
         if self.elements != expected or self.elements + len(rows) > stream.elements:

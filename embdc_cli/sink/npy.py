@@ -24,4 +24,4 @@ class NpySink(SequentialSink):
     """The one stream as an npy file."""
 
     def begin(self, stream: OutputStream) -> None:
-        self._out.write(npy_header(stream))
+        self.out.write(npy_header(stream))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import IO, cast
 
 from embdc_cli.errors import UsageError
@@ -21,8 +22,8 @@ _ZIP64_BYTES = 1 << 31  # sizes follow the data, and their width must be known b
 class NpzSink(SequentialSink):
     """Every stream as a member NAME.npy."""
 
-    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream]) -> None:
-        super().__init__(out, streams)
+    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream], resources: ExitStack) -> None:
+        super().__init__(out, streams, resources)
         for stream in streams:
             if any(part in ("", ".", "..") for part in stream.name.split("/")) or "\0" in stream.name:
                 raise UsageError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from embdc_cli.dump_formats import FORMATS, ONE_ARRAY_FORMATS, SUFFIXES
 from embdc_cli.errors import UsageError
 from embdc_cli.scratch import disk_errors
 from embdc_cli.sink.layout import OutputStream, output_streams, with_counts
+from embdc_cli.sink.npy import NpySink
+from embdc_cli.sink.npz import NpzSink
+from embdc_cli.sink.raw import RawSink
+from embdc_cli.sink.safetensors_file import SafetensorsSink
 from embdc_cli.sink.sink import ByteOutput, Sink
 from embdc_cli.values import StreamSpec
 
@@ -29,8 +34,6 @@ def format_for(path: str | Path | None, streams: Sequence[StreamSpec], asked: st
         )
     if form is None:
         form = "npy" if len(streams) == 1 and not streams[0].ragged else "safetensors"
-    if form not in FORMATS:
-        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {form!r}")
     _check_fits(form, streams)
     return form
 
@@ -50,12 +53,60 @@ def open_sink(
     """
     _check_fits(format, specs)
     streams = output_streams(specs, names, token_counts)
-    if isinstance(out, str | Path):
-        with disk_errors(str(out)):
-            file = open(out, "w+b")  # noqa: SIM115 - closed by the sink
-        try:
-            return _OwnedFile(_sink(format, file, str(out), streams), file)
-        except BaseException:
-            file.close()
-            raise
-    return _sink(format, out, "output", streams)
+    shown = str(out) if isinstance(out, str | Path) else "output"
+    with ExitStack() as resources:
+        with disk_errors(shown):
+            file = resources.enter_context(open(out, "w+b")) if isinstance(out, str | Path) else out
+        sink = _sink(format, file, shown, streams, resources.pop_all())
+    if format in ("npy", "npz", "h5") and any(spec.dtype == "bfloat16" for spec in specs):
+        sink.warnings.append(
+            f"{shown}: {format} has no bfloat16, which is written as 2-byte voids: "
+            "view them as uint16 or ml_dtypes.bfloat16, or decode to .safetensors or .pt"
+        )
+    return sink
+
+
+def _sink(form: str, out: BinaryIO, shown: str, streams: list[OutputStream], resources: ExitStack) -> Sink:
+    """The sink of format `form`; the modules that need large libraries are imported here."""
+    with ExitStack() as on_failure:
+        on_failure.callback(resources.close)
+        output = ByteOutput(out, shown)
+        sink: Sink
+        if form == "npy":
+            sink = NpySink(output, streams, resources)
+        elif form == "raw":
+            sink = RawSink(output, streams, resources)
+        elif form == "npz":
+            sink = NpzSink(output, with_counts(streams), resources)
+        elif form == "safetensors":
+            sink = SafetensorsSink(output, with_counts(streams), resources)
+        elif form == "h5":
+            from embdc_cli.sink.h5 import H5Sink
+
+            sink = H5Sink(out, shown, with_counts(streams), resources)
+        else:
+            from embdc_cli.sink.torch_file import TorchSink
+
+            sink = TorchSink(output, streams, resources)
+        on_failure.pop_all()
+        return sink
+
+
+def _check_fits(form: str, streams: Sequence[StreamSpec]) -> None:
+    if form not in FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {form!r}")
+    if not streams:
+        raise UsageError("output: expected at least one stream, found none")
+    if form not in ONE_ARRAY_FORMATS:
+        return
+    if len(streams) > 1:
+        names = ", ".join(spec.name for spec in streams[:8])
+        raise UsageError(
+            f"output: {form} holds one array, found {len(streams)} streams ({names})",
+            hint="choose one with --stream, or write .npz, .safetensors, .h5 or .pt",
+        )
+    if streams[0].ragged:
+        raise UsageError(
+            f"output: {form} cannot hold {streams[0].name!r}, whose rows have different token counts",
+            hint="write .pt (a list), or .npz, .safetensors or .h5 (flat, with token_counts)",
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from embdc_cli.dtypes import item_bytes
 from embdc_cli.dump_formats import SAFETENSORS_DTYPES
@@ -27,9 +28,9 @@ class SafetensorsSink(SequentialSink):
     The format allows no gaps, so wider types come first: every tensor then starts at a multiple of its item size.
     """
 
-    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream]) -> None:
+    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream], resources: ExitStack) -> None:
         by_width = sorted(streams, key=lambda stream: -item_bytes(stream.spec.dtype))
-        super().__init__(out, by_width)
+        super().__init__(out, by_width, resources)
         starts: dict[str, int] = {}
         position = 0
         for stream in by_width:
@@ -50,4 +51,4 @@ class SafetensorsSink(SequentialSink):
             raise UsageError(f"output: the names need {len(self._header)} bytes, safetensors allows {_MAX_HEADER}")
 
     def begin_output(self) -> None:
-        self._out.write(struct.pack("<Q", len(self._header)) + self._header)
+        self.out.write(struct.pack("<Q", len(self._header)) + self._header)

@@ -10,26 +10,24 @@ from typing import BinaryIO
 import numpy as np
 
 from embdc_cli.scratch import disk_errors, scratch_file, scratch_folder
-from embdc_cli.sink.layout import OutputStream, Progress
-from embdc_cli.sink.sink import ByteOutput, row_bytes
+from embdc_cli.sink.layout import OutputStream
+from embdc_cli.sink.sink import ByteOutput, Sink, row_bytes
 
 _PIECE = 1 << 20
 
 
-class SequentialSink:
+class SequentialSink(Sink):
     """Writes a section per stream in the order given; rows of one whose turn has not come wait in a scratch file.
 
     A format says what surrounds the values, which are the bytes of all rows, by overriding the methods at the end.
     """
 
-    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream]) -> None:
-        self.warnings: list[str] = []
-        self._out = out
-        self._progress = {stream.name: Progress(stream) for stream in streams}
+    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream], resources: ExitStack) -> None:
+        super().__init__(streams, resources)
+        self.out = out
         self._coming = deque(streams)
         self._current: OutputStream | None = None
         self._waiting: dict[str, BinaryIO] = {}
-        self._stack = ExitStack()
         self._started = False
 
     def write(self, name: str, row0: int, rows: np.ndarray) -> None:
@@ -41,22 +39,19 @@ class SequentialSink:
             self._go_on()
         elif len(rows):
             if name not in self._waiting:
-                self._waiting[name] = self._stack.enter_context(scratch_file())
+                self._waiting[name] = self._resources.enter_context(scratch_file())
             with disk_errors(scratch_folder()):
                 self._waiting[name].write(row_bytes(rows))
 
     def close(self) -> None:
         """See `Sink.close`."""
-        self._start()
-        for progress in self._progress.values():
-            progress.check_complete()
-        self.end_output()
-        self._out.flush()
-        self._stack.close()
+        if not self._closed:
+            self._start()  # an output without a single row
+        super().close()
 
-    def discard(self) -> None:
-        """See `Sink.discard`."""
-        self._stack.close()
+    def _finish(self) -> None:
+        self.end_output()
+        self.out.flush()
 
     def _start(self) -> None:
         if not self._started:
@@ -96,7 +91,7 @@ class SequentialSink:
 
     def values(self, data: memoryview) -> None:
         """Write some values of the current stream."""
-        self._out.write(data)
+        self.out.write(data)
 
     def end(self, stream: OutputStream) -> None:
         """Write what follows the values of `stream`."""

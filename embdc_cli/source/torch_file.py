@@ -132,7 +132,7 @@ def _in_file(
 ) -> Candidate | None:
     """The candidate read with pread, when the tensor is mapped and lies in C or Fortran order; else None."""
     fortran = not tensor.is_contiguous()
-    transposed = tensor.permute(*reversed(range(tensor.dim())))
+    transposed = tensor.permute(list(reversed(range(tensor.dim()))))
     if (fortran and not transposed.is_contiguous()) or tensor.is_neg():
         return None
     size, address = tensor.numel() * tensor.element_size(), tensor.data_ptr()

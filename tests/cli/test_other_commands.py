@@ -52,12 +52,14 @@ def test_decode_says_what_is_lost(embdc: Embdc, fake: Fake) -> None:
     assert (done.exit, done.err) == (3, "a.embdc -> a.npy: patch 900 x 196 x 384 float16; 64 rows lost\n")
 
 
-def test_decode_lists_three_streams(embdc: Embdc, fake: Fake) -> None:
+def test_decode_lists_two_of_many_streams(embdc: Embdc, fake: Fake) -> None:
     streams = [{"name": f"s{number}", "shape": [2], "dtype": "float32"} for number in range(5)]
     fake.answers["decode"] = documents.decode_document(streams=streams)
-    line = "a.embdc -> a.npz: s0 2 float32, s1 2 float32, s2 2 float32, 2 more\n"
+    line = "a.embdc -> a.npz: s0 2 float32, s1 2 float32, 3 more\n"
     fake.answers["decode"]["output"] = "a.npz"
     assert embdc("decode", "a.embdc", "-o", "a.npz").err == line
+    verbose = embdc("decode", "a.embdc", "-o", "a.npz", "-v").err.splitlines()
+    assert verbose[1:] == [f"  s{number} 2 float32" for number in range(5)]
 
 
 def test_decode_json(embdc: Embdc) -> None:
@@ -198,6 +200,8 @@ def test_verify(embdc: Embdc, fake: Fake, changes: dict[str, Any], lines: list[s
     done = embdc("verify", "a")
     assert done.out.splitlines() == lines
     assert done.exit == changes.get("exit", 0)
+    verbose = embdc("verify", "a", "-v").out.splitlines()
+    assert verbose[1] == f"  format version 0, {'complete' if changes.get('complete', True) else 'not complete'}"
     quiet = embdc("verify", "a", "-q").out.splitlines()
     assert quiet == (lines if done.exit else [])
 
@@ -218,6 +222,8 @@ def test_cat(embdc: Embdc, fake: Fake) -> None:
     done = embdc("cat", "a", "b", "-o", "c.embdc")
     assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": "time", "force": False}
     assert (done.exit, done.out, done.err) == (0, "", "2 archives -> c.embdc: 1 item, 4.00 MB\n")
+    verbose = embdc("cat", "a", "b", "-o", "c.embdc", "-v").err.splitlines()
+    assert verbose[1:] == ["  items: 0", "  streams: patch"]
     embdc("cat", "a", "b", "-o", "-", "--join", "items", "-f")
     assert fake.last == {"inputs": ["a", "b"], "output": "-", "join": "items", "force": True}
 
@@ -254,6 +260,8 @@ def test_train(embdc: Embdc, fake: Fake, changes: dict[str, Any], lines: list[st
     done = embdc("train-codebook", "a", "b", "-o", "c.embdcb")
     assert done.err.splitlines() == ["c.embdcb: 800 kB, transform abababababab", *lines]
     assert done.out == ""
+    verbose = embdc("train-codebook", "a", "b", "-o", "c.embdcb", "-v").err.splitlines()
+    assert verbose[1] == "  200 vectors of 384 channels, from 100000 tokens"
 
 
 def test_train_json(embdc: Embdc) -> None:

@@ -211,20 +211,8 @@ def test_train_settings(embdc: Embdc, fake: Fake) -> None:
 
 
 def test_train_settings_fit_the_library(embdc: Embdc, fake: Fake) -> None:
-    training = pytest.importorskip("embdc_cli.codebook.training")
-    embdc(
-        "train-codebook",
-        "a.npy",
-        "-o",
-        "c.embdcb",
-        "--max-bytes",
-        "1MB",
-        "--sample",
-        "1M",
-        "--seed",
-        "1",
-        "--holdout",
-        "0",
-    )
-    assert training.TrainOptions(**fake.last["settings"]).sample == 1_000_000
-    assert set(fake.last["settings"]) == {field.name for field in dataclasses.fields(training.TrainOptions)}
+    from embdc_cli.codebook.training import TrainOptions
+
+    embdc("train-codebook", "a", "-o", "c", "--max-bytes", "1MB", "--sample", "1M", "--seed", "1", "--holdout", "0")
+    assert TrainOptions(**fake.last["settings"]).sample == 1_000_000
+    assert set(fake.last["settings"]) == {field.name for field in dataclasses.fields(TrainOptions)}

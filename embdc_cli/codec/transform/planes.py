@@ -1,11 +1,12 @@
 """Codes to bytes: planes of equal frequency and basis vector, each under one class of the entropy coder.
 
 Order: frequency k outer, basis vector i, then group x token. Plane (k, i) holds the codes of all tokens of all groups
-that are long enough to have frequency k (the last group of a chunk may not be). Planes whose class promises almost
-only zeros carry a flag in each chunk; a plane that is all zero is not coded at all, and one that is not, although
-its class says so, is coded under a class that suits a single non-zero code. So every code is exact, however wrong the
-classes are for this chunk. Codes: (F, N, r) int32.
-Layout: [varint] bytes of the flags; flags; levels (embdc_cli.entropy.levels) to the end.
+that are long enough to have frequency k (the last group of a chunk may not be). The class of a code is that of its
+plane plus, from frequency 1 on, the offset of its track (`activity`).
+Planes whose class promises almost only zeros carry a flag in each chunk; one that is all zero is not coded at all, and
+one that is not, although its class says so, is coded under a class that suits a single non-zero code. So every code is
+exact, however wrong the classes are for this chunk. Codes: (F, N, r) int32.
+Layout: [varint] bytes of the flags; flags; track offsets, if G > 1; levels (embdc_cli.entropy.levels) to the end.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.stage import Coder, Shape
 from embdc_cli.codec.table import StageId
+from embdc_cli.codec.transform import activity
 from embdc_cli.codec.transform.bands import band_count, band_of, read_classes, write_classes
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy.levels import decode_levels, encode_levels
-from embdc_cli.entropy.tables import UNIT_CLASS, Tables
+from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables
 
 FLAGGED_CLASSES: Final = 5
 """Planes of classes 0..5 (mean magnitude up to 2^-7.5) carry a flag: there the coder's least cost per zero shows."""
@@ -47,8 +49,12 @@ class Planes(Coder, SegmentStage):
         out = FieldWriter()
         flag_levels = present[flagged].astype(np.int32)
         out.blob(encode_levels(flag_levels, _flag_classes(classes[flagged], sizes[flagged])))
-        final = _final_classes(classes, flagged, present, sizes)
-        return out.bytes() + encode_levels(levels, np.repeat(final, sizes), self.tables)
+        offsets = np.zeros((-(-len(codes) // self.group), codes.shape[1]), np.int8)
+        final = _coded_classes(classes, flagged, present, sizes)
+        if self.group > 1:
+            offsets = activity.measure(codes, final.reshape(self.group, -1))
+            activity.write(out, offsets)
+        return out.bytes() + encode_levels(levels, self._level_classes(final, offsets, codes.shape), self.tables)
 
     def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
         sizes = self._sizes(shape)
@@ -59,14 +65,18 @@ class Planes(Coder, SegmentStage):
             raise fields.corrupt("plane flags: expected 0 or 1")
         present = np.ones(sizes.shape, bool)
         present[flagged] = flags != 0
-        final = _final_classes(classes, flagged, present, sizes)
-        levels = decode_levels(fields.rest(), np.repeat(final, sizes), self.tables)
+        final = _coded_classes(classes, flagged, present, sizes)
+        groups = -(-shape[0] // self.group)
+        offsets = np.zeros((groups, shape[1]), np.int8)
+        if self.group > 1:
+            offsets = activity.read(fields, groups, shape[1])
+        levels = decode_levels(fields.rest(), self._level_classes(final, offsets, shape), self.tables)
         if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
             raise fields.corrupt(f"a code is beyond {MAX_LEVEL}")
         return _from_planes(levels, shape, self.group)
 
     def _sizes(self, shape: Shape) -> np.ndarray:
-        """Codes in each plane, (frequencies * r,) int64 in plane order, for an array of `shape` (F, N, r)."""
+        """Codes in each plane, (G * r,) int64 in plane order, for an array of `shape` (F, N, r)."""
         rows, tokens, rank = shape
         groups, rest = divmod(rows, self.group)
         per_frequency = tokens * (groups + (np.arange(self.group) < rest))
@@ -76,6 +86,19 @@ class Planes(Coder, SegmentStage):
         """The segment's class of each plane, and which planes carry a flag."""
         classes = self.classes[band_of(self.group)].ravel()
         return classes, (classes <= FLAGGED_CLASSES) & (sizes > 0)
+
+    def _level_classes(self, planes: np.ndarray, offsets: np.ndarray, shape: Shape) -> np.ndarray:
+        """The class of each level in plane order, (F * N * r,) uint8, of plane classes (G * r,) uint8."""
+        groups, rest = divmod(shape[0], self.group)
+        base = planes.reshape(self.group, -1, 1, 1).astype(np.int8)
+        lowest = (base > 0).astype(np.int8)
+        highest = lowest * np.int8(CLASSES - 1)
+        parts = []
+        for start, stop, count in ((0, 1, None), (1, rest, None), (max(1, rest), self.group, groups)):
+            moved = offsets[:count] if start else np.zeros_like(offsets[: groups + (rest > 0)])
+            k = slice(start, stop)
+            parts.append(np.clip(base[k] + moved, lowest[k], highest[k]).astype(np.uint8).ravel())
+        return np.concatenate(parts)
 
     def write(self, out: FieldWriter) -> None:
         write_classes(out, self.classes)
@@ -91,7 +114,7 @@ def _lone_class(sizes: np.ndarray) -> np.ndarray:
     return np.maximum(UNIT_CLASS - 2 * octaves, 1)
 
 
-def _final_classes(classes: np.ndarray, flagged: np.ndarray, present: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _coded_classes(classes: np.ndarray, flagged: np.ndarray, present: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The class each plane is coded under: 0 when its flag says that it is empty."""
     raised = np.maximum(classes, _lone_class(sizes))
     return np.where(flagged, np.where(present, raised, 0), classes).astype(np.uint8)
