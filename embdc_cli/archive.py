@@ -219,7 +219,7 @@ class StreamView:
             raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
         ticks = seconds / timeline.timebase
         row = int(np.searchsorted(timeline.starts - timeline.starts[0], float(ticks) + 1e-6, side="right")) - 1
-        if not 0 <= row or seconds < 0:
+        if not row >= 0 or seconds < 0:
             raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
         return min(row, len(self) - 1)
 

@@ -6,19 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from embdc_cli.archive import Archive, StreamView
+from embdc_cli.archive import Archive
 from embdc_cli.comparison import compare_with_dump
 from embdc_cli.container import spec
-from embdc_cli.container.contents import Damage, Stream
+from embdc_cli.container.contents import Damage, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.encoding.result import sizes
 from embdc_cli.encoding.writing import pooled
 from embdc_cli.reporter import Reporter, Silent
 
 
-def inspect(
-    path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()
-) -> dict[str, Any]:
+def inspect(path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()) -> dict[str, Any]:
     """The `--json` document of `embdc inspect`; reads header and end matter only.
 
     chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: files an external codebook may be in.
@@ -48,7 +46,11 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         "parts": reader.report(),
         **{key: figures[key] for key in ("values", "bits_per_value", "ratio_fp16", "ratio_fp32")},
         "items": [
-            {"name": one.name, "streams": [stream.name for stream in one.streams], "seconds": _seconds(reader, one.part)}
+            {
+                "name": one.name,
+                "streams": [stream.name for stream in one.streams],
+                "seconds": _seconds(reader, one),
+            }
             for one in reader.items
         ],
         "streams": [_stream(reader, stream) for stream in reader.streams],
@@ -94,8 +96,8 @@ def _achieved(reader: ArchiveReader) -> dict[str, Any]:
     return pooled(streams)
 
 
-def _seconds(reader: ArchiveReader, part: int) -> float | None:
-    return (reader.parts[part].summary or {}).get("duration_seconds")
+def _seconds(reader: ArchiveReader, item: Item) -> float | None:
+    return (reader.parts[item.part].summary or {}).get("duration_seconds")
 
 
 def _codebooks(reader: ArchiveReader) -> list[dict[str, Any]]:

@@ -31,12 +31,12 @@ def cat(inputs: Sequence[str], output: str, *, join: str = "time", force: bool =
                 raise IncompleteError(f"cat: {path} is incomplete", hint="encode it again, or with --resume")
         with _destination(output, force=force) as out:
             counted = _Counted(out)
-            header = join_parts(readers, counted, mode=join)
+            join_parts(readers, counted, mode="time" if join == "time" else "items")
     return {
         "output": output,
         "inputs": list(inputs),
-        "items": len(header.items),
-        "streams": [stream.name for stream in header.streams],
+        "items": 1 if join == "time" else sum(len(reader.items) for reader in readers),
+        "streams": list(dict.fromkeys(stream.name for reader in readers for stream in reader.streams)),
         "file_bytes": counted.bytes,
         "exit": 0,
     }

@@ -30,9 +30,9 @@ def check_output(path: str, *, force: bool) -> Path:
 def check_not_input(output: str, *inputs: str) -> None:
     """Refuse (2) to write over one of the inputs, under whatever name."""
     for name in inputs:
-        if name != "-" and "://" not in name and os.path.exists(name) and os.path.exists(output):
-            if os.path.samefile(name, output):
-                raise UsageError(f"output: {output} is also the input", hint="choose another name with -o")
+        local = name != "-" and "://" not in name and os.path.exists(name)
+        if local and os.path.exists(output) and os.path.samefile(name, output):
+            raise UsageError(f"output: {output} is also the input", hint="choose another name with -o")
 
 
 @contextmanager

@@ -47,8 +47,11 @@ class Console:
         from rich.console import Console as RichConsole
 
         console = RichConsole(file=sys.stdout, highlight=False, emoji=False)
-        for part in parts:
-            console.print(part, soft_wrap=isinstance(part, str), markup=False)
+        with console.capture() as captured:
+            for part in parts:
+                console.print(part, soft_wrap=isinstance(part, str), markup=False)
+        for line in captured.get().splitlines():
+            _write(sys.stdout, line.rstrip())  # cells are padded with blanks
 
     def say(self, text: str) -> None:
         """Print a line of words, unless quiet."""

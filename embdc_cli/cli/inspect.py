@@ -38,8 +38,10 @@ def inspect(paths: Paths, detail: Detail, words: Words) -> int:
             from embdc_cli.cli import tables
 
             console.table(*tables.overview(item, verbose=words.verbose))
-            for title in ("chunk_list", "stats"):
-                console.table(*tables.rows_of(title.replace("_", " "), item.get(title) or []))
+            if detail.stats:
+                console.table(*tables.statistics(item["stats"]))
+            if detail.chunks:
+                console.table(*tables.chunks(item["chunks"]))
             if len(paths) > 1:
                 console.data("")
 

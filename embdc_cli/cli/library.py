@@ -35,11 +35,13 @@ def inspect(path: str, *, chunks: bool, stats: bool, codebooks: Sequence[str]) -
     return inspection.inspect(path, chunks=chunks, stats=stats, codebooks=codebooks)
 
 
-def verify(path: str, *, against: str | None, codebooks: Sequence[str], key: str | None) -> Document:
+def verify(
+    path: str, *, against: str | None, codebooks: Sequence[str], key: str | None, reporter: Reporter
+) -> Document:
     """What `inspection.verify` returns."""
     from embdc_cli import inspection
 
-    return inspection.verify(path, against=against, codebooks=codebooks, key=key)
+    return inspection.verify(path, against=against, codebooks=codebooks, key=key, reporter=reporter)
 
 
 def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Document:

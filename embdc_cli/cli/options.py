@@ -299,7 +299,7 @@ class Detail:
     TITLE: ClassVar = "Detail"
 
     chunks: Annotated[bool, flag("--chunks", help="Also list every chunk: rows, bytes, achieved quality.")] = False
-    stats: Annotated[bool, flag("--stats", help="Also decode, and show statistics of the values.")] = False
+    stats: Annotated[bool, flag("--stats", help="Also show bytes and quality of every stream.")] = False
     codebook: Codebooks = None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli.batch import Document
 from embdc_cli.cli import wording
+from embdc_cli.cli.lines import loss
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,19 +34,46 @@ def overview(document: Document, *, verbose: bool) -> Iterator[RenderableType]:
     yield Padding(_parts(document["parts"], document["file_bytes"]), (0, 0, 0, 2))
 
 
-def rows_of(title: str, records: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """A table of equal records (chunks, statistics), one column per field."""
+def statistics(records: Sequence[Document]) -> Iterator[RenderableType]:
+    """Bytes and quality of every stream (`--stats`)."""
+    columns = {
+        "segments": lambda one: str(one["segments"]),
+        "bytes": lambda one: wording.size(one["payload_bytes"]),
+        "bits/value": lambda one: wording.number(one["payload_bits_per_value"], 3),
+        "worst cosine": lambda one: wording.cosine(one["cosine_min"]),
+    }
+    yield from _records("stats", "name", records, columns)
+
+
+def chunks(records: Sequence[Document]) -> Iterator[RenderableType]:
+    """Rows, place and quality of every chunk (`--chunks`)."""
+    columns = {
+        "segment": lambda one: str(one["segment"]),
+        "rows": lambda one: f"{one['rows'][0]}..{one['rows'][1]}",
+        "offset": lambda one: str(one["offset"]),
+        "bytes": lambda one: wording.size(one["bytes"]),
+        "mse": lambda one: wording.number(one["mse"], 3),
+        "cosine": lambda one: wording.cosine(one["cosine"]),
+        "worst cosine": lambda one: wording.cosine(one["cosine_min"]),
+    }
+    yield from _records("chunks", "stream", records, columns)
+
+
+def _records(
+    title: str, name: str, records: Sequence[Document], columns: Mapping[str, Callable[[Document], str]]
+) -> Iterator[RenderableType]:
+    """A table of equal records, named by their stream, and their item where there are several."""
     from rich.padding import Padding
 
-    if not records:
-        return
+    several = len({record["item"] for record in records}) > 1
     table = _table()
-    names = list(records[0])
-    for name in names:
-        text = isinstance(records[0][name], str)
-        table.add_column(name.replace("_", " "), justify="left" if text else "right", overflow="fold")
+    for heading in ["item", "stream"] if several else ["stream"]:
+        table.add_column(heading, overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right")
     for record in records:
-        table.add_row(*(_value(record.get(name)) for name in names))
+        cells = [str(record["item"]), record[name]] if several else [record[name]]
+        table.add_row(*cells, *(cell(record) for cell in columns.values()))
     yield Padding(title, (1, 0, 0, 2))
     yield Padding(table, (0, 0, 0, 2))
 
@@ -73,8 +101,13 @@ def _facts(document: Document) -> Table:
         text = _flat(document.get(name) or {})
         if text:
             table.add_row(name, text)
-    for damage in document.get("damage") or []:
-        table.add_row("damage", _flat(damage))
+    for codebook in document["codebooks"]:
+        where = "embedded" if codebook["embedded"] else "NOT in the archive and not counted"
+        table.add_row("codebook", f"{codebook['digest'][:_DIGEST_SHOWN]}, {wording.size(codebook['bytes'])}, {where}")
+    for damage in document["damage"]:
+        lost = "".join(f"; lost: {loss(lost)}" for lost in damage["lost"])
+        table.add_row("damage", f"offset {damage['offset']}: {damage['what']}{lost}")
+    table.add_row("read", f"{wording.size(document['bytes_read'])} in {wording.plural(document['reads'], 'read')}")
     return table
 
 
@@ -101,6 +134,8 @@ def _parts(parts: Mapping[str, int], total: int) -> Table:
     table.add_column("share", justify="right")
     table.add_column("")
     for name, count in sorted(parts.items(), key=lambda part: -part[1]):
+        if count == 0:
+            continue
         share = count / total if total else 0.0
         table.add_row(name, wording.size(count), f"{100 * share:.1f} %", _bar(share))
     table.add_row("file", wording.size(total), "", "")
@@ -123,10 +158,10 @@ def _table() -> Table:
 
 
 def _flat(facts: Mapping[str, Any]) -> str:
-    """`NAME VALUE, key value, flag` of what is known: sizes with units, digests shortened, flags only when set."""
-    words = []
+    """`NAME VALUE, key value, flag`: sizes with units, digests shortened, flags only when set, objects left out."""
+    words: list[str] = []
     for key, value in facts.items():
-        if value in (None, "", {}, []) or value is False:
+        if value in (None, "", {}, []) or value is False or isinstance(value, Mapping):
             continue
         label = key.removesuffix("_bytes").replace("_", " ")
         if key in ("name", "kind"):
@@ -147,8 +182,6 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return wording.number(value)
-    if isinstance(value, Mapping):
-        return f"({_flat(value)})"
     if isinstance(value, list | tuple):
         return " ".join(_value(part) for part in value)
     text = "-" if value is None else str(value)

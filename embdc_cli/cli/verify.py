@@ -33,18 +33,23 @@ def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
     if comparison.key is not None and comparison.against is None:
         raise UsageError("--key: needs --against DUMP")
 
-    def work(job: Document) -> Document:
-        codebooks = tuple(comparison.codebook or ())
-        return library.verify(job["path"], against=comparison.against, codebooks=codebooks, key=comparison.key)
-
     def finished(item: Document, error: BaseException | None) -> None:
+        reporter.close()
         if error is not None:
             console.failure(error)
         elif not words.json and not (words.quiet and item["ok"]):
             for line in verified(item, verbose=words.verbose):
                 console.data(line)
 
-    items = batch.run([{"path": path} for path in paths], work, finished=finished)
+    codebooks = tuple(comparison.codebook or ())
+    with console.reporting() as reporter:
+
+        def work(job: Document) -> Document:
+            return library.verify(
+                job["path"], against=comparison.against, key=comparison.key, codebooks=codebooks, reporter=reporter
+            )
+
+        items = batch.run([{"path": path} for path in paths], work, finished=finished)
     document = batch.summary(items, len(paths)) if len(paths) > 1 else items[0]
     if words.json:
         console.document(document)

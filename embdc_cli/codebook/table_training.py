@@ -43,7 +43,7 @@ def trained_tables(
 
 
 def saved_cost(counts: Sequence[np.ndarray]) -> int:
-    """What tables of the others save on each stream in turn, in 1/65536 bit; 0 for a single stream, which has no others.
+    """What tables of the others save on each stream in turn, in 1/65536 bit; 0 for a stream that has no others.
 
     Escapes are the same under both tables, so the symbols tell the difference exactly.
     """

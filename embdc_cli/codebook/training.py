@@ -167,10 +167,12 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:
-    """The codebook with as many of its first vectors as `max_bytes` hold: bisection on the size of the file."""
+    """The codebook with as many of its first vectors as `max_bytes` hold; without tables where they leave no room."""
     if len(codebook.file_bytes) <= max_bytes:
         return codebook
-    low, high = 0, codebook.rank
+    if len(_truncated(codebook, 1).file_bytes) > max_bytes:
+        codebook = replace(codebook, tables=None)
+    low, high = 0, codebook.rank + 1
     while high - low > 1:
         rank = (low + high) // 2
         if len(_truncated(codebook, rank).file_bytes) <= max_bytes:

@@ -75,7 +75,7 @@ def check_table(table: ChunkTable, header: Header, where: str, *, whole: bool = 
     for stream, found, most in zip(header.streams, rows.tolist(), largest.tolist(), strict=True):
         if whole and stream.rows is not None and stream.rows != found:
             raise CorruptArchive(f"{where}: stream {stream.name!r}, expected {stream.rows} rows, found {found}")
-        if stream.timed and found > clock[stream.item]:
+        if stream.timed and (found > clock[stream.item] or (whole and found != clock[stream.item])):
             raise CorruptArchive(f"{where}: stream {stream.name!r}, {found} rows but times of {clock[stream.item]}")
         if not stream.ragged and most * stream.row_values > limits.max_chunk_values:
             raise CorruptArchive(f"{where}: {most} rows of {stream.name!r} exceed the limits of the header")

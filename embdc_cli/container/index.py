@@ -18,7 +18,7 @@ from embdc_cli.container.table import ChunkTable
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _INDEX: Final = struct.Struct(spec.INDEX_FORMAT)
-_LENGTH: Final = struct.Struct("<I")
+_COLUMNS: Final = 24
 _RAW: Final = 1
 _CONSTANT: Final = 0
 _DATA_CODE: Final = spec.TYPE_CODES[spec.DATA]
@@ -74,7 +74,8 @@ def to_content(chunks: ChunkTable, *, full: bool) -> bytes:
         varint.pack(chunks.codebooks["size"].astype(np.int64)),
         varint.pack(chunks.codebooks["embedded"]),
     ]
-    return head + b"".join(_LENGTH.pack(len(column)) + column for column in columns)
+    lengths_of_columns = varint.encode(np.array([len(column) for column in columns], np.uint64))
+    return head + lengths_of_columns + b"".join(columns)
 
 
 def from_content(content: bytes, available: int, where: str) -> Index:
@@ -215,19 +216,20 @@ class _Columns:
         self._content = memoryview(content)
         self._place = spec.INDEX_BYTES
         self._where = where
+        self._sizes = []
+        for _ in range(_COLUMNS):
+            size, self._place = varint.decode_one(self._content, self._place, f"{where}: index columns")
+            self._sizes.append(size)
 
     def error(self, what: str) -> CorruptArchive:
         return CorruptArchive(f"{self._where}: index, {what}")
 
     def _next(self) -> memoryview:
-        start = self._place + _LENGTH.size
-        if start > len(self._content):
-            raise self.error("a column is missing")
-        size = _LENGTH.unpack_from(self._content, self._place)[0]
-        if start + size > len(self._content):
+        size = self._sizes.pop(0)
+        if size > len(self._content) - self._place:
             raise self.error(f"a column of {size} bytes is cut")
-        self._place = start + size
-        return self._content[start : start + size]
+        self._place += size
+        return self._content[self._place - size : self._place]
 
     def _checked(self, values: np.ndarray, low: int, high: int) -> np.ndarray:
         if len(values) and not (low <= int(values.min()) and int(values.max()) <= high):

@@ -14,7 +14,7 @@ from embdc_cli.container import canonical, spec, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
 from embdc_cli.container.contents import Entry, Part
 from embdc_cli.container.framing import chunk_bytes
-from embdc_cli.container.header import Header, ItemHeader, Limits
+from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.merging import merge_summaries
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter, Sink
@@ -115,24 +115,35 @@ def _joined_in_time(sources: Sequence[_Source]) -> Header:
 
 def _check_layout(first: _Source, other: _Source) -> None:
     one, two = first.part.header, other.part.header
-    where = f"join: {other.name}"
     if (len(one.items), len(one.streams)) != (len(two.items), len(two.streams)):
         raise UsageError(
-            f"{where}: expected {len(one.items)} items with {len(one.streams)} streams as in {first.name}, "
+            f"join: {other.name}: expected {len(one.items)} items with {len(one.streams)} streams as in {first.name}, "
             f"found {len(two.items)} with {len(two.streams)}",
             hint="use --join items",
         )
-    pairs = [("item", here, there, ("encoder", "timebase")) for here, there in zip(one.items, two.items, strict=True)]
+    for one_item, other_item in zip(one.items, two.items, strict=True):
+        _check_fields(first, other, "item", one_item, other_item, ("encoder", "timebase"))
     names = ("item", "name", "dtype", "axes", "row_shape", "codec", "special_tokens", "ragged", "timed")
-    pairs += [("stream", here, there, names) for here, there in zip(one.streams, two.streams, strict=True)]  # type: ignore[misc]  # records of both kinds, compared by field name
-    for kind, here, there, keys in pairs:
-        for key in keys:
-            if getattr(here, key) != getattr(there, key):
-                raise UsageError(
-                    f"{where}: {kind} {here.name!r}, {key}, expected {_short(getattr(here, key))} as in {first.name}, "
-                    f"found {_short(getattr(there, key))}",
-                    hint="use --join items",
-                )
+    for one_stream, other_stream in zip(one.streams, two.streams, strict=True):
+        _check_fields(first, other, "stream", one_stream, other_stream, names)
+
+
+def _check_fields(
+    first: _Source,
+    other: _Source,
+    kind: str,
+    one: ItemHeader | StreamHeader,
+    two: ItemHeader | StreamHeader,
+    names: tuple[str, ...],
+) -> None:
+    for name in names:
+        here, there = getattr(one, name), getattr(two, name)
+        if here != there:
+            raise UsageError(
+                f"join: {other.name}: {kind} {one.name!r}, {name}, expected {_short(here)} as in {first.name}, "
+                f"found {_short(there)}",
+                hint="use --join items",
+            )
 
 
 def _side_by_side(sources: Sequence[_Source]) -> Header:

@@ -34,7 +34,9 @@ def _merged(entries: Sequence[dict[str, Any]], weights: Sequence[float], added: 
     for key in sorted(set.intersection(*(set(entry) for entry in entries))):
         values = [entry[key] for entry in entries]
         if key == "sums":
-            merged[key] = {name: sum(one.get(name, 0) for one in values) for name in sorted({n for v in values for n in v})}
+            merged[key] = {
+                name: sum(one.get(name, 0) for one in values) for name in sorted({n for v in values for n in v})
+            }
         elif key == "achieved":
             merged[key] = _achieved(values, weights, sums)
         elif key in added:

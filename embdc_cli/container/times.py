@@ -68,7 +68,7 @@ def to_content(item: int, row0: int, starts: np.ndarray, ends: np.ndarray) -> by
     steps = np.diff(starts)
     gaps = starts[1:] - ends[:-1]
     columns = [varint.pack_differences(steps), varint.pack(gaps)]
-    return b"".join([prefix, struct.pack("<I", len(columns[0])), *columns])
+    return b"".join([prefix, varint.encode(np.array([len(columns[0])], np.uint64)), *columns])
 
 
 def prefix_of(content: bytes | memoryview, where: str) -> TimesRecord:
@@ -97,11 +97,11 @@ def from_content(content: bytes, where: str) -> tuple[TimesRecord, np.ndarray, n
             raise CorruptArchive(f"{where}: {len(content) - spec.TIMES_BYTES} bytes after the times of a constant rate")
         return (record, *record.constant())
     body = memoryview(content)[spec.TIMES_BYTES :]
-    size = struct.unpack_from("<I", body)[0] if len(body) >= 4 else len(body)
-    if 4 + size > len(body):
+    size, place = varint.decode_one(body, 0, f"{where}: times")
+    if size > len(body) - place:
         raise CorruptArchive(f"{where}: times of {size} bytes do not fit their chunk")
-    steps = varint.unpack_differences(body[4 : 4 + size], record.rows - 1, f"{where}: starts")
-    gaps = varint.unpack(body[4 + size :], record.rows - 1, f"{where}: ends")
+    steps = varint.unpack_differences(body[place : place + size], record.rows - 1, f"{where}: starts")
+    gaps = varint.unpack(body[place + size :], record.rows - 1, f"{where}: ends")
     starts = np.cumsum(np.concatenate([np.array([record.first], np.int64), steps]), dtype=np.int64)
     ends = np.append(starts[1:] - gaps, np.int64(record.last))
     return record, starts, ends

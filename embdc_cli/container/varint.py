@@ -32,6 +32,17 @@ def encode(values: np.ndarray) -> bytes:
     return out.tobytes()
 
 
+def decode_one(data: bytes | memoryview, start: int, what: str) -> tuple[int, int]:
+    """(integer, offset behind it) at offset `start` of `data`. Raises: CorruptArchive."""
+    stop = start
+    while stop < len(data) and data[stop] & 0x80 and stop - start < _MAX_GROUPS:
+        stop += 1
+    found = decode(data[start : stop + 1], what)
+    if not len(found):
+        raise CorruptArchive(f"{what}: a variable-length integer is missing")
+    return int(found[0]), stop + 1
+
+
 def decode(data: bytes | memoryview, what: str) -> np.ndarray:
     """uint64 (n,): all integers in `data`. Raises: CorruptArchive for a cut, overlong or too wide integer."""
     octets = np.frombuffer(data, np.uint8)
@@ -40,6 +51,8 @@ def decode(data: bytes | memoryview, what: str) -> np.ndarray:
     ends = np.flatnonzero(octets < 0x80)
     if not len(ends) or ends[-1] != len(octets) - 1:
         raise CorruptArchive(f"{what}: a variable-length integer is cut")
+    if len(ends) == len(octets):
+        return octets.astype(np.uint64)  # most columns hold small numbers only
     starts = np.concatenate([[0], ends[:-1] + 1])
     sizes = ends - starts + 1
     last = octets[ends]

@@ -151,6 +151,8 @@ class ArchiveWriter:
         for stream, rows in zip(self.header.streams, self._log.rows, strict=True):
             if stream.rows is not None and stream.rows != rows:
                 raise UsageError(f"stream {stream.name!r}: header says {stream.rows} rows, {rows} were written")
+            if stream.timed and rows != self._log.times_rows[stream.item]:
+                raise ValueError(f"stream {stream.name!r}: {rows} rows, times of {self._log.times_rows[stream.item]}")
         digests = b"".join(self._log.leaves)
         summary_payload = canonical.dumps(summary, "summary")
         # a part within the opening read needs no second copy of its header

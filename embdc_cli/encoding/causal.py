@@ -76,8 +76,8 @@ class CausalEncoder:
         self.digests[window.stream].update(np.ascontiguousarray(window.tensor.array).tobytes())
         plan = StreamPlan(window.stream, window.tensor, cuts, seen, fit_options(self.options, None))
         if lossy and plan.values:
-            assert outcome.moments is not None and seen.moments is not None
-            outcome.moments.merge(seen.moments)
+            assert outcome.moments is not None
+            outcome.moments.merge(plan.moments)
             self._choose(plan, outcome)
         self._write(plan, window, outcome)
 

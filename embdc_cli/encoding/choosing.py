@@ -142,10 +142,9 @@ def _prefer_lossless(plan: StreamPlan, index: int, jobs: int) -> None:
     first = plan.code(plan.sample[0])
     plan.set_lossless()
     exact_first = plan.code(plan.sample[0])
-    if len(exact_first.payload) < _LOSSLESS_WORTH_TRYING * (len(first.payload) + lossy.file_bytes * 0.05):
-        if plan.trial(None, jobs).file_bytes <= lossy.file_bytes:
-            return
-    plan.set_step(index)
+    close = len(exact_first.payload) < _LOSSLESS_WORTH_TRYING * (len(first.payload) + lossy.file_bytes * 0.05)
+    if not close or plan.trial(None, jobs).file_bytes > lossy.file_bytes:
+        plan.set_step(index)
 
 
 def _choose_for_size(job: WriteJob, lossy: list[StreamPlan], target: Target, reporter: Reporter) -> Choice:

@@ -64,7 +64,7 @@ def header_of(specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, An
 
 
 def summary_facts(source: dict[str, Any], at_opening: dict[str, Any], incomplete: str | None) -> dict[str, Any]:
-    """What the summary adds about the input: its size and ends, what only its end told, and whether it stopped early."""
+    """What the summary adds about the input: size, ends, what only its end told, and whether it stopped early."""
     late = {key: value for key, value in source.items() if key in SOURCE_FACTS or key not in at_opening}
     facts: dict[str, Any] = {"source": late}
     if incomplete:

@@ -99,7 +99,7 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
     moments = ChannelMoments(channels_of(spec)) if lossy else None
     for start, stop in cuts:
         rows = tensor.read(start, stop)
-        digest.update(memoryview(np.ascontiguousarray(rows)).cast("B") if rows.size else b"")
+        digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
         if moments is None or not rows.size:
             continue
         tokens = as_tokens(rows, spec)

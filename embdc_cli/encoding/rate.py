@@ -16,7 +16,7 @@ COARSEST = 10 * INDICES_PER_OCTAVE
 
 def step_of(unit: float, index: int) -> float:
     """The quantiser step for `index`, in the units of `unit`."""
-    return unit * 2.0 ** (index / INDICES_PER_OCTAVE)
+    return unit * math.exp2(index / INDICES_PER_OCTAVE)
 
 
 @dataclass

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from embdc_cli.codec.table import ChunkKind, codec_for
+from embdc_cli.container.recover import last_whole_chunk
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
 from embdc_cli.encoding.codebooks import codebook_record
@@ -15,7 +17,7 @@ from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_f
 from embdc_cli.encoding.plan import plan_streams
 from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.result import encode_result
-from embdc_cli.encoding.writing import WriteJob, WriteResult, perform
+from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
@@ -96,6 +98,19 @@ def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: b
         resume = False
 
 
+def _continued(destination: Destination, job: WriteJob) -> tuple[BinaryIO, ArchiveWriter, list[Kept]]:
+    """The part file cut to its last whole chunk, a writer that goes on there, and what is in it already."""
+    point = last_whole_chunk(destination.work.part)
+    if point is None:
+        out = destination.work.reopen(0)
+        return out, ArchiveWriter(out, job.header), []
+    out = destination.work.reopen(point.offset)
+    kept: list[Kept] = [
+        None if chunk.record is None else (chunk.record, partial(point.payload, chunk)) for chunk in point.chunks
+    ]
+    return out, ArchiveWriter.resume(out, job.header, point), kept
+
+
 def _header_digest(job: WriteJob) -> str:
     return hashlib.sha256(job.header.to_payload()).hexdigest()
 
@@ -136,6 +151,6 @@ def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions, code
     choice = Choice.of(options.target(), job)
     for saved in state["searches"]:
         search = StepSearch(saved["goal"], rising=saved["rising"], slack=saved["slack"])
-        search.tried.update({index: value for index, value in saved["tried"]})
+        search.tried.update(dict(saved["tried"]))
         choice.searches[saved["stream"]] = search
     return choice

@@ -42,7 +42,7 @@ class WorkInProgress:
         )
         if others and not self.part.exists():
             raise UsageError(
-                f"--resume: {self.target}: unfinished work {others[0]} was begun with another recipe, this is {self.tag}",
+                f"--resume: {self.target}: {others[0]} was begun with another recipe, this one is {self.tag}",
                 hint="repeat the options of the first run, or delete that file",
             )
 
@@ -77,7 +77,7 @@ class WorkInProgress:
     def reopen(self, offset: int) -> BinaryIO:
         """The part file cut to `offset` bytes and positioned there."""
         with disk_errors(str(self.target)):
-            file = open(self.part, "r+b")
+            file = open(self.part, "r+b")  # noqa: SIM115 - the caller closes it
             file.truncate(offset)
             file.seek(offset)
             return file

@@ -34,6 +34,10 @@ class Action:
     cut: Cut = (0, 0)
 
 
+Kept = tuple[DataRecord, Callable[[], bytes]] | None
+"""A chunk that is in the file already: for data its record and a way to read its payload."""
+
+
 @dataclass
 class WriteJob:
     """Everything one pass over the data needs."""
@@ -129,7 +133,7 @@ def perform(
     job: WriteJob,
     writer: ArchiveWriter,
     *,
-    kept: Sequence[tuple[DataRecord, Callable[[], bytes]] | None] = (),
+    kept: Sequence[Kept] = (),
     reporter: Reporter | None = None,
 ) -> WriteResult:
     """Write every action that is not in `kept` yet; `kept` has one entry per chunk already in the file.
@@ -190,9 +194,7 @@ def _count(result: WriteResult, stream: int, sums: ErrorSums) -> None:
     result.outcomes[stream].chunks += 1
 
 
-def _take_over(
-    plan: StreamPlan, action: Action, found: tuple[DataRecord, Callable[[], bytes]] | None, result: WriteResult
-) -> None:
+def _take_over(plan: StreamPlan, action: Action, found: Kept, result: WriteResult) -> None:
     if found is None or (found[0].stream, found[0].row0, found[0].rows) != (
         action.stream,
         action.cut[0],

@@ -46,9 +46,10 @@ def read_npy_header(read: Callable[[int], bytes], shown: str) -> NpyHeader:
     start = read(8)
     if start[:6] != _MAGIC:
         raise SourceError(f"{shown}: expected the npy magic, found {start[:6].hex(' ') or 'nothing'}")
-    if len(start) < 8 or start[6] not in (1, 2, 3):
-        version = start[6] if len(start) > 6 else "none"
-        raise SourceError(f"{shown}: npy version, expected 1, 2 or 3, found {version}")
+    if len(start) < 8:
+        raise _cut(shown)
+    if start[6] not in (1, 2, 3):
+        raise SourceError(f"{shown}: npy version, expected 1, 2 or 3, found {start[6]}")
     length_format = "<H" if start[6] == 1 else "<I"
     length_bytes = read(struct.calcsize(length_format))
     if len(length_bytes) < struct.calcsize(length_format):

@@ -57,7 +57,7 @@ def _candidate(file: PositionedFile, archive: zipfile.ZipFile, member: Member, s
             with archive.open(member.info) as stream:
                 header = read_npy_header(stream.read, where)
         except (*ZIP_ERRORS, zlib.error) as error:
-            raise SourceError(f"{where}: damaged, {error}") from error
+            raise SourceError(f"{where}: corrupt, {error}") from error
 
     def open_member() -> Reader:
         _check_size(where, member, header)

@@ -56,13 +56,12 @@ def joined_candidate(name: str, parts: Sequence[Candidate]) -> Candidate:
         readers = [part.open() for part in parts]
 
         def read(start: int, stop: int) -> np.ndarray:
-            first = max(0, int(np.searchsorted(edges, start, "right")) - 1)
+            if start == stop:
+                return readers[0](0, 0)
+            first = int(np.searchsorted(edges, start, "right")) - 1
             last = int(np.searchsorted(edges, stop, "left"))
-            pieces = []
-            for number in range(first, max(last, first + 1)):
-                base = int(edges[number])
-                low, high = max(start - base, 0), min(stop - base, int(counts[number]))
-                pieces.append(readers[number](min(low, high), high))
+            spans = [(number, int(edges[number]), int(counts[number])) for number in range(first, last)]
+            pieces = [readers[number](max(start - base, 0), min(stop - base, count)) for number, base, count in spans]
             return np.concatenate(pieces)
 
         return read

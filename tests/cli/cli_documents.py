@@ -36,23 +36,54 @@ def decode_document(archive: str = "a.embdc", output: str = "a.npy", **changes: 
     return document | {"lost": [], "exit": 0} | changes
 
 
-def inspect_document(**changes: Any) -> dict[str, Any]:
+LOST = {"stream": "patch", "item": 0, "rows": [64, 128], "seconds": [2.1333, 4.2667]}
+DAMAGE = {"offset": 4096, "bytes": 2000, "what": "chunk 3: checksum", "lost": [LOST]}
+AGAINST = {"max_abs_error": 0.5, "nmse": 0.058, "cosine": 0.97, "matches": True}
+STATISTICS = {
+    "name": "patch",
+    "item": 0,
+    "payload_bytes": 1_900_000,
+    "payload_bits_per_value": 0.224,
+    "segments": 1,
+    "cosine_min": 0.91,
+}
+CHUNK = {
+    "stream": "patch",
+    "item": 0,
+    "segment": 0,
+    "rows": [0, 64],
+    "offset": 1000,
+    "bytes": 130_000,
+    "mse": 0.0123,
+    "cosine": 0.97,
+    "cosine_min": 0.93,
+}
+
+
+def inspect_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc inspect`."""
     document = {
+        "path": path,
         "format_version": 0,
         "complete": True,
         "file_bytes": 2_000_000,
-        "parts": {"header": 900, "models": 60_000, "data": 1_935_000, "index": 3_000, "tail": 1_100},
+        "parts": {"header": 900, "models": 60_000, "data": 1_935_000, "index": 3_000, "tail": 1_100, "other": 0},
         "values": 67_737_600,
         "bits_per_value": 0.2362,
         "ratio_fp16": 67.74,
         "ratio_fp32": 135.5,
-        "streams": [PATCH | {"axes": "t,n,c"}],
-        "codec": {"name": "transform", "version": 1},
+        "items": [{"name": None, "streams": ["patch"], "seconds": 30.0}],
+        "streams": [PATCH | {"item": 0, "axes": "t,n,c", "timed": True}],
+        "codec": {"name": "transform", "version": 1, "recipe": {"effort": 1}, "recipe_digest": "ab" * 32},
         "encoder": {"name": "patch-dct", "weights": "0123456789abcdef" * 4},
         "source": {"kind": "video", "size_bytes": 12_000_000},
         "target": {"kind": "cosine", "value": 0.97, "saturated": False},
         "achieved": ACHIEVED,
+        "damage": [],
+        "codebooks": [],
+        "reads": 1,
+        "bytes_read": 65_536,
+        "exit": 0,
     }
     return document | changes
 
@@ -75,7 +106,7 @@ def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
 
 def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc cat`."""
-    document = {"output": output, "inputs": inputs, "items": ["0"], "streams": ["patch"], "file_bytes": 4_000_000}
+    document = {"output": output, "inputs": inputs, "items": 1, "streams": ["patch"], "file_bytes": 4_000_000}
     return document | {"exit": 0} | changes
 
 

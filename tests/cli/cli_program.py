@@ -39,9 +39,9 @@ class Fake:
         return self.answer("decode", document, archive=archive, output=output, options=options, reporter=reporter)
 
     def inspect(self, path: str, **arguments: Any) -> dict[str, Any]:
-        return self.answer("inspect", documents.inspect_document(), path=path, **arguments)
+        return self.answer("inspect", documents.inspect_document(path), path=path, **arguments)
 
-    def verify(self, path: str, **arguments: Any) -> dict[str, Any]:
+    def verify(self, path: str, *, reporter: Any, **arguments: Any) -> dict[str, Any]:
         return self.answer("verify", documents.verify_document(path), path=path, **arguments)
 
     def cat(self, inputs: list[str], output: str, **arguments: Any) -> dict[str, Any]:

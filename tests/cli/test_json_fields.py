@@ -11,17 +11,20 @@ from cli_program import Embdc, Fake
 
 from embdc_cli.errors import SourceError
 
-AGAINST = {"max_abs_error": 0.5, "nmse": 0.1, "cosine": 0.9}
-PROBLEM = {"offset": 1, "what": "checksum", "stream": "patch", "rows": [0, 1]}
-LOST = [{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}]
-
 DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     "encode": [documents.encode_document()],
-    "decode": [documents.decode_document(lost=LOST)],
-    "inspect": [{"path": "a", "exit": 0} | documents.inspect_document()],
+    "decode": [documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}])],
+    "inspect": [
+        documents.inspect_document(
+            damage=[documents.DAMAGE],
+            codebooks=[{"digest": "ab" * 32, "bytes": 800_000, "embedded": True}],
+            chunks=[documents.CHUNK],
+            stats=[documents.STATISTICS],
+        )
+    ],
     "verify": [
-        documents.verify_document(problems=[PROBLEM]),
-        documents.verify_document(against=AGAINST, problems=[PROBLEM]),
+        documents.verify_document(problems=[documents.DAMAGE]),
+        documents.verify_document(against=documents.AGAINST, problems=[documents.DAMAGE]),
     ],
     "cat": [documents.cat_document(["a", "b"])],
     "train-codebook": [documents.train_document()],

@@ -90,9 +90,10 @@ a.embdc: 2.00 MB, 0.236 bits/value, 67.7x below float16
   values    67 737 600
   source    video, size 12.0 MB
   encoder   patch-dct, weights 0123456789ab
-  codec     transform, version 1
+  codec     transform, version 1, recipe digest abababababab
   target    cosine 0.97
   achieved  nmse 0.0583, channel nmse 0.41, cosine 0.9703, cosine p1 0.951
+  read      65.5 kB in 1 read
 
   stream  shape            dtype    axes   codec      chunks
   patch   900 x 196 x 384  float16  t,n,c  transform      15
@@ -107,13 +108,9 @@ a.embdc: 2.00 MB, 0.236 bits/value, 67.7x below float16
 """
 
 
-def stripped(text: str) -> str:
-    return "".join(line.rstrip() + "\n" for line in text.splitlines())
-
-
 def test_inspect_shows_tables_within_80_columns(embdc: Embdc) -> None:
     done = embdc("inspect", "a.embdc")
-    assert stripped(done.out) == INSPECTED
+    assert done.out == INSPECTED
     assert (done.exit, done.err) == (0, "")
     assert max(len(line) for line in done.out.splitlines()) <= 80
 
@@ -127,12 +124,32 @@ def test_bars_where_the_terminal_knows_only_ascii(fake: Fake, monkeypatch: pytes
     assert text.startswith("\\u03b1.embdc: 2.00 MB")
 
 
-def test_inspect_says_that_an_archive_ends_early(embdc: Embdc, fake: Fake) -> None:
-    damage = [{"offset": 1000, "what": "no tail"}]
-    fake.answers["inspect"] = documents.inspect_document(complete=False, damage=damage)
-    lines = embdc("inspect", "a.embdc").out.splitlines()
-    assert "INCOMPLETE" in lines[0]
-    assert "  damage    offset 1000, what no tail" in [line.rstrip() for line in lines]
+def test_inspect_says_what_is_wrong(embdc: Embdc, fake: Fake) -> None:
+    codebook = {"digest": "cd" * 32, "bytes": 800_000, "embedded": False}
+    answer = documents.inspect_document(complete=False, damage=[documents.DAMAGE], codebooks=[codebook], exit=3)
+    fake.answers["inspect"] = answer
+    done = embdc("inspect", "a.embdc")
+    lines = done.out.splitlines()
+    assert done.exit == 3
+    assert lines[0].endswith("INCOMPLETE: it ends early, this is what is readable")
+    assert "  codebook  cdcdcdcdcdcd, 800 kB, NOT in the archive and not counted" in lines
+    assert "  damage    offset 4096: chunk 3: checksum; lost: stream patch, rows 64 to 128" in lines
+
+
+def test_inspect_lists_chunks_and_statistics(embdc: Embdc, fake: Fake) -> None:
+    answer = documents.inspect_document(chunks=[documents.CHUNK] * 2, stats=[documents.STATISTICS])
+    fake.answers["inspect"] = answer
+    out = embdc("inspect", "a.embdc", "--chunks", "--stats").out
+    assert out.endswith("""
+  stats
+  stream  segments    bytes  bits/value  worst cosine
+  patch          1  1.90 MB       0.224        0.9100
+
+  chunks
+  stream  segment   rows  offset   bytes     mse  cosine  worst cosine
+  patch         0  0..64    1000  130 kB  0.0123  0.9700        0.9300
+  patch         0  0..64    1000  130 kB  0.0123  0.9700        0.9300
+""")
 
 
 def test_inspect_lists_forty_streams_unless_verbose(embdc: Embdc, fake: Fake) -> None:
@@ -151,12 +168,12 @@ def test_inspect_asks_for_details(embdc: Embdc, fake: Fake) -> None:
 
 def test_inspect_json(embdc: Embdc, fake: Fake) -> None:
     done = embdc("inspect", "a.embdc", "--json")
-    assert done.json == {"path": "a.embdc"} | documents.inspect_document() | {"exit": 0}
+    assert done.json == documents.inspect_document()
 
 
 def fail_for_b(path: str, **_: Any) -> Any:
     """An answer that finds b corrupt."""
-    return CorruptArchive(f"{path}: wrong") if path == "b" else documents.inspect_document()
+    return CorruptArchive(f"{path}: wrong") if path == "b" else documents.inspect_document(path)
 
 
 def test_inspect_several(embdc: Embdc, fake: Fake) -> None:
@@ -168,30 +185,35 @@ def test_inspect_several(embdc: Embdc, fake: Fake) -> None:
     assert done.err == "embdc: b: wrong\n"
 
 
-PROBLEM = {"offset": 4096, "what": "checksum of chunk 3", "stream": "patch", "rows": [64, 128]}
-
-
 @pytest.mark.parametrize(
     ("changes", "lines"),
     [
         ({}, ["a: ok, 15 chunks, 2.00 MB checked"]),
         (
-            {"against": {"max_abs_error": 0.5, "nmse": 0.058, "cosine": 0.97}},
+            {"against": documents.AGAINST},
             [
                 "a: ok, 15 chunks, 2.00 MB checked",
-                "  against the original: max abs error 0.5, nmse 0.058, cosine 0.97",
+                "  against the original: nmse 0.058, cosine 0.9700, largest error 0.5",
             ],
         ),
         (
-            {"ok": False, "problems": [PROBLEM], "exit": 5},
+            {"ok": False, "against": documents.AGAINST | {"nmse": None, "matches": False}, "exit": 4},
             [
-                "a: corrupt (15 chunks, 2.00 MB checked)",
-                "  offset 4096: checksum of chunk 3 (stream patch, rows 64 to 128)",
+                "a: not what it was made from; 15 chunks, 2.00 MB checked",
+                "  against the original: nmse -, cosine 0.9700, largest error 0.5",
+            ],
+        ),
+        (
+            {"ok": False, "problems": [documents.DAMAGE], "exit": 5},
+            [
+                "a: corrupt; 15 chunks, 2.00 MB checked",
+                "  offset 4096: chunk 3: checksum",
+                "    lost: stream patch, rows 64 to 128 (2.133 s to 4.267 s)",
             ],
         ),
         (
             {"ok": False, "complete": False, "exit": 3},
-            ["a: incomplete, what is there is good (15 chunks, 2.00 MB checked)"],
+            ["a: incomplete, what is there is good; 15 chunks, 2.00 MB checked"],
         ),
     ],
 )
@@ -223,7 +245,7 @@ def test_cat(embdc: Embdc, fake: Fake) -> None:
     assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": "time", "force": False}
     assert (done.exit, done.out, done.err) == (0, "", "2 archives -> c.embdc: 1 item, 4.00 MB\n")
     verbose = embdc("cat", "a", "b", "-o", "c.embdc", "-v").err.splitlines()
-    assert verbose[1:] == ["  items: 0", "  streams: patch"]
+    assert verbose[1:] == ["  streams: patch"]
     embdc("cat", "a", "b", "-o", "-", "--join", "items", "-f")
     assert fake.last == {"inputs": ["a", "b"], "output": "-", "join": "items", "force": True}
 

@@ -20,13 +20,11 @@ from embdc_cli.reporter import Silent
 from embdc_cli.values import ArrayTensor, StreamSpec
 
 
-def true_codebook(rank: int = CHANNELS) -> Codebook:
+def true_codebook(channels: int = CHANNELS) -> Codebook:
     """The codebook that knows how `gaussian` is made."""
-    basis = to_integers(energies(), rotation())
-    mean, exponent = mean_to_integers(np.full(CHANNELS, 3.0))
-    return Codebook(
-        mean, exponent, basis.basis[:rank], basis.exponents[:rank], basis.spectrum[:rank], None, None, {"tokens": 0}
-    )
+    basis = to_integers(energies(channels), rotation(channels))
+    mean, exponent = mean_to_integers(np.full(channels, 3.0))
+    return Codebook(mean, exponent, basis.basis, basis.exponents, basis.spectrum, None, None, {"tokens": 0})
 
 
 @pytest.mark.parametrize(
@@ -88,8 +86,8 @@ def test_ragged_streams_are_measured() -> None:
 
 
 def test_the_true_basis_saves_bits_on_short_inputs_at_every_target() -> None:
-    heldout = [tensor_of(gaussian(20, seed=seed)) for seed in (50, 51)]
-    codebook = true_codebook()
+    heldout = [tensor_of(gaussian(20, channels=64, seed=seed)) for seed in (50, 51)]
+    codebook = true_codebook(channels=64)
     found = held_out_report(codebook, heldout, Silent())
     assert [point["nmse"] for point in found.points] == list(TARGETS)
     for point in found.points:

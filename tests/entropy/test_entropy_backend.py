@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 from entropy_cases import drawn_levels, mixed_classes
+from numba.core.errors import NumbaError
 
+from embdc_cli.entropy import backend
 from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.levels import encode_levels
 
@@ -18,7 +22,8 @@ import sys
 import numpy as np
 from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.levels import decode_levels, encode_levels
-levels, classes = np.frombuffer(bytes.fromhex(sys.argv[1]), np.int32), np.frombuffer(bytes.fromhex(sys.argv[2]), np.uint8)
+levels = np.frombuffer(bytes.fromhex(sys.argv[1]), np.int32)
+classes = np.frombuffer(bytes.fromhex(sys.argv[2]), np.uint8)
 assert "numba" not in sys.modules or {setup!r}
 data = encode_levels(levels, classes)
 assert np.array_equal(decode_levels(data, classes), levels)
@@ -51,6 +56,17 @@ def test_bytes_do_not_depend_on_numba(setup: str, variables: dict[str, str], ker
     assert rans_kernel.endswith(kernel)
     assert levels_kernel.endswith(kernel)
     assert bytes.fromhex(data) == encode_levels(levels, classes)
+
+
+def test_a_kernel_that_does_not_compile_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> ModuleType:
+        if name.endswith("cpu"):
+            raise NumbaError("no such type")
+        return import_module(name)
+
+    monkeypatch.setattr(backend, "import_module", refuse)
+    chosen = kernels.__wrapped__("embdc_cli.entropy.rans")
+    assert chosen.__name__ == "embdc_cli.entropy.rans.reference"
 
 
 def test_compiled_kernels_are_in_use_here() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -112,6 +113,12 @@ def test_static_tables_are_32_by_16_and_can_code_everything() -> None:
     assert (freq[:, [0, 1, -1]] >= 1).all()
     # a frequency of 0 only where the escape takes over: none after the first
     assert ((freq[:, :-1] > 0) == (np.arange(SYMBOLS - 1) < static_tables().direct[:, None])).all()
+
+
+def test_static_tables_are_pinned() -> None:
+    """These integers never change: archives are coded with them."""
+    digest = hashlib.sha256(static_tables().freq.astype("<u2").tobytes()).hexdigest()
+    assert digest == "1a851d0805d56b19e376fa46a215da59ca6c5a2005475bafedd410f3bee493d5"
 
 
 def test_static_rows_grow_by_half_octaves() -> None:

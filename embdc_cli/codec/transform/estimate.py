@@ -1,7 +1,8 @@
 """Bits, distortion and classes at a step, foretold from a histogram of the sample.
 
 With u = |c| / step, level and error of every bucket follow from the quantiser; a plane of mean level m then costs about
-the entropy of a geometric law, h(m) = (1 + m) log2(1 + m) - m log2 m, and a sign for each non-zero level.
+the entropy of a geometric law, h(m) = (1 + m) log2(1 + m) - m log2 m, and a sign for each non-zero level. From
+frequency 1 on the coder knows the activity of each track, so there it is the mean of h(m a) over activities a.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def estimate(histogram: Histogram, step: float) -> Estimate:
     counts = histogram.counts.astype(np.float64)
     sums = counts @ per_bucket  # (bands, r, 4)
     n = counts.sum(axis=2)
-    bits = n * entropy(sums[..., 0] / np.maximum(n, 1)) + sums[..., 1]
+    means = sums[..., 0] / np.maximum(n, 1)
+    bits = n * entropy(means) + sums[..., 1]
+    shares, ratios = histogram.track_shares()
+    bits[1:] = n[1:] * sum(s * entropy(means[1:] * a) for s, a in zip(shares, ratios, strict=True)) + sums[1:, :, 1]
     return Estimate(
         bits=bits.sum(axis=0),
         distortion=sums[..., 2].sum(axis=0),

@@ -1,0 +1,88 @@
+"""Inputs of training from disk: dumps, and archives item by item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sources import CHANNELS, gaussian
+
+from embdc_cli import pipeline
+from embdc_cli.codebook import file
+from embdc_cli.codebook.opening import open_any
+from embdc_cli.codebook.training import TrainOptions, train
+from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.options import EncodeOptions
+from embdc_cli.reporter import Silent
+from embdc_cli.values import Dump
+
+
+def opened(path: Path, **options: str) -> list[Dump]:
+    return list(open_any(str(path), EncodeOptions(**options), Silent()))
+
+
+def saved(path: Path, array: np.ndarray) -> Path:
+    np.save(path, array)
+    return path
+
+
+def encoded(folder: Path, name: str, array: np.ndarray) -> Path:
+    source = saved(folder / f"{name}.npy", array)
+    archive = folder / f"{name}.embdc"
+    pipeline.encode(str(source), str(archive), EncodeOptions(lossless=True))
+    return archive
+
+
+def test_a_dump_is_one_item(tmp_path: Path) -> None:
+    array = gaussian(12)
+    (dump,) = opened(saved(tmp_path / "a.npy", array))
+    assert np.array_equal(dump.tensors[0].read(3, 12), array[3:])
+    dump.close()
+
+
+def test_an_archive_is_read_like_the_dump_it_was_made_from(tmp_path: Path) -> None:
+    array = gaussian(150)
+    (dump,) = opened(encoded(tmp_path, "a", array))
+    (tensor,) = dump.tensors
+    assert tensor.spec.shape == array.shape
+    assert tensor.token_counts is None
+    assert np.array_equal(tensor.read(60, 140), array[60:140])
+    dump.close()
+
+
+def test_every_item_of_an_archive_is_a_dump_of_its_own(tmp_path: Path) -> None:
+    arrays = [gaussian(20, seed=seed) for seed in range(2)]
+    both = tmp_path / "both.embdc"
+    both.write_bytes(b"".join(encoded(tmp_path, str(i), array).read_bytes() for i, array in enumerate(arrays)))
+    dumps = opened(both)
+    assert [np.array_equal(dump.tensors[0].read(0, 20), array) for dump, array in zip(dumps, arrays, strict=True)]
+    for dump in dumps:
+        dump.close()
+
+
+def test_a_missing_input_is_a_source_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        opened(tmp_path / "none.npy")
+
+
+def test_archives_and_dumps_train_the_same_codebook(tmp_path: Path) -> None:
+    arrays = [gaussian(30, seed=seed) for seed in range(3)]
+    dumps = [str(saved(tmp_path / f"{i}.npy", array)) for i, array in enumerate(arrays)]
+    archives = [str(encoded(tmp_path, f"a{i}", array)) for i, array in enumerate(arrays)]
+    made = [train(inputs, str(tmp_path / f"{i}.embdcb"))["digest"] for i, inputs in enumerate((dumps, archives))]
+    assert made[0] == made[1]
+    assert file.read(tmp_path / "0.embdcb").channels == CHANNELS
+
+
+def test_mixed_channels_of_real_files_are_listed(tmp_path: Path) -> None:
+    names = [str(saved(tmp_path / f"{d}.npy", gaussian(9, channels=d))) for d in (8, 12)]
+    with pytest.raises(UsageError, match=r"8 in .*8\.npy, 12 in .*12\.npy"):
+        train(names, str(tmp_path / "c.embdcb"))
+
+
+def test_options_say_how_inputs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "many.npz"
+    np.savez(path, a=gaussian(9), b=gaussian(9, channels=8))
+    options = TrainOptions(reading=EncodeOptions(key="b"))
+    assert train([str(path)], str(tmp_path / "c.embdcb"), options)["channels"] == 8

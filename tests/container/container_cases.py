@@ -1,0 +1,176 @@
+"""Small archives with everything in them, and what a reader must find there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from embdc_cli.container.chunk import DataRecord
+from embdc_cli.container.contents import Entry, Item
+from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.writer import ArchiveWriter, Sink
+from embdc_cli.errors import CorruptArchive
+
+CODEBOOK = b"a codebook of a few bytes"
+CODEBOOK_DIGEST = hashlib.sha256(CODEBOOK).digest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One item with a patch stream, a ragged stream sharing its times, and a bias without rows."""
+
+    rows: int = 10
+    chunk_rows: int = 3
+    segment_chunks: int = 2
+    variable_rate: bool = True
+    seed: int = 0
+    payload_bytes: int = 30
+    recipe: str = "plain"
+    timebase: tuple[int, int] = (1, 90_000)
+    bias: bool = True
+    known_rows: bool = False
+    checkpoint_every: int = 3
+
+
+def header_of(plan: Plan) -> Header:
+    rows = plan.rows if plan.known_rows else None
+    streams = [
+        StreamHeader(0, "patch", "float16", "tnd", (2, 4), rows, "transform", timed=True),
+        StreamHeader(0, "ragged", "bfloat16", "tnd", (4,), rows, "transform", ragged=True, timed=True),
+    ]
+    if plan.bias:
+        streams.append(StreamHeader(0, "bias", "float32", "d", (5,), 1, "lossless"))
+    return Header(
+        items=(ItemHeader(None, {"kind": "dump", "seed": plan.seed}, None, plan.timebase),),
+        streams=tuple(streams),
+        recipe={"codec": plan.recipe, "effort": 1},
+        recipe_digest="",
+        input_head_digest=f"{plan.seed:064x}",
+        target={"kind": "bpv", "value": 0.5},
+        codec={"name": "transform"},
+        limits=Limits(max_chunk_bytes=1 << 16, max_chunk_rows=64, max_chunk_values=1 << 12),
+    )
+
+
+def times_of(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """(starts, ends), each (rows,) int64 ticks."""
+    steps = np.full(plan.rows, 3000, np.int64)
+    if plan.variable_rate:
+        steps += np.random.default_rng(plan.seed + 1).integers(-900, 900, plan.rows)
+    edges = np.concatenate([[500], 500 + np.cumsum(steps)])
+    return edges[:-1], edges[1:]
+
+
+def write(plan: Plan, out: Sink, writer: ArchiveWriter | None = None, skip: int = 0) -> ArchiveWriter:
+    """Write the whole archive of `plan`; the first `skip` calls are left out, for a writer that has them already."""
+    writer = writer or ArchiveWriter(out, header_of(plan), checkpoint_every=plan.checkpoint_every)
+    for number, (name, arguments) in enumerate(calls(plan)):
+        if number >= skip:
+            getattr(writer, name)(*arguments)
+    writer.finish(summary_of(plan))
+    return writer
+
+
+def calls(plan: Plan) -> list[tuple[str, tuple[Any, ...]]]:
+    """The calls a pipeline makes between constructor and finish."""
+    rng = np.random.default_rng(plan.seed)
+    starts, ends = times_of(plan)
+    found: list[tuple[str, tuple[Any, ...]]] = [("codebook", (CODEBOOK_DIGEST, CODEBOOK, len(CODEBOOK)))]
+    for number, row0 in enumerate(range(0, plan.rows, plan.chunk_rows)):
+        rows = min(plan.chunk_rows, plan.rows - row0)
+        segment, begins = divmod(number, plan.segment_chunks)
+        span = slice(row0, row0 + rows)
+        found.append(("times", (0, row0, starts[span], ends[span])))
+        for stream in (0, 1):
+            if not begins:
+                found.append(("models", (stream, segment, rng.bytes(16))))
+            record = DataRecord(
+                stream=stream,
+                segment=segment,
+                row0=row0,
+                rows=rows,
+                kind=1,
+                symbol_crc=int(rng.integers(1 << 32)),
+                mse=float(rng.random()),
+                cosine_mean=0.98,
+                cosine_min=0.75,
+                token_counts=tuple(rng.integers(0, 4, rows).tolist()) if stream else None,
+                pts0=int(starts[row0]),
+                pts1=int(ends[row0 + rows - 1]),
+            )
+            found.append(("data", (record, rng.bytes(plan.payload_bytes))))
+    if plan.bias:
+        found.append(("data", (DataRecord(2, 0, 0, 1, 0, 77), b"five floats")))
+    return found
+
+
+def summary_of(plan: Plan) -> dict[str, Any]:
+    names = ["patch", "ragged", "bias"] if plan.bias else ["patch", "ragged"]
+    sums = {"values": plan.rows * 8, "sse": 2.0, "energy": 100.0, "tokens": plan.rows * 2, "cosine_sum": plan.rows * 1.5}
+    achieved = {"nmse": 0.02, "cosine": 0.75, "cosine_p1": 0.5 + plan.seed / 16}
+    streams = [{"codec": "transform", "rows": plan.rows, "sums": sums, "achieved": achieved} for _ in names]
+    return {"streams": streams, "achieved": achieved, "digest": plan.seed, "duration_seconds": float(plan.rows)}
+
+
+def archive(plan: Plan = Plan()) -> bytes:  # noqa: B008 - frozen
+    out = io.BytesIO()
+    write(plan, out)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> ArchiveReader:
+    return ArchiveReader.open(io.BytesIO(data))
+
+
+Chunk = tuple[DataRecord, bytes, bytes]
+"""Full record without its place among segments, codec payload, models."""
+
+
+def chunks_of(reader: ArchiveReader, item: Item, damaged: list[Entry] | None = None) -> dict[str, list[Chunk]]:
+    """Everything that can be fetched of an item, by stream; damaged chunks are left out and noted."""
+    found: dict[str, list[Chunk]] = {}
+    for stream in item.streams:
+
+        def note(entry: Entry, error: CorruptArchive) -> None:
+            if damaged is None:
+                raise error
+            damaged.append(entry)
+
+        fetched = reader.fetch(stream.entries, on_damage=note)
+        found[stream.name] = [
+            (entry.record, payload, reader.models(stream, entry.record.segment)) for entry, payload in fetched
+        ]
+    return found
+
+
+def expected_chunks(plan: Plan) -> dict[str, list[Chunk]]:
+    """What `chunks_of` must give for an undamaged archive of `plan`, with quality rounded as it is stored."""
+    names = ("patch", "ragged", "bias")
+    found: dict[str, list[Chunk]] = {name: [] for name in names[: 3 if plan.bias else 2]}
+    models: dict[tuple[int, int], bytes] = {}
+    for name, arguments in calls(plan):
+        if name == "models":
+            models[arguments[:2]] = arguments[2]
+        elif name == "data":
+            record, payload = arguments
+            found[names[record.stream]].append((record, payload, models.get((record.stream, record.segment), b"")))
+    return found
+
+
+def comparable(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
+    """Chunks as values that are equal exactly when their bytes are; NaN equals NaN."""
+    return [
+        (one.indexed(), one.symbol_crc, one.token_counts, payload, models) for one, payload, models in chunks
+    ]
+
+
+def without_places(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
+    """Chunks without rows, segments and times: what joining must not change."""
+    moved = [(replace(one, row0=0, segment=0, pts0=0, pts1=0), payload, models) for one, payload, models in chunks]
+    return comparable(moved)
