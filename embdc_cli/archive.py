@@ -244,7 +244,8 @@ class StreamView:
 
     def __getitem__(self, index: int | slice) -> torch.Tensor:
         if not self.spec.timed:
-            return self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))[index]
+            whole = self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))
+            return whole if index == slice(None) else whole[index]
         if isinstance(index, slice):
             rows = range(len(self))[index]
             if rows.step < 1:

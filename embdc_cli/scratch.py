@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from embdc_cli.errors import ResourceError, UsageError
@@ -29,6 +29,12 @@ def scratch_file() -> BinaryIO:
     folder = scratch_folder()
     with disk_errors(folder):
         return tempfile.TemporaryFile(dir=folder)
+
+
+def discard(file: BinaryIO) -> None:
+    """Close `file`; what it has not written yet may be lost, so that a full disk is not reported twice."""
+    with suppress(OSError):
+        file.close()
 
 
 def descriptor_path(file: BinaryIO) -> str:

@@ -18,7 +18,7 @@ ALLOWED = {
     "container": PLAIN | {"container"},
     "entropy": {"errors", "entropy"},
     "codec": PLAIN | {"codec", "entropy"},
-    "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive"},
+    "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive", "source"},
     "source": PLAIN | {"source"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

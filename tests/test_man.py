@@ -8,12 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import manual
 import pytest
 import typer
 
 from embdc_cli import errors
 from embdc_cli.cli.root import COMMANDS, root_command
+from tests import manual
 
 COMMAND_NAMES = list(COMMANDS)
 PAGES = sorted(manual.MAN.glob("*.1"))

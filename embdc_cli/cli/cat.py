@@ -27,7 +27,7 @@ def cat(archives: Parts, join: Join, words: Words) -> int:
     console = Console(**vars(words))
     if join.output is None:
         raise UsageError("output: missing", hint="name it with -o FILE, or -o - for stdout")
-    streams.check_input(archives)
+    streams.refuse_stdin(archives)
     streams.check_output([join.output], json=words.json)
     output.check_not_input(join.output, *archives)
     document = library.cat(archives, join.output, join=join.join, force=join.force)

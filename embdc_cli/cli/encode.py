@@ -18,6 +18,7 @@ from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.progress import StageReporter
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
+from embdc_cli.scratch import disk_errors
 
 EXAMPLES = """
 embdc encode talk.mp4                                 # talk.embdc beside it
@@ -52,7 +53,7 @@ def encode(
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)
     if output.out_dir is not None and jobs and not output.dry_run:
-        os.makedirs(output.out_dir, exist_ok=True)
+        _make_folder(output.out_dir)
 
     with ExitStack() as stack:
         log = stack.enter_context(EventLog(many.events)) if many.events is not None else None
@@ -121,11 +122,30 @@ def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document
     return [job for job in jobs if many.shard is None or many.shard.holds(job["input"])]
 
 
+def _make_folder(folder: str) -> None:
+    with disk_errors(folder):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"--out-dir: {folder}: expected a folder, found a file") from error
+
+
 def _options(*groups: Any) -> EncodeOptions:
-    """The options of every item; what is wrong with them alone is refused here, before the first item."""
+    """The options of every item; what is wrong with them alone is refused here, once, before the first item."""
     options = fill(EncodeOptions, *groups)
     options.target()
     options.effort_level()
+    if options.fps is not None or options.time is not None:
+        from embdc_cli.source.frame_selection import FrameSelection
+
+        FrameSelection.parse(options.fps, options.time)
+    if options.raw is not None or options.input_format is not None:
+        from embdc_cli.source.detect import chosen_format
+        from embdc_cli.source.raw import parse_raw
+
+        chosen_format(options)
+        if options.raw is not None:
+            parse_raw(options.raw)
     return options
 
 

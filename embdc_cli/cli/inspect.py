@@ -25,7 +25,7 @@ Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, a
 def inspect(paths: Paths, detail: Detail, words: Words) -> int:
     """Show what is in archives, where every byte went, and the achieved quality."""
     console = Console(**vars(words))
-    streams.check_input(paths)
+    streams.refuse_stdin(paths)
 
     def work(job: Document) -> Document:
         codebooks = tuple(detail.codebook or ())

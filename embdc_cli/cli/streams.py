@@ -28,6 +28,12 @@ def check_input(inputs: Sequence[str]) -> None:
         raise UsageError("input: stdin is a terminal, expected a file or a pipe", hint="use `embdc ... - < FILE`")
 
 
+def refuse_stdin(paths: Sequence[str]) -> None:
+    """Refuse (2) `-` where an archive has to be sought in."""
+    if "-" in paths:
+        raise UsageError("input: -: expected a path or URL, standard input cannot be sought in", hint="save it first")
+
+
 def stdin() -> BinaryIO:
     """Standard input as bytes."""
     if sys.stdin is None:

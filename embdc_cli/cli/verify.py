@@ -27,7 +27,7 @@ Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, a
 def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
     """Test archives: all checksums and the structure, without writing anything."""
     console = Console(**vars(words))
-    streams.check_input(paths)
+    streams.refuse_stdin(paths)
     if comparison.against is not None and len(paths) > 1:
         raise UsageError(f"--against: one dump for {len(paths)} archives, expected one archive")
     if comparison.key is not None and comparison.against is None:

@@ -48,12 +48,16 @@ class Rows:
 
 @dataclass
 class Corpus:
-    """Training and held-out streams, all of `channels` channels and one encoder."""
+    """Training and held-out streams, all of `channels` channels and one encoder.
+
+    lossy: some were decoded from lossy archives, so their coefficients are not what an encoder will see.
+    """
 
     channels: int
     encoder: Identity | None
     train: list[Tensor]
     heldout: list[Tensor]
+    lossy: bool = False
     warnings: list[str] = field(default_factory=list)
 
 
@@ -84,7 +88,10 @@ def assemble(names: Sequence[str], dumps: Sequence[Dump], *, holdout: float, see
     if not units:
         raise SourceError("train-codebook: the inputs hold no embeddings")
     train, heldout = _split(units, holdout, seed, warnings)
-    return Corpus(next(iter(found)), _one_encoder(names, dumps), train, heldout, warnings)
+    lossy = any(dump.source.get("lossy") for dump in dumps)
+    if lossy:
+        warnings.append("lossy archives among the inputs: a basis only, no tables; original embeddings teach more")
+    return Corpus(next(iter(found)), _one_encoder(names, dumps), train, heldout, lossy, warnings)
 
 
 def _is_embedding(tensor: Tensor, dump: Dump) -> bool:

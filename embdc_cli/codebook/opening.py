@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embdc_cli.codec.table import ChunkKind
 from embdc_cli.errors import SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
@@ -51,8 +52,13 @@ def _archive_items(name: str) -> Iterator[Dump]:
             [ArchiveTensor(view) for view in own],
             timed_streams=frozenset(view.spec.name for view in own if view.stream.header.timed),
             encoder=item.header.encoder,
+            source={"kind": "embdc", "lossy": any(_is_lossy(view) for view in own)},
             close=archive.close if item is items[-1] else lambda: None,
         )
+
+
+def _is_lossy(view: StreamView) -> bool:
+    return any(entry.record.kind != ChunkKind.LOSSLESS for entry in view.stream.entries)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
         encoder=corpus.encoder,
         training={"inputs": inputs, "seed": options.seed, "tokens": statistics.tokens},
     )
-    codebook = replace(plain, tables=trained_tables(plain, sample, reporter))
+    codebook = plain if corpus.lossy else replace(plain, tables=trained_tables(plain, sample, reporter))
     return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes)
 
 

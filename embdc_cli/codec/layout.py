@@ -21,6 +21,9 @@ import numpy as np
 
 from embdc_cli import dtypes
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import TokenCounts
+from embdc_cli.codec.table import Limits
+from embdc_cli.errors import CorruptArchive
 from embdc_cli.values import StreamSpec
 
 MAX_CHANNELS = 8192
@@ -28,6 +31,22 @@ MAX_CHANNELS = 8192
 _FOLD_TO = 1024
 _PLAIN_EXPONENTS = 40  # squares and sums of values up to 2^40 stay far from float32 limits
 _EXPONENT_LIMIT = 120  # 2^120 and its reciprocal are ordinary float32 numbers
+
+
+def chunk_length(spec: StreamSpec, rows: int, token_counts: TokenCounts | None, limits: Limits | None) -> int:
+    """Entries of the first axis of a chunk's array: `rows`, or the sum of the token counts of a ragged stream.
+
+    Raises CorruptArchive for more values than `limits` allow (None: an encoder, which has no limits).
+    """
+    length = rows
+    if spec.ragged:
+        length = sum(int(count) for count in (() if token_counts is None else token_counts))
+    values = length * spec.row_values
+    if rows < 0 or length < 0 or (limits is not None and values > limits.max_chunk_values):
+        raise CorruptArchive(
+            f"chunk of stream {spec.name!r}: {rows} rows have {values} values, more than the header allows"
+        )
+    return length
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,7 @@ class Layout:
         spec = self.spec
         if spec.ragged:
             return (_channels(spec) // self.fold if self.fold else 1,)
-        axis = spec.row_shape[:_channel_axis(spec)] + spec.row_shape[_channel_axis(spec) + 1 :]
+        axis = spec.row_shape[: _channel_axis(spec)] + spec.row_shape[_channel_axis(spec) + 1 :]
         total = math.prod(axis)
         special = min(spec.special_tokens, total) if len(axis) == 1 else 0
         folds = _channels(spec) // self.fold if self.fold else 1

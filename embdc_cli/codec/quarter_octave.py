@@ -16,9 +16,9 @@ def codes_of(scales: np.ndarray) -> np.ndarray:
     """int32 codes of the nearest representable scales; what is not positive and finite gets code 0."""
     good = np.isfinite(scales) & (scales > 0)
     logs = np.log2(np.where(good, scales, 1.0))
-    return np.clip(np.rint(4 * logs), -LIMIT, LIMIT).astype(np.int32)
+    return np.asarray(np.clip(np.rint(4 * logs), -LIMIT, LIMIT).astype(np.int32))
 
 
 def scales_of(codes: np.ndarray) -> np.ndarray:
     """float32 2^(code / 4) of codes within +-LIMIT."""
-    return np.ldexp(_FOURTH_ROOTS[codes & 3], codes >> 2).astype(np.float32)
+    return np.asarray(np.ldexp(_FOURTH_ROOTS[codes & 3], codes >> 2).astype(np.float32))

@@ -23,6 +23,8 @@ import numpy as np
 from embdc_cli.codec.table import StageId
 
 Shape = tuple[int, ...]
+TokenCounts = Sequence[int] | np.ndarray
+"""Tokens of each row of a ragged stream."""
 
 
 class Kind(Enum):
@@ -127,10 +129,10 @@ class ChunkCodec(Protocol):
     def kind(self) -> int:
         """The permanent number of this codec in chunk headers (`table.ChunkKind`)."""
 
-    def encode(self, rows: np.ndarray, token_counts: Sequence[int] | np.ndarray | None = None) -> Encoded:
+    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None) -> Encoded:
         """The coded chunk. Raises SourceError for values the codec does not take (NaN and infinities, unless kept)."""
 
     def decode(
-        self, payload: bytes | memoryview, rows: int, token_counts: Sequence[int] | np.ndarray | None = None
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
     ) -> tuple[np.ndarray, int]:
         """(values in storage dtype, CRC-32 of the codes). Raises CorruptArchive for bytes that no encoder writes."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embdc_cli.codec.stage import ChunkCodec
+    from embdc_cli.codec.weighting import Weighting
     from embdc_cli.entropy.tables import Tables
     from embdc_cli.values import StreamSpec
 
@@ -27,7 +28,7 @@ class ChunkKind(IntEnum):
 
 
 class StageId(IntEnum):
-    """One stage of a codec, as the models of a segment (or the method byte of a lossless chunk) list it."""
+    """One stage of a codec, as the models of a segment list it (lossless chunks name a whole chain instead)."""
 
     # array -> array
     TOKEN_SCALE = 1
@@ -48,6 +49,15 @@ class StageId(IntEnum):
     PLANES = 128
     STORED = 129
     ZSTANDARD = 130
+
+
+class LosslessMethod(IntEnum):
+    """The chain of a lossless chunk: its first byte. A chain that changes gets a new number."""
+
+    STORED = 0
+    ZSTANDARD = 1
+    CHANNEL_PLANES = 2
+    DELTA_CHANNEL_PLANES = 3
 
 
 VERSIONS: Final[dict[StageId, int]] = dict.fromkeys(StageId, 1)
@@ -124,8 +134,11 @@ def codec_for(
     models: bytes | memoryview,
     limits: Limits,
     lookup_codebook: LookupCodebook,
+    weighting: Weighting | None = None,
 ) -> ChunkCodec:
-    """The codec that decodes chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
+    """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
+
+    weighting: the encoder's, to go on encoding with these models (a resumed run); decoders have none.
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes.
     """
@@ -138,7 +151,8 @@ def codec_for(
         from embdc_cli.codec.transform.codec import TransformCodec
         from embdc_cli.codec.transform.models import TransformModels
 
-        return TransformCodec(spec, TransformModels.from_bytes(models, spec, limits, lookup_codebook), limits)
+        read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, weighting)
+        return TransformCodec(spec, read, limits)
     raise UnsupportedArchive(
         f"stream {spec.name!r}: chunk kind {kind} is unknown, expected one of "
         f"{', '.join(str(int(known)) for known in ChunkKind)}",

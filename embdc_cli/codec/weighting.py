@@ -60,8 +60,8 @@ class Weighting:
                 hint="the last axis of the weights is the channel axis",
             )
         if self.weights.ndim == 1:
-            return self.weights**2
-        return self.weights.T @ self.weights
+            return np.asarray(self.weights**2)
+        return np.asarray(self.weights.T @ self.weights)
 
 
 def scaled_metric(metric: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def _load_safetensors(path: Path) -> np.ndarray:
     from safetensors import SafetensorError, deserialize
 
     try:
-        tensors = deserialize(path.read_bytes())
+        tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]  # safetensors has no annotations
     except SafetensorError as error:
         raise SourceError(f"weighting {path}: cannot be read: {error}") from error
     if len(tensors) != 1:

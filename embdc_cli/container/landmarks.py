@@ -23,6 +23,7 @@ SEARCH_BYTES: Final = 1 << 26
 """How far back a landmark is searched; beyond that the whole file is scanned."""
 
 _FIRST_BLOCK: Final = 1 << 16
+_GUESSED_BYTES: Final = 1 << 13  # a checkpoint of 256 chunks takes 3 to 5 KiB
 _LARGEST_BLOCK: Final = 1 << 22
 
 
@@ -72,7 +73,7 @@ def _headers_before(storage: Storage, end: int) -> Iterator[tuple[int, ChunkHead
 
 def _content(storage: Storage, at: int, kind: bytes, part_id: int) -> tuple[ChunkHeader, bytes]:
     where = f"{storage.name}: byte {at}"
-    raw = storage.read(at, at + _FIRST_BLOCK)
+    raw = storage.read(at, at + _GUESSED_BYTES)
     header = parse_header(raw)
     if header is None or header.type != kind or header.part_id != part_id:
         raise CorruptArchive(f"{where}: expected a {kind.decode()} chunk")

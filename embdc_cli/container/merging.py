@@ -21,7 +21,7 @@ def merge_summaries(summaries: Sequence[dict[str, Any]], mode: Literal["time", "
     merged = _merged([{**one, "streams": None} for one in summaries], weights, added)
     if mode == "items":
         merged["streams"] = [stream for streams in lists for stream in streams]
-    else:
+    elif len({len(streams) for streams in lists}) == 1:
         merged["streams"] = [
             _merged(entries, [_values([entry]) for entry in entries], added) for entries in zip(*lists, strict=True)
         ]

@@ -17,7 +17,7 @@ from embdc_cli.container.scan import scan
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.container.tail import Tail
-from embdc_cli.errors import CorruptArchive
+from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _MAX_WINDOW: Final = 1 << 20
 _MAX_SEARCHES: Final = 16  # backward searches for a tail or checkpoint before everything is scanned
@@ -113,7 +113,7 @@ def _part_before(window: _Window, end: int) -> Part | None:
     if zlib.crc32(head) != header.part_id:
         raise CorruptArchive(f"{where}: header and part number disagree")
     if window.covers(start):
-        check_signature(window.read(start, start + spec.SIGNATURE_BYTES), f"{where}: byte {start}")
+        _check_start(window.read(start, start + spec.SIGNATURE_BYTES), f"{where}: byte {start}")
     _, summary = _chunk(window, at - sealed.to_summary, at, spec.SUMMARY, header.part_id)
     parsed = Header.from_payload(head)
     _check_index(seek, sealed, found.seq, f"{where}: index")
@@ -129,6 +129,13 @@ def _part_before(window: _Window, end: int) -> Part | None:
         tail=sealed,
         complete=True,
     )
+
+
+def _check_start(signature: bytes, where: str) -> None:
+    try:
+        check_signature(signature, where)
+    except UnsupportedArchive as error:  # tail and header say otherwise
+        raise CorruptArchive(error.message) from error
 
 
 def _with_end(listed: ChunkTable, sealed: Tail, index_bytes: int, seq: int) -> ChunkTable:

@@ -146,6 +146,11 @@ class _Scanner:
                 check_signature(self._bytes.read(place, spec.SIGNATURE_BYTES), f"{self._where}: byte {place}")
             except CorruptArchive:
                 return 0, "damaged signature"
+            except UnsupportedArchive:
+                # where the header behind it can be read, that one says which version it is
+                if parse_header(self._bytes.read(place + spec.SIGNATURE_BYTES, spec.CHUNK_BYTES)) is None:
+                    raise
+                return 0, "damaged signature"
             self._signature_at = place
             return spec.SIGNATURE_BYTES, ""
         raw = self._bytes.read(place, spec.CHUNK_BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from embdc_cli.reporter import Reporter
 from embdc_cli.source.pipe import Pipe
 from embdc_cli.source.video import VideoFrame, VideoSource, open_video
 from embdc_cli.values import Block, Feed
+
+FLOAT16_LARGEST: Final = 65504
 
 
 def embed_video(source: str | Path | Pipe | BinaryIO, options: EncodeOptions, reporter: Reporter) -> Feed:
@@ -51,17 +53,21 @@ def _blocks(
     feed: Feed, video: VideoSource, embedder: FrameEmbedder, options: EncodeOptions, reporter: Reporter
 ) -> Iterator[Block]:
     rows = 0
+    saturated = False
     try:
         for batch in _batches(video, embedder.batch_size):
             arrays = embedder.embed([frame.pixels for frame in batch])
             starts = np.array([frame.start for frame in batch], np.int64)
             ends = np.array([frame.end for frame in batch], np.int64)
             rows += len(batch)
+            saturated |= any(bool((np.abs(array) == FLOAT16_LARGEST).any()) for array in arrays.values())
             yield Block(arrays, starts, ends)
             reporter.progress("embed", rows, video.estimated_rows, "frames")
     finally:
         video.close()
     feed.incomplete = video.incomplete
+    if saturated:
+        reporter.note(f"encoder: some values are beyond float16 and were stored as {FLOAT16_LARGEST}, its largest")
     if rows == 0:
         raise UsageError(f"--time {options.time}: chooses no frame of the video", hint="the video ends before it")
 

@@ -101,11 +101,13 @@ def _folder(path: Path, shown: str, hub_name: str | None, revision: str | None) 
 
 def _fetch(name: str) -> Path:
     """The snapshot of `name` in the hub's cache, downloaded if need be and allowed."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import constants, snapshot_download, utils
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    disable_progress_bars()
+    client_errors = (kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception))
+    failures: tuple[type[Exception], ...] = (OSError, ValueError, *client_errors)  # whatever HTTP client it uses
+    bars: Any = utils  # lazy exports, unknown to type checkers
+    bars.disable_progress_bars()
     try:
         files = ["config.json", "*processor_config.json", _INDEX]
         path = Path(snapshot_download(name, allow_patterns=files))
@@ -117,10 +119,10 @@ def _fetch(name: str) -> Path:
             f"encoder {name}: no such folder, not in the hub's cache, and {why}",
             hint="unset HF_HUB_OFFLINE, or fetch it where there is a network and copy the folder",
         ) from error
-    except (*HfHubHTTPError.__bases__, OSError, ValueError) as error:  # the bases: whatever HTTP client it uses
+    except failures as error:
         raise MissingModel(f"encoder {name}: cannot be fetched from the hub, {_first_line(error)}") from error
     finally:
-        enable_progress_bars()
+        bars.enable_progress_bars()
 
 
 def _first_line(error: Exception) -> str:

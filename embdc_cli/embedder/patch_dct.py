@@ -65,7 +65,8 @@ def patch_dct(frame: np.ndarray) -> np.ndarray:
     luma, blue, red = _ycbcr(_area_mean(frame))
     planes = [(luma - (128 << _FRACTION_BITS), 16), (_halve(blue), 8), (_halve(red), 8)]
     tokens = np.concatenate([_dct(plane, size) for plane, size in planes], axis=-1)
-    return (tokens * _UNIT).astype(np.float16)
+    stored: np.ndarray = (tokens * _UNIT).astype(np.float16)
+    return stored
 
 
 def _area_mean(frame: np.ndarray) -> np.ndarray:
@@ -75,7 +76,8 @@ def _area_mean(frame: np.ndarray) -> np.ndarray:
     rows = np.ascontiguousarray(columns.swapaxes(0, 1)).reshape(width, -1)
     sums = _area_sums(rows).reshape(SIDE, SIDE, 3).swapaxes(0, 1)
     weight = height * width
-    return (sums * (2 << _FRACTION_BITS) + weight) // (2 * weight)
+    means: np.ndarray = (sums * (2 << _FRACTION_BITS) + weight) // (2 * weight)
+    return means
 
 
 def _area_sums(x: np.ndarray) -> np.ndarray:
@@ -108,7 +110,8 @@ def _dct(plane: np.ndarray, size: int) -> np.ndarray:
     """Coefficients (196, size * size) float64, integers below 2^49, of the patches of an integer plane."""
     patches = plane.reshape(GRID, size, GRID, size).swapaxes(1, 2).reshape(-1, size, size).astype(np.float64)
     basis = dct_basis(size)
-    return (basis @ patches @ basis.T).reshape(-1, size * size)
+    coefficients: np.ndarray = basis @ patches @ basis.T
+    return coefficients.reshape(-1, size * size)
 
 
 def dct_basis(size: int) -> np.ndarray:

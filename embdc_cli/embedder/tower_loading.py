@@ -61,9 +61,8 @@ def load_tower(folder: HubFolder, device: torch.device) -> LoadedModel:
             if not missing:
                 has_pooler = len(unsure) == 0
                 return LoadedModel(model.to(device).eval().requires_grad_(False), config, has_pooler)
-    raise MissingModel(
-        f"encoder {folder.shown}: {len(missing)} weights of its vision tower are not in the checkpoint, first {missing[0]}"
-    )
+    lacking = f"{len(missing)} weights of its vision tower are not in the checkpoint, first {missing[0]}"
+    raise MissingModel(f"encoder {folder.shown}: {lacking}")
 
 
 def _class_of(auto: Any, config: Any) -> Any:
@@ -89,8 +88,9 @@ def _class_beside(config: Any) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers from writing progress bars and reports to stderr."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging  # untyped
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

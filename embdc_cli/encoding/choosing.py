@@ -7,12 +7,14 @@ not larger, is stored losslessly.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.plan import StreamPlan, error_of
-from embdc_cli.encoding.rate import StepSearch
-from embdc_cli.encoding.writing import NullOutput, WriteJob, WriteResult, as_binary, perform
+from embdc_cli.encoding.rate import COARSEST, StepSearch
+from embdc_cli.encoding.writing import NullOutput, WriteJob, WriteResult, perform
 from embdc_cli.errors import TargetMissed
 from embdc_cli.options import SIZE_TARGETS, Target
 from embdc_cli.reporter import Reporter
@@ -38,10 +40,14 @@ def error_goal(target: Target) -> float:
 
 @dataclass
 class Choice:
-    """The searches behind a decision, continued when a whole pass shows that the sample misled."""
+    """The searches behind a decision, continued when a whole pass shows that the sample misled.
+
+    settled: what was measured was the whole archive, so that nothing is left to correct.
+    """
 
     target: Target
     goal: float
+    settled: bool = True
     searches: dict[int, StepSearch] = field(default_factory=dict)  # by stream; size targets use key -1
 
     @classmethod
@@ -53,16 +59,20 @@ class Choice:
 
     def correct(self, job: WriteJob, result: WriteResult) -> bool:
         """Record a whole pass; True when every stream holds its goal, else steps are changed for another pass."""
+        if self.settled:
+            if self.target.kind in SIZE_TARGETS and result.file_bytes > self.goal:
+                raise _too_small(self.goal, result.file_bytes)
+            return True
         if self.target.kind in SIZE_TARGETS:
             return self._correct_size(job, result)
-        settled = True
+        held = True
         for plan, outcome in zip(job.streams, result.outcomes, strict=True):
-            if plan.index is None:
+            if plan.index is None or plan.number not in self.searches:
                 continue
             search = self.searches[plan.number]
             search.record(plan.index, error_of(self.target.kind, outcome.sums, plan.moments))
-            settled &= _move(plan, search)
-        return settled
+            held &= _move(plan, search)
+        return held
 
     def _correct_size(self, job: WriteJob, result: WriteResult) -> bool:
         lossy = [plan for plan in job.streams if plan.lossy]
@@ -114,76 +124,103 @@ def _too_small(goal: float, least: float) -> TargetMissed:
 def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
     """Set every stream of `job` to a step (or lossless) that should meet `target`."""
     lossy = [plan for plan in job.streams if plan.survey.moments is not None and plan.values]
-    if target.kind == "lossless":
-        return Choice.of(target, job)
-    if target.kind in SIZE_TARGETS:
-        return _choose_for_size(job, lossy, target, reporter)
     choice = Choice.of(target, job)
+    if target.kind == "lossless" or not lossy:
+        return choice
+    if target.kind in SIZE_TARGETS:
+        _choose_for_size(choice, job, lossy, reporter)
+        return choice
     for plan in lossy:
-        search = StepSearch(choice.goal, rising=True, slack=_TRIAL_SLACK)
-        while (index := search.next()) is not None:
-            search.record(index, plan.trial(index, job.jobs).error(target.kind, plan.moments))
-            reporter.progress(f"plan {plan.spec.name}", len(search.tried), None, "trials")
-        if search.best is None:
+        found = _found(choice.goal, True, lambda step, plan=plan: _error(plan, target, step, job.jobs), plan, reporter)
+        if found is None:
             plan.set_lossless()
             continue
-        plan.set_step(search.best)
-        _prefer_lossless(plan, search.best, job.jobs)
-        exact = plan.sample_is_all
-        choice.searches[plan.number] = (
-            search if exact else StepSearch(choice.goal, rising=True, slack=ERROR_SLACK, start=search.best)
-        )
+        plan.set_step(*found)
+        _prefer_lossless(plan, job.jobs)
+        if not plan.sample_is_all:
+            choice.settled = False
+            plan.set_step(found[0])
+            choice.searches[plan.number] = StepSearch(choice.goal, rising=True, slack=ERROR_SLACK, start=found[0])
     return choice
 
 
-def _prefer_lossless(plan: StreamPlan, index: int, jobs: int) -> None:
+Measure = Callable[[tuple[int, int]], float]
+
+
+def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, reporter: Reporter) -> tuple[int, int] | None:
+    """(index, nudge) that holds the goal and nearly uses it up; None when no step holds it."""
+    search = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
+    while (index := search.next()) is not None:
+        search.record(index, measure((index, 0)))
+        reporter.progress(f"plan {plan.spec.name}", len(search.tried), None, "trials")
+    best = search.best
+    if best is None:
+        return None
+    # where models jump between two indices, keep the better models and move the quantiser alone
+    fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK, start=0)
+    while (nudge := fine.next()) is not None and len(fine.tried) < _ENOUGH:
+        fine.record(nudge, measure((best, nudge)))
+    return best, fine.best or 0
+
+
+def _error(plan: StreamPlan, target: Target, step: tuple[int, int], jobs: int) -> float:
+    return plan.trial(step[0], jobs, step[1]).error(target.kind, plan.moments)
+
+
+def _prefer_lossless(plan: StreamPlan, jobs: int) -> None:
     """Store the stream losslessly where that is not larger; one chunk decides whether it is worth a trial."""
-    lossy = plan.trial(index, jobs)
+    index, nudge = plan.index, plan.nudge
+    assert index is not None
+    lossy = plan.trial(index, jobs, nudge)
     first = plan.code(plan.sample[0])
     plan.set_lossless()
     exact_first = plan.code(plan.sample[0])
     close = len(exact_first.payload) < _LOSSLESS_WORTH_TRYING * (len(first.payload) + lossy.file_bytes * 0.05)
     if not close or plan.trial(None, jobs).file_bytes > lossy.file_bytes:
-        plan.set_step(index)
+        plan.set_step(index, nudge)
 
 
-def _choose_for_size(job: WriteJob, lossy: list[StreamPlan], target: Target, reporter: Reporter) -> Choice:
-    choice = Choice.of(target, job)
+def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], reporter: Reporter) -> None:
     goal = choice.goal
     if _lossless_fits(job, goal):
-        return choice
+        return
     exact = all(plan.sample_is_all for plan in job.streams)
-    search = StepSearch(goal, rising=False, slack=_TRIAL_SLACK)
-    while (index := search.next()) is not None:
-        search.record(index, _archive_bytes(job, lossy, index, exact=exact))
-        reporter.progress("plan", len(search.tried), None, "trials")
-    index = search.best
-    if index is None:
+    smallest = math.inf
+
+    def measure(step: tuple[int, int]) -> float:
+        nonlocal smallest
+        size = _archive_bytes(job, lossy, step, exact=exact)
+        smallest = min(smallest, size)
+        return size
+
+    found = _found(goal, False, measure, lossy[0], reporter)
+    if found is None:
         if exact:
-            raise _too_small(goal, min(search.tried.values()))
-        index = max(search.tried)
+            raise _too_small(goal, smallest)
+        found = (COARSEST, 0)
+    choice.settled = exact
     for plan in lossy:
-        plan.set_step(index)
-    choice.searches[-1] = search if exact else StepSearch(goal, rising=False, slack=SIZE_SLACK, start=index)
-    return choice
+        plan.set_step(found[0], found[1] if exact else 0)
+    if not exact:
+        choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK, start=found[0])
 
 
-def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], index: int, *, exact: bool) -> float:
-    """Size of the archive at `index`: measured when the samples are everything, else estimated from them."""
+def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> float:
+    """Size of the archive at `step`: measured when the samples are everything, else estimated from them."""
     if exact:
         for plan in lossy:
-            plan.set_step(index)
+            plan.set_step(*step)
         return null_pass(job).file_bytes
     total = float(_MARGIN_BYTES)
     for plan in job.streams:
-        trial = plan.trial(index if plan in lossy else None, job.jobs)
+        trial = plan.trial(step[0], job.jobs, step[1]) if plan in lossy else plan.trial(None, job.jobs)
         total += trial.file_bytes + _CHUNK_BYTES * len(plan.cuts)
     return total
 
 
 def null_pass(job: WriteJob) -> WriteResult:
     """A whole pass whose bytes are only counted, with end matter."""
-    return perform(job, ArchiveWriter(as_binary(NullOutput()), job.header))
+    return perform(job, ArchiveWriter(NullOutput(), job.header))
 
 
 def _lossless_fits(job: WriteJob, goal: float) -> bool:

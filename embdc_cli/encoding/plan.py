@@ -173,7 +173,8 @@ class StreamPlan:
     codec: ChunkCodec = field(init=False)
     models: bytes | None = None  # None: lossless
     index: int | None = None
-    _trials: dict[int | None, Trial] = field(default_factory=dict)
+    nudge: int = 0
+    _trials: dict[tuple[int | None, int], Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.codec = LosslessCodec(self.spec)
@@ -230,18 +231,25 @@ class StreamPlan:
         rms = math.sqrt(float((self.moments.mean**2).mean())) if self.moments.channels else 0.0
         return rms if rms > 0 else 1.0
 
-    def set_step(self, index: int) -> None:
-        """Code with the transform at this step."""
+    def set_step(self, index: int, nudge: int = 0) -> None:
+        """Code with the transform: models for the step of `index`, quantiser coarser by `nudge` more indices.
+
+        Models change by jumps (a basis vector more, another group length); the nudge moves between the jumps.
+        """
         models = self.fit.models(step_of(self.unit, index))
-        self.index = index
+        if nudge:
+            models = models.with_steps_scaled(step_of(1.0, nudge))
+        self.index, self.nudge = index, nudge
         self.models = models.to_bytes()
         self.codec = TransformCodec(self.spec, models)
 
-    def set_models(self, index: int, payload: bytes, codec: ChunkCodec) -> None:
+    def set_models(self, index: int, nudge: int, payload: bytes, codec: ChunkCodec) -> None:
         """Take over the decision of an interrupted run."""
-        self.index, self.models, self.codec = index, payload, codec
+        self.index, self.nudge, self.models, self.codec = index, nudge, payload, codec
 
     def set_lossless(self) -> None:
+        """Keep every bit."""
+        self.nudge = 0
         self.index, self.models, self.codec = None, None, LosslessCodec(self.spec)
 
     def code(self, cut: Cut) -> CodedChunk:
@@ -265,20 +273,21 @@ class StreamPlan:
             sums.cosine_sum = float(sums.tokens)
         return sums
 
-    def trial(self, index: int | None, jobs: int) -> Trial:
+    def trial(self, index: int | None, jobs: int, nudge: int = 0) -> Trial:
         """Code the sample at `index` (None: losslessly) and leave the stream set to it."""
         if index is None:
             self.set_lossless()
         else:
-            self.set_step(index)
-        if index not in self._trials:
+            self.set_step(index, nudge)
+        key = (index, nudge)
+        if key not in self._trials:
             total, sums = 0, ErrorSums(channels_of(self.spec))
             for chunk in ordered_map(self.code, self.sample, jobs):
                 total += len(chunk.payload)
                 sums.merge(chunk.sums)
             scale = self.values / sums.values if sums.values else 1.0
-            self._trials[index] = Trial(total * scale + len(self.models or b""), sums, scale)
-        return self._trials[index]
+            self._trials[key] = Trial(total * scale + len(self.models or b""), sums, scale)
+        return self._trials[key]
 
 
 def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None) -> list[StreamPlan]:

@@ -8,7 +8,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from embdc_cli.codec.table import ChunkKind, codec_for
+from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.container.recover import last_whole_chunk
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
@@ -119,8 +120,13 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
     """The plan as saved before the first chunk: every decision, so that a later run repeats none of them."""
     return {
         "header": _header_digest(job),
+        "settled": choice.settled,
         "streams": [
-            {"index": plan.index, "models": None if plan.models is None else base64.b64encode(plan.models).decode()}
+            {
+                "index": plan.index,
+                "nudge": plan.nudge,
+                "models": None if plan.models is None else base64.b64encode(plan.models).decode(),
+            }
             for plan in job.streams
         ],
         "searches": [
@@ -145,10 +151,12 @@ def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions, code
 
     for plan, saved in zip(job.streams, state["streams"], strict=True):
         if saved["index"] is not None:
-            models = base64.b64decode(saved["models"])
-            codec = codec_for(ChunkKind.TRANSFORM, plan.spec, models, job.header.limits, lookup)
-            plan.set_models(saved["index"], models, codec)
+            payload = base64.b64decode(saved["models"])
+            weighting = plan.fit_options.weighting
+            models = TransformModels.from_bytes(payload, plan.spec, job.header.limits, lookup, weighting)
+            plan.set_models(saved["index"], saved["nudge"], payload, TransformCodec(plan.spec, models))
     choice = Choice.of(options.target(), job)
+    choice.settled = state["settled"]
     for saved in state["searches"]:
         search = StepSearch(saved["goal"], rising=saved["rising"], slack=saved["slack"])
         search.tried.update(dict(saved["tried"]))

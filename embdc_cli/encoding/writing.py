@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
@@ -214,11 +214,6 @@ class NullOutput:
 
     def write(self, data: bytes | memoryview) -> int:
         return len(data)
-
-
-def as_binary(output: NullOutput) -> BinaryIO:
-    """The type the writer asks for; it only ever calls write()."""
-    return output  # type: ignore[return-value]
 
 
 def finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 import h5py
@@ -12,7 +12,7 @@ import numpy as np
 from embdc_cli.dtypes import storage
 from embdc_cli.dump_formats import BFLOAT16_VOID
 from embdc_cli.errors import UsageError
-from embdc_cli.scratch import disk_errors, scratch_file
+from embdc_cli.scratch import disk_errors
 from embdc_cli.sink.layout import OutputStream
 from embdc_cli.sink.sink import ByteOutput, Sink
 
@@ -28,9 +28,10 @@ class H5Sink(Sink):
         self._shown = shown
         self._out = out
         in_place = out.seekable() and out.readable() and out.tell() == 0
-        self._scratch = None if in_place else resources.enter_context(scratch_file())
+        self._copied = None if in_place else self._scratch()
         with disk_errors(shown):
-            self._file = resources.enter_context(h5py.File(self._scratch or out, "w", track_order=True))
+            self._file = h5py.File(self._copied or out, "w", track_order=True)
+            resources.callback(_close_quietly, self._file)
             for stream in streams:
                 dataset = _create(self._file, stream)
                 if stream.known is not None:
@@ -43,10 +44,10 @@ class H5Sink(Sink):
     def _finish(self) -> None:
         with disk_errors(self._shown):
             self._file.close()
-            if self._scratch is not None:
-                self._scratch.seek(0)
+            if self._copied is not None:
+                self._copied.seek(0)
                 output = ByteOutput(self._out, self._shown)
-                while piece := self._scratch.read(_PIECE):
+                while piece := self._copied.read(_PIECE):
                     output.write(piece)
             self._out.flush()
 
@@ -75,7 +76,17 @@ def _create(file: h5py.File, stream: OutputStream) -> h5py.Dataset:
     plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # the place in the file must not depend on who is written first
     plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    return group.create_dataset(name, shape=stream.shape, dtype=dtype, track_times=False, dcpl=plist)
+    plist.set_obj_track_times(False)
+    # create_dataset() drops the property list of scalars
+    space = h5py.h5s.create_simple(stream.shape) if stream.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    return h5py.Dataset(h5py.h5d.create(group.id, name.encode(), kind, space, plist))
+
+
+def _close_quietly(file: h5py.File) -> None:
+    """Close `file`; after a full disk, h5py fails to write the rest once more."""
+    with suppress(OSError, RuntimeError):
+        file.close()
 
 
 def _check_paths(streams: Sequence[OutputStream]) -> None:

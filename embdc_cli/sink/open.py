@@ -11,7 +11,7 @@ import numpy as np
 
 from embdc_cli.dump_formats import FORMATS, ONE_ARRAY_FORMATS, SUFFIXES
 from embdc_cli.errors import UsageError
-from embdc_cli.scratch import disk_errors
+from embdc_cli.scratch import discard, disk_errors
 from embdc_cli.sink.layout import OutputStream, output_streams, with_counts
 from embdc_cli.sink.npy import NpySink
 from embdc_cli.sink.npz import NpzSink
@@ -55,9 +55,11 @@ def open_sink(
     streams = output_streams(specs, names, token_counts)
     shown = str(out) if isinstance(out, str | Path) else "output"
     with ExitStack() as resources:
-        with disk_errors(shown):
-            file = resources.enter_context(open(out, "w+b")) if isinstance(out, str | Path) else out
-        sink = _sink(format, file, shown, streams, resources.pop_all())
+        if isinstance(out, str | Path):
+            with disk_errors(shown):
+                out = open(out, "w+b")  # noqa: SIM115 - ends with the sink, which flushes it first
+            resources.callback(discard, out)
+        sink = _sink(format, out, shown, streams, resources.pop_all())
     if format in ("npy", "npz", "h5") and any(spec.dtype == "bfloat16" for spec in specs):
         sink.warnings.append(
             f"{shown}: {format} has no bfloat16, which is written as 2-byte voids: "

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from embdc_cli.scratch import disk_errors, scratch_file, scratch_folder
+from embdc_cli.scratch import disk_errors, scratch_folder
 from embdc_cli.sink.layout import OutputStream
 from embdc_cli.sink.sink import ByteOutput, Sink, row_bytes
 
@@ -39,7 +39,7 @@ class SequentialSink(Sink):
             self._go_on()
         elif len(rows):
             if name not in self._waiting:
-                self._waiting[name] = self._resources.enter_context(scratch_file())
+                self._waiting[name] = self._scratch()
             with disk_errors(scratch_folder()):
                 self._waiting[name].write(row_bytes(rows))
 

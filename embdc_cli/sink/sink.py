@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from embdc_cli.scratch import disk_errors
+from embdc_cli.scratch import discard, disk_errors, scratch_file
 from embdc_cli.sink.layout import OutputStream, Progress
 
 
@@ -52,6 +52,12 @@ class Sink(ABC):
         """Give up without completing the output."""
         self._closed = True
         self._resources.close()
+
+    def _scratch(self) -> BinaryIO:
+        """A new scratch file that ends with the sink."""
+        file = scratch_file()
+        self._resources.callback(discard, file)
+        return file
 
     def __enter__(self) -> Sink:
         return self

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 import torch
 
 from embdc_cli.dump_formats import SINGLE
-from embdc_cli.scratch import descriptor_path, disk_errors, scratch_file, scratch_folder
+from embdc_cli.scratch import descriptor_path, disk_errors, scratch_folder
 from embdc_cli.sink.layout import OutputStream
 from embdc_cli.sink.sink import ByteOutput, Sink, row_bytes
 
@@ -31,14 +31,14 @@ class TorchSink(Sink):
         """See `Sink.write`; here streams may come in any order."""
         self._progress[name].advance(row0, rows)
         if name not in self._files:
-            self._files[name] = self._resources.enter_context(scratch_file())
+            self._files[name] = self._scratch()
         with disk_errors(scratch_folder()):
             self._files[name].write(row_bytes(rows))
 
     def _finish(self) -> None:
         values = {name: self._value(progress.stream) for name, progress in self._progress.items()}
         # a file object, because torch names the folder inside its zip file after the file at a path
-        torch.save(values[SINGLE] if list(values) == [SINGLE] else values, self._out)
+        torch.save(values[SINGLE] if list(values) == [SINGLE] else values, cast(IO[bytes], self._out))
         self._out.flush()
 
     def _value(self, stream: OutputStream) -> torch.Tensor | list[torch.Tensor]:

@@ -10,7 +10,7 @@ import math
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
@@ -34,8 +34,11 @@ def h5_contents(source: InputFile) -> Contents:
     import h5py
 
     with ExitStack() as stack:
+        named: str | BinaryIO = source.path
+        if source.anonymous:
+            named = stack.enter_context(open(source.path, "rb"))
         try:
-            file = stack.enter_context(h5py.File(source.path, "r", locking=False))
+            file = stack.enter_context(h5py.File(named, "r", locking=None if source.anonymous else False))
         except H5_ERRORS as error:
             raise SourceError(f"{source.shown}: truncated or damaged HDF5 file, {error}") from error
         contents = _Walk(file, source.shown).contents

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from embdc_cli.errors import ResourceError, SourceError
-from embdc_cli.scratch import descriptor_path, disk_errors, scratch_file, scratch_folder
+from embdc_cli.scratch import descriptor_path, discard, disk_errors, scratch_file, scratch_folder
 from embdc_cli.source.positioned import PositionedFile
 
 _PIECE = 1 << 20
@@ -23,10 +23,14 @@ class _Readable(Protocol):
 
 @dataclass(frozen=True)
 class InputFile:
-    """A regular, non-empty local file: `path` opens it, `shown` names it in messages."""
+    """A regular, non-empty local file: `path` opens it, `shown` names it in messages.
+
+    anonymous: `path` leads to a file without a name, which HDF5 will not open by path.
+    """
 
     path: str
     shown: str
+    anonymous: bool = False
     close: Callable[[], None] = lambda: None
 
     def positioned(self) -> PositionedFile:
@@ -72,10 +76,8 @@ def open_url(url: str) -> BinaryIO:
     filesystem, path = _filesystem(url)
     try:
         file: BinaryIO = filesystem.open(path, "rb")
-    except FileNotFoundError:
-        raise SourceError(f"{url}: no such object") from None
     except network_errors() as error:
-        raise SourceError(f"{url}: cannot be read, {error}") from error
+        raise _unreadable(url, error) from error
     return file
 
 
@@ -84,10 +86,8 @@ def read_url(url: str, size: int) -> bytes:
     filesystem, path = _filesystem(url)
     try:
         data: bytes = filesystem.cat_file(path, start=0, end=size)
-    except FileNotFoundError:
-        raise SourceError(f"{url}: no such object") from None
     except network_errors() as error:
-        raise SourceError(f"{url}: cannot be read, {error}") from error
+        raise _unreadable(url, error) from error
     return data[:size]  # a server without ranges sends everything
 
 
@@ -97,9 +97,9 @@ def spool_stream(stream: _Readable, shown: str, spool_max: int) -> InputFile:
     try:
         _copy(stream, file, shown, spool_max)
     except BaseException:
-        file.close()
+        discard(file)
         raise
-    return InputFile(descriptor_path(file), shown, file.close)
+    return InputFile(descriptor_path(file), shown, anonymous=True, close=file.close)
 
 
 def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None:
@@ -139,3 +139,13 @@ def network_errors() -> tuple[type[Exception], ...]:
     errors: tuple[type[Exception], ...] = (OSError, ValueError)
     aiohttp = sys.modules.get("aiohttp")
     return (*errors, aiohttp.ClientError) if aiohttp else errors
+
+
+def _unreadable(url: str, error: Exception) -> SourceError:
+    """fsspec tells a server that does not answer as a file that is not found, with the truth as its cause."""
+    cause = error.__cause__
+    unreachable = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    if isinstance(error, FileNotFoundError) and not unreachable:
+        return SourceError(f"{url}: no such object")
+    words = (str(cause or error).splitlines() or [type(error).__name__])[0]
+    return SourceError(f"{url}: cannot be read, {words}")

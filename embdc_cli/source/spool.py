@@ -11,7 +11,7 @@ import numpy as np
 
 from embdc_cli.dtypes import item_bytes, storage
 from embdc_cli.errors import ResourceError
-from embdc_cli.scratch import disk_errors, scratch_file, scratch_folder
+from embdc_cli.scratch import discard, disk_errors, scratch_file, scratch_folder
 from embdc_cli.source.candidate import Candidate, CandidateTensor
 from embdc_cli.source.positioned import PositionedFile
 from embdc_cli.values import Block, Dump, Feed, StreamSpec, Timeline
@@ -64,7 +64,8 @@ class _Part:
         self.spec = spec
         self.elements = 0
         self.counts: list[np.ndarray] = []
-        self._out = stack.enter_context(scratch_file())
+        self._out = scratch_file()
+        stack.callback(discard, self._out)
         self._file = PositionedFile(self._out, f"spool of {spec.name}")
 
     def add(self, array: np.ndarray, counts: np.ndarray | None) -> None:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_program import Embdc, Fake, Result
 
 from embdc_cli.cli import library
 from embdc_cli.cli.app import main
+from tests.cli.program import Embdc, Fake, Result
 
 
 @pytest.fixture

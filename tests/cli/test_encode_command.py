@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cli_documents as documents
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli.cli import console
 from embdc_cli.errors import SourceError, Stopped
+from tests.cli import documents
+from tests.cli.program import Embdc, Fake
 
 SUMMARY = "a.npy -> a.embdc: 135 MB -> 2.00 MB (0.236 bits/value, 67.7x below float16), cosine 0.9703, 12.2 s\n"
 
@@ -199,6 +199,14 @@ def test_refused(embdc: Embdc, fake: Fake, args: tuple[str, ...], message: str) 
     done = embdc("encode", *args)
     assert done.exit == 2
     assert done.err.splitlines()[0] == f"embdc: {message}"
+    assert not fake.calls
+
+
+def test_out_dir_that_is_a_file(embdc: Embdc, fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    for folder in ("out", "out/deeper"):
+        done = embdc("encode", "a.npy", "--out-dir", folder)
+        assert (done.exit, done.err) == (2, f"embdc: --out-dir: {folder}: expected a folder, found a file\n")
     assert not fake.calls
 
 

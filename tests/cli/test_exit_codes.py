@@ -6,10 +6,10 @@ import errno
 from pathlib import Path
 
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli import errors
 from embdc_cli.batch import Failure
+from tests.cli.program import Embdc, Fake
 
 KINDS = [
     kind
@@ -88,7 +88,7 @@ def test_message_of_many_lines_is_printed_as_one(embdc: Embdc, fake: Fake) -> No
 def test_internal_error_names_its_place_and_asks_for_a_report(embdc: Embdc, fake: Fake) -> None:
     fake.answers["decode"] = ZeroDivisionError("division by zero")
     done = embdc("decode", "a.embdc", "-o", "b")
-    assert done.err.startswith("embdc: internal error: ZeroDivisionError: division by zero (cli_program.py:")
+    assert done.err.startswith("embdc: internal error: ZeroDivisionError: division by zero (program.py:")
     assert "report" in done.err.splitlines()[1]
 
 

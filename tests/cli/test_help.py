@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from cli_program import Embdc
 
 from embdc_cli import __version__
 from embdc_cli.cli.root import COMMANDS
+from tests.cli.program import Embdc
 
 COMMAND_NAMES = list(COMMANDS)
 
@@ -48,6 +48,17 @@ def test_command_help(embdc: Embdc, command: str) -> None:
     assert lines[3].startswith(f"  embdc {command} ")
     assert max(map(len, lines)) <= 80
     assert embdc(command, "-h") == done
+
+
+def test_help_of_all_commands_loads_nothing_heavy() -> None:
+    code = f"""
+import sys
+from embdc_cli.cli.app import main
+assert not any(main([command, "--help"]) for command in {COMMAND_NAMES!r})
+print(sorted({{"torch", "numpy", "av", "h5py", "numba", "rich", "transformers"}} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import cli_documents as documents
-import manual
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli.errors import SourceError
+from tests import manual
+from tests.cli import documents
+from tests.cli.program import Embdc, Fake
 
 DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     "encode": [documents.encode_document()],

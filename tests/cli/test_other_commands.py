@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cli_documents as documents
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli.cli.app import main
 from embdc_cli.errors import CorruptArchive
+from tests.cli import documents
+from tests.cli.program import Embdc, Fake
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli.options import DecodeOptions, EncodeOptions
+from tests.cli.program import Embdc, Fake
 
 ENCODE = [
     ((), {}),
@@ -142,6 +142,16 @@ REFUSED = [
     (("encode", "a", "--null"), "--null: needs --files-from"),
     (("verify", "a", "b", "--against", "c"), "--against: one dump for 2 archives, expected one archive"),
     (("verify", "a", "--key", "c"), "--key: needs --against DUMP"),
+    (
+        ("encode", "a", "--fps", "often"),
+        "--fps: expected a rate such as 1, 2.5 or 30000/1001, native or every:N, found 'often'",
+    ),
+    (("encode", "a", "--time", "5s"), "--time: expected a range A..B, found '5s'"),
+    (("encode", "a", "--raw", "f16"), "--raw: expected dtype=...,shape=..., found 'f16'"),
+    (("encode", "a", "--input-format", "raw"), "--input-format raw: expected --raw as well"),
+    (("inspect", "-"), "input: -: expected a path or URL, standard input cannot be sought in"),
+    (("verify", "a", "-"), "input: -: expected a path or URL, standard input cannot be sought in"),
+    (("cat", "-", "a", "-o", "b"), "input: -: expected a path or URL, standard input cannot be sought in"),
     (("encode", "a", "--prese", "fast"), "no such option: --prese"),
     (("encode", "a", "--lossl"), "no such option: --lossl"),
     (("--frobnicate",), "no such option: --frobnicate"),

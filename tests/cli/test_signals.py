@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_program import Embdc, Fake
 
 from embdc_cli.cli import signals
 from embdc_cli.errors import Stopped
+from tests.cli.program import Embdc, Fake
 
 ENDINGS = [(signal.SIGINT, 130, "embdc: interrupted"), (signal.SIGTERM, 143, "embdc: terminated")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ def saved(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def encoded(folder: Path, name: str, array: np.ndarray) -> Path:
+def encoded(folder: Path, name: str, array: np.ndarray, **options: Any) -> Path:
     source = saved(folder / f"{name}.npy", array)
     archive = folder / f"{name}.embdc"
-    pipeline.encode(str(source), str(archive), EncodeOptions(lossless=True))
+    pipeline.encode(str(source), str(archive), EncodeOptions(**(options or {"lossless": True})))
     return archive
 
 
@@ -86,3 +87,21 @@ def test_options_say_how_inputs_are_read(tmp_path: Path) -> None:
     np.savez(path, a=gaussian(9), b=gaussian(9, channels=8))
     options = TrainOptions(reading=EncodeOptions(key="b"))
     assert train([str(path)], str(tmp_path / "c.embdcb"), options)["channels"] == 8
+
+
+def test_decoded_values_teach_a_basis_only(tmp_path: Path) -> None:
+    archives = [str(encoded(tmp_path, str(i), gaussian(40, seed=i), target_nmse=0.02)) for i in range(3)]
+    result = train(archives, str(tmp_path / "c.embdcb"))
+    assert any("lossy archives" in warning for warning in result["warnings"])
+    assert file.read(tmp_path / "c.embdcb").tables is None
+
+
+def test_a_codebook_of_real_embeddings_is_small_and_never_does_harm(tmp_path: Path, shared_data: Path) -> None:
+    names = []
+    for clip in ("cars", "juggle", "nasa"):
+        array = np.load(shared_data / "data" / "embeddings" / f"{clip}__vit-tiny__final.npy", mmap_mode="r")
+        names.append(str(saved(tmp_path / f"{clip}.npy", array[::4])))
+    result = train(names, str(tmp_path / "c.embdcb"))
+    assert result["channels"] == result["rank"] == 192
+    assert result["file_bytes"] < 45_000
+    assert min(point["gain"] for point in result["heldout"]) > -0.01

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-from collections.abc import Sequence
+import json
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from embdc_cli.container import spec, tail
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item
+from embdc_cli.container.framing import SIGNATURE, content_of, frame, parse_header
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.tail import Tail
 from embdc_cli.container.writer import ArchiveWriter, Sink
 from embdc_cli.errors import CorruptArchive
 
@@ -36,6 +42,7 @@ class Plan:
     bias: bool = True
     known_rows: bool = False
     checkpoint_every: int = 3
+    brief: bool = False  # a summary of a few bytes
 
 
 def header_of(plan: Plan) -> Header:
@@ -111,6 +118,8 @@ def calls(plan: Plan) -> list[tuple[str, tuple[Any, ...]]]:
 
 
 def summary_of(plan: Plan) -> dict[str, Any]:
+    if plan.brief:
+        return {"digest": plan.seed}
     names = ["patch", "ragged", "bias"] if plan.bias else ["patch", "ragged"]
     sums = {"values": plan.rows * 8, "sse": 2.0, "energy": 100.0, "tokens": plan.rows * 2, "cosine_sum": plan.rows * 1.5}
     achieved = {"nmse": 0.02, "cosine": 0.75, "cosine_p1": 0.5 + plan.seed / 16}
@@ -118,9 +127,9 @@ def summary_of(plan: Plan) -> dict[str, Any]:
     return {"streams": streams, "achieved": achieved, "digest": plan.seed, "duration_seconds": float(plan.rows)}
 
 
-def archive(plan: Plan = Plan()) -> bytes:  # noqa: B008 - frozen
+def archive(plan: Plan | None = None) -> bytes:
     out = io.BytesIO()
-    write(plan, out)
+    write(plan or Plan(), out)
     return out.getvalue()
 
 
@@ -149,6 +158,7 @@ def chunks_of(reader: ArchiveReader, item: Item, damaged: list[Entry] | None = N
     return found
 
 
+@functools.cache
 def expected_chunks(plan: Plan) -> dict[str, list[Chunk]]:
     """What `chunks_of` must give for an undamaged archive of `plan`, with quality rounded as it is stored."""
     names = ("patch", "ragged", "bias")
@@ -171,6 +181,61 @@ def comparable(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
 
 
 def without_places(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
-    """Chunks without rows, segments and times: what joining must not change."""
-    moved = [(replace(one, row0=0, segment=0, pts0=0, pts1=0), payload, models) for one, payload, models in chunks]
+    """Chunks without streams, rows, segments and times: what joining must not change."""
+    moved = [(replace(one, stream=0, row0=0, segment=0, pts0=0, pts1=0), payload, models) for one, payload, models in chunks]
     return comparable(moved)
+
+
+def split(data: bytes) -> list[tuple[bytes, bytes]]:
+    """(type, content) of every chunk of an undamaged part."""
+    found = []
+    place = spec.SIGNATURE_BYTES
+    while place < len(data):
+        header = parse_header(data, place)
+        assert header is not None
+        body = place + spec.CHUNK_BYTES
+        found.append((header.type, content_of(header, data[body : body + header.length], "test")))
+        place = body + header.length
+    return found
+
+
+def forged(chunks: Sequence[tuple[bytes, bytes]], *, signature: bytes = SIGNATURE, seal: bool = True) -> bytes:
+    """A part of `chunks` with right checksums, whatever they say; `seal`: with a right tail instead of theirs."""
+    part_id = zlib.crc32(chunks[0][1])
+    out, places, leaves = signature, {}, []
+    for seq, (kind, content) in enumerate(chunks):
+        if kind == spec.TAIL and seal:
+            sealed = Tail(
+                part_bytes=len(out) + tail.CHUNK_BYTES,
+                to_index=len(out) - places[spec.INDEX],
+                to_summary=len(out) - places[spec.SUMMARY],
+                to_meta=len(out) - places[spec.META] if spec.META in places else 0,
+                to_digests=len(out) - places[spec.DIGESTS],
+                chunks=seq + 1,
+                root=tail.root_of(signature, leaves),
+            )
+            content = sealed.to_content()
+        places[kind] = len(out)
+        header, stored = frame(kind, part_id, seq, content)
+        leaves.append(tail.leaf(header, stored))
+        out += header + stored
+    return out
+
+
+def edited(data: bytes, kind: bytes, edit: Callable[[bytes], bytes]) -> bytes:
+    """The part `data` with the content of its last `kind` chunk edited, and every checksum made right again."""
+    chunks = split(data)
+    last = max(number for number, chunk in enumerate(chunks) if chunk[0] == kind)
+    chunks[last] = (kind, edit(chunks[last][1]))
+    return forged(chunks)
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """JSON content as a dict."""
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+def dumped(value: object) -> bytes:
+    """Canonical JSON without any check."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,8 +98,20 @@ def test_any_bytes_are_exactly_one_list_or_corrupt(data: bytes, orders: list[int
 
 
 def test_exp_golomb_never_unpacks_more_than_its_prefixes_can_take() -> None:
+    data = bytes(1 << 20)
+    tracemalloc.start()
     with pytest.raises(CorruptArchive, match="prefixes"):
-        decode_exp_golomb(bytes(1 << 16), np.zeros(3))
+        decode_exp_golomb(data, np.zeros(3))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 16
+
+
+@pytest.mark.parametrize(("zeros", "order"), [(32, 0), (30, 2), (1, 31)])
+def test_exp_golomb_codes_over_31_bits_are_corrupt(zeros: int, order: int) -> None:
+    prefix = np.packbits(np.append(np.zeros(zeros, np.uint8), 1), bitorder="little").tobytes()
+    with pytest.raises(CorruptArchive, match="at most 31 bits"):
+        decode_exp_golomb(prefix + bytes((zeros + order + 7) // 8), np.array([order]))
 
 
 def test_bit_lengths() -> None:

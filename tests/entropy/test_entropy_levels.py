@@ -226,7 +226,7 @@ def test_hostile_lengths_allocate_nothing_large() -> None:
     classes = np.full(100, 20, np.uint8)
     decode_levels(encode_levels(np.zeros(100, np.int32), classes), classes)
     tracemalloc.start()
-    with pytest.raises(CorruptArchive):
+    with pytest.raises(CorruptArchive, match="at least"):
         decode_levels(b"\xff\xff\xff\xff\x7f" + bytes(50), classes)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -125,6 +125,17 @@ def test_every_truncation_and_extension_is_corrupt() -> None:
             rans.decode(data + extra, rows, static_tables())
 
 
+def test_states_below_the_lowest_are_corrupt() -> None:
+    with pytest.raises(CorruptArchive, match="at least 65536"):
+        rans.decode(b"\1" + (65535).to_bytes(4, "little"), np.array([20], np.uint8), static_tables())
+
+
+@pytest.mark.parametrize("lanes", [0, 3, 24, 33, 64, 255])
+def test_other_lane_counts_are_corrupt(lanes: int) -> None:
+    with pytest.raises(CorruptArchive, match="lane count"):
+        rans.decode(bytes([lanes]) + bytes(1200), np.array([20], np.uint8), static_tables())
+
+
 def test_wrong_symbol_counts_are_corrupt() -> None:
     data, rows, _ = payload(300)
     for wrong in (rows[:-1], np.append(rows, rows[-1]), rows[:0]):

@@ -21,6 +21,7 @@ from embdc_cli.entropy.tables import (
     class_rows,
     class_shifts,
     classes_of_means,
+    escape_orders,
     shift_of_class,
     static_tables,
     table_row_of_class,
@@ -160,6 +161,10 @@ def test_class_of_mean_is_the_rounded_logarithm(sum_abs: int, count: int) -> Non
 def test_classes_by_hand(sum_abs: int, count: int, cls: int) -> None:
     assert class_of_mean(sum_abs, count) == cls
     assert classes_of_means(np.array([sum_abs, 0]), count).tolist() == [cls, 0]
+
+
+def test_escape_orders() -> None:
+    assert escape_orders().tolist() == 21 * [0] + 3 * [1] + 8 * [2]
 
 
 def test_rows_and_shifts_of_classes() -> None:

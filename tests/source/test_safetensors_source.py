@@ -30,8 +30,11 @@ def tensor(shape: list[int], start: int, stop: int, dtype: str = "F32") -> dict[
 @pytest.mark.parametrize("name", sorted(STORAGE))
 def test_every_type_that_the_library_writes(tmp_path: Path, name: str) -> None:
     values = torch.arange(6).reshape(2, 3).to(getattr(torch, name))
-    save_file({"features": torch.from_numpy(FEATURES), "x": values[0].clone() if name == "float64" else values},
-              tmp_path / "a.safetensors", metadata={"made": "by test"})
+    save_file(
+        {"features": torch.from_numpy(FEATURES), "x": values[0].clone() if name == "float64" else values},
+        tmp_path / "a.safetensors",
+        metadata={"made": "by test"},
+    )
     dump = opened(tmp_path / "a.safetensors")
     assert {one.spec.name: one.spec.dtype for one in dump.tensors} == {"features": "float16", "x": name}
     found = arrays(dump)

@@ -27,9 +27,15 @@ def types(dump: Dump) -> dict[str, str]:
 
 def test_companions_keep_their_types() -> None:
     value = {
-        "x": F32, "wide": F32.astype(np.float64), "ids": np.arange(6), "mask": np.ones((6, 5), bool),
-        "score": np.ones(6, np.float64), "bias": np.ones(5, np.float16), "labels": np.array(["a"]), "z": np.zeros(3, "c8"),
-    }  # fmt: skip
+        "x": F32,
+        "wide": F32.astype(np.float64),
+        "ids": np.arange(6),
+        "mask": np.ones((6, 5), bool),
+        "score": np.ones(6, np.float64),
+        "bias": np.ones(5, np.float16),
+        "labels": np.array(["a"]),
+        "z": np.zeros(3, "c8"),
+    }
     dump = dump_of(value)
     assert types(dump) == {
         "x": "float32", "wide": "float32", "ids": "int64", "mask": "bool", "score": "float64", "bias": "float16",
@@ -92,7 +98,9 @@ def test_usual_axes(shape: tuple[int, ...], axes: str) -> None:
     assert (spec.axes, spec.shape) == (axes, shape)
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((2, 3, 4), "t,h,c"), ((2, 3), "t, n"), ((3,), "t"), ((3,), "x"), ((), "")])
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((2, 3, 4), "t,h,c"), ((2, 3), "t, n"), ((3,), "t"), ((3,), "x"), ((), "")]
+)
 def test_named_axes(shape: tuple[int, ...], axes: str) -> None:
     array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     (tensor,) = dump_of(array, axes=axes).tensors
@@ -124,7 +132,9 @@ def test_special_tokens_beside_a_square(tokens: int, special: int) -> None:
 
 def test_special_tokens_by_number() -> None:
     assert dump_of(np.ones((2, 7, 3), np.float32), special_tokens="3").tensors[0].spec.special_tokens == 3
-    assert dump_of(np.ones((2, 7, 3), np.float32), special_tokens="auto", axes="t,h,c").tensors[0].spec.special_tokens == 0
+    assert (
+        dump_of(np.ones((2, 7, 3), np.float32), special_tokens="auto", axes="t,h,c").tensors[0].spec.special_tokens == 0
+    )
     ragged = [np.ones((count, 3), np.float32) for count in (4, 7)]
     assert dump_of(ragged, special_tokens="3").tensors[0].spec.special_tokens == 3
     for value, number in [

@@ -93,7 +93,9 @@ def test_integers_travel_along(tmp_path: Path) -> None:
 
 
 def test_other_values_are_skipped_with_a_warning(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.pt", {"a": X, "epoch": 3, "n": {"name": "x", "c": torch.zeros(2, dtype=torch.complex64)}})
+    path = saved(
+        tmp_path / "a.pt", {"a": X, "epoch": 3, "n": {"name": "x", "c": torch.zeros(2, dtype=torch.complex64)}}
+    )
     dump = opened(path)
     assert dump.warnings == [f"{path}: skipped epoch (int), n.name (str), n.c (complex64)"]
     dump.close()

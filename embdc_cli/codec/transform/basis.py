@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
+from math import isqrt
 from typing import Final
 
 import numpy as np
@@ -37,15 +38,16 @@ class Basis(ArrayStage, SegmentStage):
         return (*shape[:-1], len(self.synthesis))
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        return _product(x, self.analysis)
+        return apply(x, self.analysis)
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        return _product(y, self.synthesis)
+        return apply(y, self.synthesis)
 
 
-def _product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    tokens = x.reshape(-1, x.shape[-1]) if x.shape[-1] else np.zeros((x.shape[0] * x.shape[1], 0), np.float32)
-    return (tokens @ matrix).reshape(*x.shape[:-1], matrix.shape[1])
+def apply(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(F, N, r) float32: x (F, N, D) times (D, r), as one product over all tokens."""
+    tokens = x.reshape(x.shape[0] * x.shape[1], x.shape[2])
+    return np.asarray(tokens @ matrix).reshape(*x.shape[:2], matrix.shape[1])
 
 
 def exponents_for(variances: np.ndarray, step: float, tokens: float) -> np.ndarray:
@@ -64,14 +66,8 @@ def entry_class(exponent: int, dimensions: int) -> int:
 
     Both sides know it, so no class is sent. Integers only: 3277 / 4096 is sqrt(2 / pi) within 0.3 %.
     """
-    root = _isqrt(dimensions << 32)
+    root = isqrt(dimensions << 32)
     return class_of_mean(3277 << -exponent << 16 >> 12, root)
-
-
-def _isqrt(value: int) -> int:
-    from math import isqrt
-
-    return isqrt(value)
 
 
 def write_exponents(out: FieldWriter, exponents: np.ndarray) -> None:

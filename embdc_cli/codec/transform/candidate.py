@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.codec.stage import ArrayStage
-from embdc_cli.codec.transform.basis import exponents_for
+from embdc_cli.codec.transform.basis import apply, exponents_for
 from embdc_cli.codec.transform.estimate import LAMBDA, Estimate, entropy, estimate
 from embdc_cli.codec.transform.histogram import Histogram
 from embdc_cli.codec.transform.time_dct import TimeDct
@@ -56,10 +56,7 @@ class Candidate:
 
     def observe(self, u: np.ndarray) -> None:
         """Count one chunk: u (F, N, D) float32, normalised."""
-        rows, tokens, channels = u.shape
-        y = u
-        if self.analysis is not None:
-            y = (u.reshape(rows * tokens, channels) @ self.analysis).reshape(rows, tokens, -1)
+        y = u if self.analysis is None else apply(u, self.analysis)
         for group, histogram in self.histograms.items():
             histogram.add(y if group == 1 else TimeDct(group).forward(y, b""))
 

@@ -15,13 +15,11 @@ import numpy as np
 from embdc_cli.codec import nonfinite
 from embdc_cli.codec.chain import Coded
 from embdc_cli.codec.fields import FieldReader, FieldWriter
-from embdc_cli.codec.stage import Encoded
+from embdc_cli.codec.layout import chunk_length
+from embdc_cli.codec.stage import Encoded, TokenCounts
 from embdc_cli.codec.table import ChunkKind, Limits
 from embdc_cli.codec.transform.models import TransformModels
-from embdc_cli.errors import CorruptArchive
 from embdc_cli.values import StreamSpec
-
-TokenCounts = Sequence[int] | np.ndarray
 
 
 class TransformCodec:
@@ -56,7 +54,7 @@ class TransformCodec:
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
     ) -> tuple[np.ndarray, int]:
         """(values in storage dtype, symbol CRC) of a chunk of `rows` rows. Raises CorruptArchive."""
-        length = self._length(rows, token_counts)
+        length = chunk_length(self.spec, rows, token_counts, self.limits)
         fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
         record = bytes(fields.blob()) if self.models.nonfinite_keep else b""
         coded = []
@@ -64,18 +62,6 @@ class TransformCodec:
             coded.append(models.chain.unpack(fields.blob(), (length, tokens, self.models.layout.fold)))
         fields.end()
         return self._reconstruct(coded, record), _symbol_crc(coded)
-
-    def _length(self, rows: int, token_counts: TokenCounts | None) -> int:
-        """Rows of the token arrays, once it is sure that they stay within the limits."""
-        length = rows
-        if self.spec.ragged:
-            length = sum(int(count) for count in (() if token_counts is None else token_counts))
-        values = length * self.spec.row_values
-        if rows < 0 or length < 0 or (self.limits is not None and values > self.limits.max_chunk_values):
-            raise CorruptArchive(
-                f"chunk of stream {self.spec.name!r}: {rows} rows have {values} values, more than the header allows"
-            )
-        return length
 
     def _reconstruct(self, coded: Sequence[Coded], record: bytes) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -25,7 +25,9 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 
 THETA: Final = 0.36
 OFFSET_UNIT: Final = 1 / 256
-_STEPS: Final = (2.0**-120, 2.0**120)
+_TABLE_LEVELS: Final = 1 << 12  # beyond, computing a point is cheaper than looking it up in a table this large
+STEPS: Final = (2.0**-120, 2.0**120)
+"""Least and greatest step: it and its reciprocal are ordinary float32 numbers."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +39,27 @@ class DeadZone(Quantiser, SegmentStage):
     offsets: tuple[int, int, int]
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        magnitudes = np.abs(x)
-        magnitudes *= np.float32(1.0 / self.step)
-        magnitudes += np.float32(THETA)
-        # NaN (infinity minus infinity in a product that overflowed) compares false and becomes the limit as well
-        if not magnitudes.max(initial=0.0) <= MAX_LEVEL:
-            magnitudes = np.where(magnitudes <= MAX_LEVEL, magnitudes, np.float32(MAX_LEVEL))
-        codes = magnitudes.astype(np.int32)
-        np.negative(codes, out=codes, where=x < 0)
+        scaled = x * np.float32(1.0 / self.step)
+        scaled += np.copysign(np.float32(THETA), scaled)
+        # NaN (infinity minus infinity in a product that overflowed) compares false as well
+        if not (scaled.max(initial=0.0) <= MAX_LEVEL and scaled.min(initial=0.0) >= -MAX_LEVEL):
+            scaled = np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL)
+        codes: np.ndarray = scaled.astype(np.int32)  # towards zero, which is the floor of the magnitude
         return codes
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        magnitudes = np.abs(y)
-        points = np.array([0, *self.offsets], np.float32) * np.float32(OFFSET_UNIT)
-        x = points[np.minimum(magnitudes, 3)]
-        x += magnitudes
-        x *= np.float32(self.step)
-        np.negative(x, out=x, where=y < 0)
-        return x
+        largest = max(int(y.max(initial=0)), -int(y.min(initial=0)))
+        if largest > _TABLE_LEVELS:
+            return self._points(y)
+        table = self._points(np.arange(-largest, largest + 1, dtype=np.int32))
+        return np.asarray(table[np.add(y, largest, dtype=np.intp)])
+
+    def _points(self, codes: np.ndarray) -> np.ndarray:
+        """Reconstruction points float32 of codes."""
+        magnitudes = np.abs(codes)
+        shifts = np.array([0, *self.offsets], np.float32) * np.float32(OFFSET_UNIT)
+        points = (magnitudes + shifts[np.minimum(magnitudes, 3)]) * np.float32(self.step)
+        return np.copysign(points, codes).astype(np.float32)
 
     def write(self, out: FieldWriter) -> None:
         out.float64(self.step)
@@ -64,8 +69,8 @@ class DeadZone(Quantiser, SegmentStage):
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> DeadZone:
         step = fields.float64()
-        if not (math.isfinite(step) and _STEPS[0] <= step <= _STEPS[1]):
-            raise fields.corrupt(f"quantisation step: expected {_STEPS[0]:g} to {_STEPS[1]:g}, found {step:g}")
+        if not (math.isfinite(step) and STEPS[0] <= step <= STEPS[1]):
+            raise fields.corrupt(f"quantisation step: expected {STEPS[0]:g} to {STEPS[1]:g}, found {step:g}")
         offsets = (fields.signed_byte(), fields.signed_byte(), fields.signed_byte())
         if max(map(abs, offsets)) > 64:
             raise fields.corrupt(f"reconstruction offsets: expected at most 64, found {offsets}")

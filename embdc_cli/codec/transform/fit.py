@@ -11,6 +11,7 @@ from embdc_cli import dtypes
 from embdc_cli.codec import nonfinite
 from embdc_cli.codec.layout import Layout
 from embdc_cli.codec.table import Codebook
+from embdc_cli.codec.transform.dead_zone import STEPS
 from embdc_cli.codec.transform.group_fit import GroupFit
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
@@ -73,7 +74,7 @@ class Fit:
 
     def models(self, step: float) -> TransformModels:
         """The models to code the segment with quantisation step `step`, in the units of the weighted values."""
-        scaled = float(np.ldexp(step, -self.layout.exponent))
+        scaled = min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
         codebook = self.options.codebook
         tables = codebook if codebook is not None and codebook.tables is not None else None
         groups = tuple(group.models(scaled, self._scale, tables) for group in self._groups)

@@ -35,7 +35,7 @@ class FreeKlt(Basis):
 
     @cached_property
     def synthesis(self) -> np.ndarray:
-        return np.ldexp(self.codes.astype(np.float64), self.exponents[:, None]).astype(np.float32)
+        return np.asarray(np.ldexp(self.codes.astype(np.float64), self.exponents[:, None]).astype(np.float32))
 
     @cached_property
     def analysis(self) -> np.ndarray:

@@ -68,8 +68,9 @@ class GroupFit:
 
     def add_moments(self, tokens: np.ndarray) -> None:
         """First pass: tokens (F, N, D) float32."""
-        self._longest = max(self._longest, len(tokens))
-        self.moments.add(self._scaled_tokens(tokens).reshape(-1, tokens.shape[2]))
+        rows, count, channels = tokens.shape
+        self._longest = max(self._longest, rows)
+        self.moments.add(self._scaled_tokens(tokens).reshape(rows * count, channels))
 
     def add_coefficients(self, tokens: np.ndarray) -> None:
         """Second pass."""

@@ -37,7 +37,7 @@ class ReflectedKlt(Basis):
     @classmethod
     def fit(cls, vectors: np.ndarray, exponents: np.ndarray) -> ReflectedKlt:
         """The stage for orthonormal rows `vectors` (r, D) float64, each at the precision 2^exponents[i]."""
-        remaining = np.ascontiguousarray(vectors.T)
+        remaining = np.array(vectors.T, order="C")  # a copy: it is reflected in place
         codes = []
         for i, exponent in enumerate(exponents):
             w = remaining[i:, i]

@@ -8,7 +8,7 @@ for every token group: [byte] group length, [byte] stages, [byte] place of each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from embdc_cli.codec.chain import Chain
@@ -70,6 +70,17 @@ class TransformModels:
     nonfinite_keep: bool = False
     codebook: Codebook | None = None
     codebook_tables: bool = False
+
+    def with_steps_scaled(self, factor: float) -> TransformModels:
+        """The same models with every quantisation step times `factor`; bases and classes stay what they are."""
+        groups = []
+        for group in self.groups:
+            stages = [
+                replace(stage, step=stage.step * factor) if isinstance(stage, DeadZone) else stage
+                for stage in group.chain.stages
+            ]
+            groups.append(GroupModels(Chain(stages), group.group))
+        return replace(self, groups=tuple(groups))
 
     def to_bytes(self) -> bytes:
         """The models payload of the segment."""

@@ -85,7 +85,7 @@ class Normalise(ArrayStage, SegmentStage):
         return None if self.scale_codes is None else quarter_octave.scales_of(self.scale_codes)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        y = x - self.mean
+        y: np.ndarray = x - self.mean
         scale = self.scale
         if scale is not None:
             y /= scale
@@ -93,7 +93,7 @@ class Normalise(ArrayStage, SegmentStage):
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
         scale = self.scale
-        x = y + self.mean if scale is None else y * scale + self.mean
+        x: np.ndarray = y + self.mean if scale is None else y * scale + self.mean
         x[..., self.constant_channels] = self.constant_values
         return x
 

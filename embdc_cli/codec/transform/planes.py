@@ -39,6 +39,16 @@ class Planes(Coder, SegmentStage):
     tables: Tables
 
     def encode(self, codes: np.ndarray) -> bytes:
+        out = FieldWriter()
+        levels, classes = self._classify(codes, out)
+        return out.bytes() + encode_levels(levels, classes, self.tables)
+
+    def classify(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(levels, classes) as they go to the entropy coder, int32 and uint8 (F * N * r,): what tables are made of."""
+        return self._classify(codes, FieldWriter())
+
+    def _classify(self, codes: np.ndarray, out: FieldWriter) -> tuple[np.ndarray, np.ndarray]:
+        """`classify`, writing what tells the decoder the classes."""
         sizes = self._sizes(codes.shape)
         levels = _to_planes(codes, self.group)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -46,7 +56,6 @@ class Planes(Coder, SegmentStage):
         if levels.size:
             present[sizes > 0] = np.logical_or.reduceat(levels != 0, starts[sizes > 0])
         classes, flagged = self._plane_classes(sizes)
-        out = FieldWriter()
         flag_levels = present[flagged].astype(np.int32)
         out.blob(encode_levels(flag_levels, _flag_classes(classes[flagged], sizes[flagged])))
         offsets = np.zeros((-(-len(codes) // self.group), codes.shape[1]), np.int8)
@@ -54,7 +63,7 @@ class Planes(Coder, SegmentStage):
         if self.group > 1:
             offsets = activity.measure(codes, final.reshape(self.group, -1))
             activity.write(out, offsets)
-        return out.bytes() + encode_levels(levels, self._level_classes(final, offsets, codes.shape), self.tables)
+        return levels, self._level_classes(final, offsets, codes.shape)
 
     def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
         sizes = self._sizes(shape)
@@ -108,29 +117,31 @@ class Planes(Coder, SegmentStage):
         return cls(scope.group, read_classes(fields, band_count(scope.group), scope.channels), scope.tables)
 
 
-def _lone_class(sizes: np.ndarray) -> np.ndarray:
-    """The class of a plane in which one code of magnitude 1 is expected: 20 - 2 floor(log2 size), at least 1."""
-    octaves = np.frexp(sizes.astype(np.float64))[1] - 1
-    return np.maximum(UNIT_CLASS - 2 * octaves, 1)
-
-
 def _coded_classes(classes: np.ndarray, flagged: np.ndarray, present: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The class each plane is coded under: 0 when its flag says that it is empty."""
-    raised = np.maximum(classes, _lone_class(sizes))
+    """The class each plane is coded under: 0 when its flag says that it is empty.
+
+    A flagged plane that is not gets at least the class of a single code of magnitude 1, 20 - 2 floor(log2 size).
+    """
+    lone = np.maximum(UNIT_CLASS - 2 * _octaves(sizes), 1)
+    raised = np.maximum(classes, lone)
     return np.where(flagged, np.where(present, raised, 0), classes).astype(np.uint8)
 
 
 def _flag_classes(classes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Classes of the flags themselves: the expected number of non-zero codes, at most 1/2."""
-    octaves = np.frexp(sizes.astype(np.float64))[1] - 1
-    return np.clip(classes.astype(np.int64) + 2 * octaves, 1, UNIT_CLASS - 2).astype(np.uint8)
+    return np.asarray(np.clip(classes + 2 * _octaves(sizes), 1, UNIT_CLASS - 2).astype(np.uint8))
+
+
+def _octaves(sizes: np.ndarray) -> np.ndarray:
+    """floor(log2 size), int64; -1 for 0."""
+    return np.frexp(sizes.astype(np.float64))[1].astype(np.int64) - 1
 
 
 def _to_planes(codes: np.ndarray, group: int) -> np.ndarray:
     """(F, N, r) -> (F * N * r,) in plane order."""
     rows, tokens, rank = codes.shape
     whole = rows - rows % group
-    full = codes[:whole].reshape(-1, group, tokens, rank).transpose(1, 3, 0, 2)
+    full = codes[:whole].reshape(rows // group, group, tokens, rank).transpose(1, 3, 0, 2)
     if whole == rows:
         return full.ravel()
     rest = codes[whole:].transpose(0, 2, 1)[:, :, None]

@@ -57,7 +57,7 @@ class TimeDct(ArrayStage, SegmentStage):
         for start, stop, length in ((0, whole, self.group), (whole, rows, rows - whole)):
             if start < stop:
                 c = matrix(length).T if transposed else matrix(length)
-                grouped = flat[start:stop].reshape(-1, length, flat.shape[1])
+                grouped = flat[start:stop].reshape((stop - start) // length, length, flat.shape[1])
                 np.matmul(c, grouped, out=y[start:stop].reshape(grouped.shape))
         return y.reshape(x.shape)
 

@@ -36,10 +36,12 @@ class TokenScale(ArrayStage, SegmentStage):
         return out.bytes()
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        return x / _scales(side, x.shape)
+        y: np.ndarray = x / _scales(side, x.shape)
+        return y
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        return y * _scales(side, y.shape)
+        x: np.ndarray = y * _scales(side, y.shape)
+        return x
 
     def write(self, out: FieldWriter) -> None:
         del out

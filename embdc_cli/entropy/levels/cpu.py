@@ -182,15 +182,15 @@ def _split(
 @numba.njit(numba.int64(_BYTES, _BYTES, _BYTES, _BYTES, _MAGNITUDES_OUT), nogil=True, cache=True)
 def _magnitudes_of(
     symbols: np.ndarray, classes: np.ndarray, shift_of: np.ndarray, low_bits: np.ndarray, magnitudes: np.ndarray
-) -> int:
-    coded = nonzero = low_bytes = 0
+) -> np.int64:
+    coded = low_bytes = 0
+    nonzero = np.int64(0)
     buffer = held = np.uint64(0)
     for i in range(classes.size):
         cls = classes[i]
         if cls == 0:
             continue
         magnitude = np.uint64(symbols[coded])
-        escape = magnitude == np.uint64(ESCAPE)
         shift = np.uint64(shift_of[cls])
         if shift > 0:
             while held < shift:
@@ -201,7 +201,7 @@ def _magnitudes_of(
             buffer >>= shift
             held -= shift
         magnitudes[coded] = np.uint32(magnitude)
-        nonzero += (magnitude > 0) | escape
+        nonzero += magnitude > 0
         coded += 1
     return nonzero
 

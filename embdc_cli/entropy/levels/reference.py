@@ -65,11 +65,11 @@ def rows_of(classes: np.ndarray) -> tuple[np.ndarray, int]:
 def magnitudes_of(symbols: np.ndarray, classes: np.ndarray, low_bits: bytes | memoryview) -> tuple[np.ndarray, int]:
     """Magnitudes (coded,) uint32 as far as symbols and low bits tell, and how many levels are not zero.
 
-    symbols: (coded,) uint8; classes: (n,) uint8. An escape counts as 15 and is not zero. Raises CorruptArchive.
+    symbols: (coded,) uint8; classes: (n,) uint8. An escape counts as 15. Raises CorruptArchive.
     """
     shifts = class_shifts()[classes[classes > 0]]
     magnitudes = symbols.astype(np.uint32) << shifts | unpack_bits(low_bits, shifts)
-    return magnitudes, int(np.count_nonzero((symbols == ESCAPE) | (magnitudes > 0)))
+    return magnitudes, int(np.count_nonzero(magnitudes))
 
 
 def merge(
@@ -93,7 +93,7 @@ def merge(
     full[escaped] = high << shifts | full[escaped] & ((1 << shifts) - 1)
     if full.size and full.max() >> 31:
         return None
-    nonzero = np.flatnonzero(full | escaped)
+    nonzero = np.flatnonzero(full)
     negative = np.unpackbits(np.frombuffer(signs, np.uint8), count=nonzero.size, bitorder="little").astype(bool)
     full[nonzero[negative]] *= -1
     levels = np.zeros(classes.size, np.int32)

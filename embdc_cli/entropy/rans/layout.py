@@ -42,6 +42,4 @@ def split_payload(data: bytes | memoryview) -> tuple[np.ndarray, np.ndarray]:
     states = np.frombuffer(data, "<u4", lanes, 1).astype(np.uint32)
     if states.min() < STATE_LOW:
         raise CorruptArchive(f"rans payload: expected states of at least {STATE_LOW}, found {states.min()}")
-    return states, np.frombuffer(data, "<u2", -1, start).astype(np.uint16) if len(data) > start else np.zeros(
-        0, np.uint16
-    )
+    return states, np.frombuffer(memoryview(data)[start:], "<u2").astype(np.uint16)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import cli_documents as documents
+from tests.cli import documents
 
 
 @dataclass

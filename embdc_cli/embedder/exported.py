@@ -1,0 +1,111 @@
+"""Exported programs (`torch.export.save`, `.pt2`): one tensor in, tokens out.
+
+The program takes (B, 3, H, W) float32 RGB in [0, 1]; whatever normalisation the network wants is part of the program.
+H and W, and B where it is fixed, are those of the example it was exported with; frames are resized to H x W with
+Pillow's bicubic filter, whatever their aspect. Its output becomes the stream `patch`: (B, N, D) tokens as they are,
+(B, D, h, w) maps as h * w tokens, (B, D) one vector per frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch.export.passes import move_to_device_pass
+
+from embdc_cli.embedder.device import chosen_device
+from embdc_cli.embedder.exported_file import check_exported
+from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, run_in_batches
+from embdc_cli.embedder.protocol import chosen_streams
+from embdc_cli.embedder.resample import resize
+from embdc_cli.errors import MissingModel, UsageError
+from embdc_cli.values import StreamSpec
+
+_BICUBIC: Final = 3
+
+
+class ExportedEmbedder:
+    """A loaded program; frames of every size are resized to its own."""
+
+    notes: Sequence[str] = ()
+
+    def __init__(self, path: Path, batch_size: int | None, device: torch.device) -> None:
+        check_exported(path)
+        try:
+            program = torch.export.load(path)
+            shape = _input_shape(program)
+            self._program = move_to_device_pass(program, device).module()
+        except (RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
+            raise MissingModel(f"encoder {path}: cannot be loaded, {_first_line(error)}") from error
+        if len(shape) != 4 or shape[1] != 3 or not all(isinstance(edge, int) for edge in shape[2:]):
+            found = " x ".join(str(size) for size in shape)
+            raise MissingModel(f"encoder {path}: expected an input of B x 3 x H x W with fixed H and W, found {found}")
+        if isinstance(shape[0], int):
+            if batch_size not in (None, shape[0]):
+                raise UsageError(f"--batch-size: the program was exported for {shape[0]}, found {batch_size}")
+            batch_size = shape[0]
+        self.batch_size = batch_size or DEFAULT_BATCH
+        self._size = (int(shape[2]), int(shape[3]))
+        self._device = device
+        self._shown = str(path)
+        self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        probe = self._run(torch.zeros((self.batch_size, 3, *self._size), device=device))["patch"]
+        axes = "t,c" if probe.ndim == 2 else "t,n,c"
+        self.specs: Sequence[StreamSpec] = [StreamSpec("patch", STORAGE, axes, tuple(probe.shape[1:]), None)]
+
+    @classmethod
+    def open(
+        cls, encoder: str, *, layer: int | None, streams: tuple[str, ...], batch_size: int | None, device: str
+    ) -> ExportedEmbedder:
+        """The program in the file `encoder`. Raises: MissingModel, ResourceError, UsageError."""
+        if layer is not None:
+            raise UsageError(f"--layer: an exported program has one output, found {layer}")
+        chosen_streams(streams, ("patch",), encoder)
+        return cls(Path(encoder), batch_size, chosen_device(device))
+
+    def for_size(self, height: int, width: int) -> ExportedEmbedder:
+        del height, width
+        return self
+
+    def embed(self, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return run_in_batches(self._run, [self._pixels(frame) for frame in frames], self.batch_size)
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "name": "exported",
+            "kind": "exported",
+            "weights_sha256": self._digest,
+            **environment(self._device, self.batch_size),
+            "size": list(self._size),
+            "preprocess": {"filter": "bicubic", "antialias": "pillow", "rescale": 1 / 255},
+        }
+
+    def _pixels(self, frame: np.ndarray) -> torch.Tensor:
+        image = torch.from_numpy(frame).to(self._device).permute(2, 0, 1)
+        return (resize(image, *self._size, _BICUBIC, exact=True) / 255).to(torch.float32)
+
+    def _run(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        with torch.inference_mode():
+            out = self._program(pixels)
+        out = out[0] if isinstance(out, list | tuple) and len(out) == 1 else out
+        if not isinstance(out, torch.Tensor) or out.ndim not in (2, 3, 4):
+            found = f"{out.ndim} dimensions" if isinstance(out, torch.Tensor) else type(out).__name__
+            raise MissingModel(f"encoder {self._shown}: expected one output tensor of 2 to 4 dimensions, found {found}")
+        return {"patch": out.flatten(2).transpose(1, 2) if out.ndim == 4 else out}
+
+
+def _input_shape(program: torch.export.ExportedProgram) -> tuple[Any, ...]:
+    """Shape of the program's one input; a dimension that may vary is symbolic."""
+    inputs = program.graph_signature.user_inputs
+    shapes = {node.name: node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder"}
+    if len(inputs) != 1:
+        raise ValueError(f"expected one input, found {len(inputs)}")
+    return tuple(shapes[str(inputs[0])])
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

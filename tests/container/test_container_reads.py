@@ -1,0 +1,165 @@
+"""How many reads opening and slicing cost, locally, in memory and over HTTP with ranges."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import pytest
+from container_cases import Plan, archive, comparable, expected_chunks
+
+from embdc_cli.container import spec
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.storage import RemoteFile
+from embdc_cli.errors import SourceError
+
+PLAN = Plan(rows=60, payload_bytes=9000, variable_rate=False, segment_chunks=10)
+
+
+class RangeServer(BaseHTTPRequestHandler):
+    """Serves one body at /a.embdc, with or without ranges, and notes the ranges."""
+
+    body = b""
+    ranges = True
+    asked: list[str | None] = []  # noqa: RUF012 - replaced by the fixture
+
+    def do_HEAD(self) -> None:
+        self._headers(200, len(self.body))
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.asked.append(wanted)
+        if self.path != "/a.embdc":
+            self.send_error(404)
+            return
+        body = self.body
+        if wanted and self.ranges:
+            first, last = wanted.removeprefix("bytes=").split("-")
+            body = body[int(first) : int(last) + 1]
+        self._headers(206 if wanted and self.ranges else 200, len(body))
+        self.wfile.write(body)
+
+    def _headers(self, status: int, length: int) -> None:
+        self.send_response(status if self.path == "/a.embdc" else 404)
+        self.send_header("Content-Length", str(length if self.path == "/a.embdc" else 0))
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    RangeServer.body, RangeServer.ranges, RangeServer.asked = archive(PLAN), True, []
+    running = ThreadingHTTPServer(("127.0.0.1", 0), RangeServer)
+    thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    fsspec.filesystem("memory").pipe("/reads/a.embdc", archive(PLAN))
+    yield "memory://reads/a.embdc"
+    fsspec.filesystem("memory").rm("/reads", recursive=True)
+
+
+def check_reads(reader: ArchiveReader) -> None:
+    """One read to open, two in one trip for the first chunk of a segment, one for each later one."""
+    assert (reader.reads, reader.round_trips) == (1, 1)
+    assert reader.bytes_read == spec.OPENING_BYTES < reader.file_bytes
+    stream = reader.streams[0]
+    expected = comparable(expected_chunks(PLAN)["patch"])
+    for row, reads in ((17, 3), (18, 4), (3, 5), (50, 7)):
+        before = reader.round_trips
+        ((entry, payload),) = reader.fetch(stream.locate(row, row + 1))
+        models = reader.models(stream, entry.record.segment)
+        assert comparable([(entry.record, payload, models)]) == [expected[row // PLAN.chunk_rows]]
+        assert (reader.reads, reader.round_trips) == (reads, before + 1)
+    timeline = reader.timeline(reader.items[0])
+    assert timeline is not None
+    assert timeline.seconds(30) == 1.0
+    assert reader.reads == 7  # a constant rate is known from the index
+
+
+def test_reads_of_a_local_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.embdc"
+    path.write_bytes(archive(PLAN))
+    with ArchiveReader.open(path) as reader:
+        check_reads(reader)
+
+
+def test_reads_of_a_file_object() -> None:
+    check_reads(ArchiveReader.open(io.BytesIO(archive(PLAN))))
+
+
+def test_reads_in_memory(memory: str) -> None:
+    check_reads(ArchiveReader.open(memory))
+
+
+def test_reads_over_http(server: str) -> None:
+    reader = ArchiveReader.open(f"{server}/a.embdc")
+    check_reads(reader)
+    assert len(RangeServer.asked) == 7
+    assert all(RangeServer.asked)
+
+
+def test_a_server_without_ranges_still_serves(server: str) -> None:
+    RangeServer.ranges = False
+    reader = ArchiveReader.open(f"{server}/a.embdc")
+    assert len(list(reader.fetch(reader.streams[0].entries[:2]))) == 2
+
+
+def test_a_small_archive_is_one_read(server: str) -> None:
+    RangeServer.body = archive(Plan(rows=3))
+    reader = ArchiveReader.open(f"{server}/a.embdc")
+    assert reader.complete
+    assert RangeServer.asked == [f"bytes=0-{reader.file_bytes - 1}"]
+
+
+def test_missing_urls_are_input_errors(server: str) -> None:
+    for url in (f"{server}/none.embdc", "memory://none.embdc", "nosuchprotocol://a.embdc", "http://127.0.0.1:9/a"):
+        with pytest.raises(SourceError):
+            ArchiveReader.open(url)
+
+
+def test_reading_past_the_end_gives_less(memory: str) -> None:
+    storage = RemoteFile(memory)
+    assert storage.read(storage.size - 4, storage.size + 100) == archive(PLAN)[-4:]
+    assert storage.read_many([(storage.size, storage.size + 9), (0, 2)]) == [b"", b"\x89E"]
+
+
+def test_an_index_beyond_the_opening_read_costs_one_more_of_exactly_the_rest() -> None:
+    plan = Plan(rows=9000, chunk_rows=1, segment_chunks=9000, payload_bytes=0, bias=False)
+    reader = ArchiveReader.open(io.BytesIO(archive(plan)))
+    sealed = reader.parts[0].tail
+    assert sealed is not None
+    assert sealed.opening_bytes > spec.OPENING_BYTES
+    assert reader.reads == 2
+    assert reader.bytes_read == sealed.opening_bytes
+    assert reader.streams[1].entries[8999].row0 == 8999
+
+
+def test_variable_times_cost_one_trip_when_asked_for() -> None:
+    reader = ArchiveReader.open(io.BytesIO(archive(Plan(rows=50))))
+    trips = reader.round_trips
+    for _ in range(2):
+        assert reader.timeline(reader.items[0]) is not None
+        assert reader.round_trips == trips + 1
+
+
+def test_neighbouring_chunks_are_one_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.embdc"
+    path.write_bytes(archive(Plan(bias=False)))
+    with ArchiveReader.open(path) as reader:
+        before = reader.reads
+        both = [stream.entries[0] for stream in reader.streams]
+        assert len(list(reader.fetch(both))) == 2
+        assert reader.reads == before + 1

@@ -1,0 +1,122 @@
+"""Every target is met from the good side and nearly used up, measured on the decoded arrays and the whole file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import embdc_cli as embdc
+from tests.synthetic import embeddings, errors
+
+
+def encode(x: Any, folder: Path, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
+    out = folder / "a.embdc"
+    result = embdc.encode(x, str(out), force=True, **options)
+    assert result["file_bytes"] == out.stat().st_size
+    assert result["exit"] == 0
+    return result, embdc.open(str(out))["data"][:].numpy()
+
+
+@pytest.mark.parametrize("goal", [0.3, 0.05, 0.01, 0.001])
+@pytest.mark.parametrize("measure", ["nmse", "channel_nmse"])
+def test_error_targets(tmp_path: Path, measure: str, goal: float) -> None:
+    x = embeddings()
+    result, y = encode(x, tmp_path, **{f"target_{measure}": goal})
+    found = errors(x, y)[measure]
+    assert goal * 0.97 <= found <= goal
+    assert result["achieved"][measure] == pytest.approx(found, rel=1e-4)
+
+
+@pytest.mark.parametrize("goal", [0.95, 0.97, 0.985, 0.999])
+def test_cosine_targets(tmp_path: Path, goal: float) -> None:
+    x = embeddings()
+    result, y = encode(x, tmp_path, target_cosine=goal)
+    found = errors(x, y)["cosine"]
+    assert (1 - goal) * 0.97 <= 1 - found <= 1 - goal + 1e-9
+    assert result["achieved"]["cosine"] == pytest.approx(found, abs=1e-5)
+
+
+@pytest.mark.parametrize("bits", [0.6, 1.0, 2.0, 4.0])
+def test_bits_per_value_are_a_ceiling_that_is_used(tmp_path: Path, bits: float) -> None:
+    x = embeddings(120, 20, 32)
+    result, y = encode(x, tmp_path, target_bpv=bits)
+    spent = 8 * result["file_bytes"] / x.size
+    assert bits * 0.97 <= spent <= bits
+    assert errors(x, y)["nmse"] < 0.9
+
+
+def test_max_size_is_never_exceeded(tmp_path: Path) -> None:
+    for limit in (5000, 9999, 20000):
+        result, _ = encode(embeddings(), tmp_path, max_size=limit)
+        assert limit * 0.9 <= result["file_bytes"] <= limit
+
+
+@pytest.mark.parametrize("weighting", ["channel", "token"])
+def test_a_weighting_never_changes_what_a_target_means(tmp_path: Path, weighting: str) -> None:
+    x = embeddings()
+    _, y = encode(x, tmp_path, target_nmse=0.05, weighting=weighting)
+    assert 0.05 * 0.97 <= errors(x, y)["nmse"] <= 0.05
+
+
+def test_a_ceiling_above_the_lossless_size_stores_losslessly(tmp_path: Path) -> None:
+    x = embeddings()
+    result, y = encode(x, tmp_path, target_bpv=15.9)
+    assert result["target"]["saturated"] is True
+    assert result["streams"][0]["codec"] == "lossless"
+    np.testing.assert_array_equal(x.view(np.uint16), y.view(np.uint16))
+
+
+def test_a_ceiling_below_the_coarsest_quality_is_exit_4(tmp_path: Path) -> None:
+    with pytest.raises(embdc.TargetMissed, match="bytes allowed") as failure:
+        embdc.encode(embeddings(), str(tmp_path / "a.embdc"), max_size=500)
+    assert failure.value.exit_code == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_beyond_the_dtype_is_stored_losslessly(tmp_path: Path) -> None:
+    x = embeddings()
+    result, y = encode(x, tmp_path, target_nmse=1e-15)
+    assert result["streams"][0]["codec"] == "lossless"
+    np.testing.assert_array_equal(x, y)
+
+
+def test_constant_input_is_small_and_exact(tmp_path: Path) -> None:
+    x = np.full((30, 4, 8), 1.5, np.float32)
+    result, y = encode(x, tmp_path)
+    np.testing.assert_array_equal(x, y)
+    assert result["file_bytes"] < 4096
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 8), (1, 1, 1), (1, 5, 3), (7, 1, 3), (5, 4, 1), (65, 2), (2, 3, 4, 5), (9,), ()])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_odd_shapes_round_trip(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
+    x = np.asarray(np.random.default_rng(3).standard_normal(shape), dtype)
+    for options in ({}, {"lossless": True}, {"one_pass": True}):
+        result, y = encode(x, tmp_path, **options)
+        assert y.shape == x.shape
+        assert y.dtype == x.dtype
+        if "lossless" in options:
+            np.testing.assert_array_equal(x, y)
+        elif x.size and x.ndim > 1:
+            assert result["achieved"]["cosine"] >= 0.97
+
+
+def test_two_targets_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(embdc.UsageError, match="expected one target"):
+        embdc.encode(embeddings(), str(tmp_path / "a.embdc"), target_bpv=1, target_nmse=0.1)
+
+
+def test_several_streams_share_a_size_and_each_hold_an_error(tmp_path: Path) -> None:
+    dump = {"a": embeddings(seed=1), "b": embeddings(30, 8, 16, seed=2).astype(np.float32) * 100}
+    out = str(tmp_path / "m.embdc")
+    embdc.encode(dump, out, target_nmse=0.04)
+    archive = embdc.open(out)
+    for name, x in dump.items():
+        found = errors(x, archive[name][:].numpy())["nmse"]
+        assert 0.04 * 0.97 <= found <= 0.04
+    values = sum(x.size for x in dump.values())
+    result = embdc.encode(dump, out, target_bpv=3.0, force=True)
+    assert 3.0 * 0.97 <= 8 * result["file_bytes"] / values <= 3.0
