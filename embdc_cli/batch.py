@@ -189,7 +189,7 @@ class EventLog:
     """NDJSON on a file (appended to) or an open descriptor `fd:N`: one line per item, written out at once."""
 
     def __init__(self, target: str) -> None:
-        descriptor = re.fullmatch(r"fd:(\d+)", target)
+        descriptor = re.fullmatch(r"fd:([0-9]+)", target)
         try:
             if descriptor:
                 self._out = open(int(descriptor[1]), "ab", buffering=0, closefd=False)  # noqa: SIM115  # closed by __exit__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from embdc_cli.errors import ResourceError, UsageError
@@ -28,7 +29,9 @@ def open_input(source: str | ArrayInput, options: EncodeOptions, reporter: Repor
         from embdc_cli.embedder.feed import embed_video
 
         return embed_video(source, options, reporter)
-    return open_dump(source, options)
+    dump = open_dump(source, options)
+    dump.name = PurePath(source).stem
+    return dump
 
 
 def check_device(device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def fields(source: str) -> list[str]:
 
 
 def paths(document: Any, prefix: str = "") -> set[str]:
-    """The fields of a JSON document as the manual names them; an empty list or null stands for itself."""
+    """The fields of a JSON document as the manual names them; a list that may hold objects but is empty is `name[]`."""
     if isinstance(document, dict):
         below = {name: f"{prefix}.{name}" if prefix else name for name in document}
         return {
@@ -49,6 +50,15 @@ def paths(document: Any, prefix: str = "") -> set[str]:
             for name, value in document.items()
             for path in ({below[name]} if name in OPEN_OBJECTS else paths(value, below[name]))
         }
-    if isinstance(document, list) and document and all(isinstance(item, dict) for item in document):
-        return {path for item in document for path in paths(item, f"{prefix}[]")}
+    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
+        return {path for item in document for path in paths(item, f"{prefix}[]")} or {f"{prefix}[]"}
     return {prefix}
+
+
+def undocumented_and_missing(documents: Iterable[Any], documented: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Fields that documents have and the manual has not, and the reverse; empty lists say nothing of their objects."""
+    produced, known = set().union(*map(paths, documents)), set(documented)
+    empty = {path for path in produced if path.endswith("[]")}
+    produced -= {path for path in empty if any(name.startswith(f"{path}.") for name in known)}
+    produced = {path.removesuffix("[]") for path in produced}
+    return produced - known, known - produced

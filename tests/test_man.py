@@ -87,4 +87,17 @@ def test_manual_reader() -> None:
 
 def test_paths_of_a_document() -> None:
     document = {"a": 1, "b": [{"c": 1}, {"d": [1, 2]}], "parts": {"x": 1}, "e": {"f": None, "g": []}}
-    assert manual.paths(document) == {"a", "b[].c", "b[].d", "parts", "e.f", "e.g"}
+    assert manual.paths(document) == {"a", "b[].c", "b[].d", "parts", "e.f", "e.g[]"}
+
+
+@pytest.mark.parametrize(
+    ("documented", "differences"),
+    [
+        (["a", "b[].c", "d[].e"], (set(), {"d[].e"})),
+        (["a", "b", "d"], ({"b[].c"}, {"b"})),
+        (["a"], ({"b[].c", "d"}, set())),
+        (["a", "b[].c", "d"], (set(), set())),
+    ],
+)
+def test_comparison_with_the_manual(documented: list[str], differences: tuple[set[str], set[str]]) -> None:
+    assert manual.undocumented_and_missing([{"a": 1, "b": [{"c": 1}]}, {"d": []}], documented) == differences

@@ -15,7 +15,7 @@ from typing import Any
 from embdc_cli import __version__
 from embdc_cli.batch import Failure
 from embdc_cli.cli import signals
-from embdc_cli.cli.console import Console, flush, silence_stdout, tolerate_any_text
+from embdc_cli.cli.console import Console, silence_stdout, tolerate_any_text
 from embdc_cli.errors import UsageError
 
 
@@ -31,11 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")  # of libraries, to their developers
             if args[:1] == ["--version"]:
                 console.data(f"embdc {__version__}")
-                code = 0
-            else:
-                code = _run(args)
-            flush()
-            return code
+                return 0
+            return _run(args)
     except BrokenPipeError:
         silence_stdout()
         return 141

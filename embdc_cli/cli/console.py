@@ -103,12 +103,6 @@ def tolerate_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def flush() -> None:
-    """Push out what stdout still holds, so that its errors come while they can be reported."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
 def silence_stdout() -> None:
     """Point stdout to nowhere: its reader is gone, and the interpreter's own flush at exit must not complain."""
     with suppress(OSError, ValueError):

@@ -134,7 +134,6 @@ def _options(*groups: Any) -> EncodeOptions:
     """The options of every item; what is wrong with them alone is refused here, once, before the first item."""
     options = fill(EncodeOptions, *groups)
     options.target()
-    options.effort_level()
     if options.fps is not None or options.time is not None:
         from embdc_cli.source.frame_selection import FrameSelection
 

@@ -28,6 +28,7 @@ class StageReporter:
         self._live = live
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._stage = ""
         self._started = self._last = time.monotonic()
 
     def note(self, message: str) -> None:
@@ -75,12 +76,11 @@ class StageReporter:
                 TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             )
             self._bar = Progress(*columns, console=RichConsole(stderr=True), transient=True, refresh_per_second=5)
-            self._task = self._bar.add_task("", total=None, count="")
             self._bar.start()
-        if self._task is not None:
-            count = f"{done}/{total} {unit}" if total else f"{done} {unit}"
-            task = self._bar.tasks[0]
-            description = self.prefix + stage
-            if task.description != description:
-                self._bar.reset(self._task, total=total, description=description, count=count)
-            self._bar.update(self._task, completed=done, total=total, description=description, count=count)
+        if self._task is None or self._stage != stage:
+            # a task of its own for every stage: an old total or speed would give a wrong time left
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task, self._stage = self._bar.add_task(self.prefix + stage, total=total, count=""), stage
+        count = f"{done}/{total} {unit}" if total else f"{done} {unit}"
+        self._bar.update(self._task, completed=done, total=total, count=count)

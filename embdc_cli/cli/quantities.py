@@ -16,7 +16,7 @@ for _power, _letter in enumerate("kmgt", start=1):
     _UNITS[f"{_letter}b"] = 10 ** (3 * _power)
     _UNITS[f"{_letter}ib"] = 2 ** (10 * _power)
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
 
 
 def size(text: str) -> int:
@@ -39,7 +39,7 @@ def duration(text: str) -> float:
 
 def shard(text: str) -> Shard:
     """The shard `i/n`, 0-based."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if match is None or not int(match[1]) < int(match[2]):
         raise ValueError(f"expected i/n with 0 <= i < n, such as 0/8, found {text!r}")
     return Shard(int(match[1]), int(match[2]))
@@ -52,7 +52,7 @@ def jobs(text: str) -> int:
 
 def device(text: str) -> str:
     """`auto`, `cpu`, `cuda` or `cuda:i`, as given."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
         raise ValueError(f"expected auto, cpu, cuda or cuda:N, found {text!r}")
     return text
 
@@ -61,7 +61,7 @@ def whole(low: int | None = None, high: int | None = None) -> Callable[[str], in
     """A reader of whole numbers in [low, high]."""
 
     def parse(text: str) -> int:
-        value = int(text) if re.fullmatch(r"[+-]?\d+", text) else None
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
         if value is None or (low is not None and value < low) or (high is not None and value > high):
             raise ValueError(f"expected a whole number{_bounds(low, high)}, found {text!r}")
         return value
@@ -82,7 +82,7 @@ def number(text: str) -> float:
 
 def share(text: str) -> float:
     """A share from 0 to below 1: `0.1` or `10%`."""
-    match = re.fullmatch(r"(\d*\.?\d+) ?(%?)", text)
+    match = re.fullmatch(r"([0-9]*\.?[0-9]+) ?(%?)", text)
     value = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if value >= 1:
         raise ValueError(f"expected a share such as 0.1 or 10%, found {text!r}")
@@ -91,7 +91,7 @@ def share(text: str) -> float:
 
 def count(text: str) -> int:
     """A whole number from 1, perhaps in thousands or millions: `500k`, `2M`."""
-    match = re.fullmatch(r"(\d+)([kM]?)", text)
+    match = re.fullmatch(r"([0-9]+)([kM]?)", text)
     value = int(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0
     if value < 1:
         raise ValueError(f"expected a number such as 500k or 2M, found {text!r}")
@@ -125,7 +125,7 @@ def one_of(choices: Iterable[str], aliases: Iterable[str] = ()) -> Callable[[str
 
 def auto_or_whole(text: str) -> str:
     """`auto` or a whole number from 0, as given."""
-    if text != "auto" and not re.fullmatch(r"\d+", text):
+    if text != "auto" and not re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"expected auto or a whole number, found {text!r}")
     return text
 

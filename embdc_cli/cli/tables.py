@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 STREAMS_SHOWN = 40
 _BAR_WIDTH = 30
 _DIGEST_SHOWN = 12
-_FACTS = ("source", "encoder", "codec", "target", "achieved")
 
 
 def overview(document: Document, *, verbose: bool) -> Iterator[RenderableType]:
@@ -97,10 +96,11 @@ def _facts(document: Document) -> Table:
     table.add_column(overflow="fold")
     table.add_row("format", f"version {document['format_version']}")
     table.add_row("values", f"{document['values']:,}".replace(",", " "))
-    for name in _FACTS:
-        text = _flat(document.get(name) or {})
+    for name in ("source", "encoder", "codec", "target"):
+        text = _flat(document[name] or {})
         if text:
             table.add_row(name, text)
+    table.add_row("achieved", _achieved(document["achieved"]))
     for codebook in document["codebooks"]:
         where = "embedded" if codebook["embedded"] else "NOT in the archive and not counted"
         table.add_row("codebook", f"{codebook['digest'][:_DIGEST_SHOWN]}, {wording.size(codebook['bytes'])}, {where}")
@@ -109,6 +109,12 @@ def _facts(document: Document) -> Table:
         table.add_row("damage", f"offset {damage['offset']}: {damage['what']}{lost}")
     table.add_row("read", f"{wording.size(document['bytes_read'])} in {wording.plural(document['reads'], 'read')}")
     return table
+
+
+def _achieved(achieved: Mapping[str, Any]) -> str:
+    cosine, lowest = wording.cosine(achieved["cosine"]), wording.cosine(achieved["cosine_p1"])
+    errors = f"nmse {wording.number(achieved['nmse'])}, channel nmse {wording.number(achieved['channel_nmse'])}"
+    return f"cosine {cosine} (1st percentile {lowest}), {errors}"
 
 
 def _streams(streams: Sequence[Document]) -> Table:
@@ -158,10 +164,10 @@ def _table() -> Table:
 
 
 def _flat(facts: Mapping[str, Any]) -> str:
-    """`NAME VALUE, key value, flag`: sizes with units, digests shortened, flags only when set, objects left out."""
+    """`NAME VALUE, key value, flag`: sizes with units, flags only when set; digests and objects are for --json."""
     words: list[str] = []
     for key, value in facts.items():
-        if value in (None, "", {}, []) or value is False or isinstance(value, Mapping):
+        if value in (None, "", []) or value is False or isinstance(value, Mapping) or key.endswith("_digest"):
             continue
         label = key.removesuffix("_bytes").replace("_", " ")
         if key in ("name", "kind"):

@@ -26,10 +26,10 @@ def seconds(value: float) -> str:
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A measured number with `digits` significant digits; `-` where there is none."""
+    """A measured number with `digits` significant digits, large ones whole; `-` where there is none."""
     if not isinstance(value, int | float) or value != value:
         return "-"
-    return f"{value:.{digits}g}"
+    return f"{value:.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
 
 
 def cosine(value: Any) -> str:

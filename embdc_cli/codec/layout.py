@@ -115,7 +115,8 @@ class Layout:
         """Rows (F, *row_shape) in storage dtype, of groups as `split` gives them."""
         x = groups[0] if len(groups) == 1 else np.concatenate(groups, axis=1)
         if self.exponent:
-            x = x * np.float32(2.0**self.exponent)
+            largest = np.float32(np.finfo(np.float32).max * 2.0**-self.exponent) if self.exponent > 0 else np.inf
+            x = np.clip(x, -largest, largest) * np.float32(2.0**self.exponent)
         rows = dtypes.from_float32(x, self.spec.dtype)
         shape = list(self.spec.row_shape)
         if not shape:

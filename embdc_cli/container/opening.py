@@ -155,7 +155,9 @@ def _check_index(seek: index.Index, sealed: Tail, seq: int, where: str) -> None:
     if (seek.full, seek.first_seq, seek.first_offset) != (True, 0, spec.SIGNATURE_BYTES):
         raise CorruptArchive(f"{where}: expected a full index, found one from chunk {seek.first_seq} on")
     if len(chunks) != seq or seek.end != at - sealed.to_index:
-        raise CorruptArchive(f"{where}: expected {seq} chunks in {at - sealed.to_index} bytes, found {len(chunks)}")
+        raise CorruptArchive(
+            f"{where}: expected {seq} chunks up to byte {at - sealed.to_index}, found {len(chunks)} up to {seek.end}"
+        )
     for kind, distance in sealed.distances():
         places = chunks["offset"][chunks["code"] == spec.TYPE_CODES[kind]].tolist()
         if places != ([at - distance] if distance else []):

@@ -51,7 +51,7 @@ def record_of(item: int, row0: int, starts: np.ndarray, ends: np.ndarray) -> Tim
     first, last = int(starts[0]), int(ends[-1])
     step = int(ends[0]) - first
     constant = TimesRecord(item, row0, rows, first, last, step)
-    if step > 0 and last - first == rows * step:
+    if 0 < step < 1 << 63 and last - first == rows * step:
         same_starts, same_ends = constant.constant()
         if np.array_equal(same_starts, starts) and np.array_equal(same_ends, ends):
             return constant

@@ -18,6 +18,8 @@ def encode(values: np.ndarray) -> bytes:
     if not len(values):
         return b""
     values = values.astype(np.uint64, copy=False)
+    if values.max() < 0x80:
+        return values.astype(np.uint8).tobytes()  # most columns hold small numbers only
     sizes = np.ones(len(values), np.int64)
     for group in range(1, _MAX_GROUPS):
         sizes += values >= np.uint64(1 << (_GROUP_BITS * group))

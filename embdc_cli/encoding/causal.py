@@ -165,8 +165,7 @@ def encode_feed(
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
     header = header_of(specs, item, recipe, _limits(specs, options))
-    out = destination.work.begin()
-    try:
+    with destination.work.begin() as out:
         encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options)
         rows = [0] * len(specs)
         first = last = None
@@ -183,8 +182,6 @@ def encode_feed(
         facts = summary_facts(feed.source, at_opening, feed.incomplete)
         summary = encoder.finish(rows, facts, timeline, recipe["target"])
         destination.deliver(out)
-    finally:
-        out.close()
     result = WriteResult(encoder.outcomes, summary, encoder.writer.bytes_written)
     return encode_result(destination, result, seconds={"plan": 0.0, "code": time.monotonic() - started})
 

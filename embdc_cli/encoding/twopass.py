@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.models import TransformModels
-from embdc_cli.container.recover import last_whole_chunk
+from embdc_cli.container.recover import ResumePoint, last_whole_chunk
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
 from embdc_cli.encoding.codebooks import codebook_record
@@ -84,32 +85,28 @@ def _job(
 def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: bool, reporter: Reporter) -> WriteResult:
     """Whole passes until every target holds; the last one is delivered."""
     while True:
-        if resume:
-            out, writer, kept = _continued(destination, job)
-        else:
-            out = destination.work.start(_state(job, choice))
-            writer, kept = ArchiveWriter(out, job.header), []
-        try:
-            result = perform(job, writer, kept=kept, reporter=reporter)
+        with ExitStack() as stack:
+            point = last_whole_chunk(destination.work.part) if resume else None
+            if point is not None:
+                stack.callback(point.close)
+            if resume:
+                out = destination.work.reopen(0 if point is None else point.offset)
+            else:
+                out = destination.work.start(_state(job, choice))
+            stack.enter_context(out)
+            writer = ArchiveWriter(out, job.header) if point is None else ArchiveWriter.resume(out, job.header, point)
+            result = perform(job, writer, kept=_kept(point), reporter=reporter)
             if choice.correct(job, result):
                 destination.deliver(out)
                 return result
-        finally:
-            out.close()
         resume = False
 
 
-def _continued(destination: Destination, job: WriteJob) -> tuple[BinaryIO, ArchiveWriter, list[Kept]]:
-    """The part file cut to its last whole chunk, a writer that goes on there, and what is in it already."""
-    point = last_whole_chunk(destination.work.part)
+def _kept(point: ResumePoint | None) -> list[Kept]:
+    """What an unfinished part holds, in file order, with a way to read the payload of data."""
     if point is None:
-        out = destination.work.reopen(0)
-        return out, ArchiveWriter(out, job.header), []
-    out = destination.work.reopen(point.offset)
-    kept: list[Kept] = [
-        None if chunk.record is None else (chunk.record, partial(point.payload, chunk)) for chunk in point.chunks
-    ]
-    return out, ArchiveWriter.resume(out, job.header, point), kept
+        return []
+    return [None if chunk.record is None else (chunk.record, partial(point.payload, chunk)) for chunk in point.chunks]
 
 
 def _header_digest(job: WriteJob) -> str:

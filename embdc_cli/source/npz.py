@@ -73,7 +73,7 @@ def _candidate(file: PositionedFile, archive: zipfile.ZipFile, member: Member, s
 
 def _check_size(where: str, member: Member, header: NpyHeader) -> None:
     declared = member.info.file_size
-    if False and declared != header.data_offset + header.data_bytes:
+    if declared != header.data_offset + header.data_bytes:
         raise truncated(where, header, declared)
     if declared > BOMB_BYTES and declared > BOMB_RATIO * member.info.compress_size:
         raise SourceError(

@@ -172,7 +172,7 @@ class VideoSource:
         if len(others) > 1:
             notes.append(f"{self._data.shown}: {len(others)} video tracks, the first one is used")
         if self._reader.leading:
-            notes.append(f"{self._data.shown}: {self._reader.leading} packets before the first keyframe are left out")
+            notes.append(f"{self._data.shown}: {self._reader.leading} frames before the first keyframe are left out")
         if int(picture.color_trc) in _HDR_TRANSFERS:
             notes.append(f"{self._data.shown}: HDR video, samples are used without tone mapping")
         return notes

@@ -40,7 +40,7 @@ class PictureReader:
     shortfall: given the packets read and the seconds reached at the end of the file, words about what is missing.
     skip_to: PTS (ticks) before which pictures are not needed; may be set once the first picture is out.
     damage: words about the last damage, None when there was none.
-    leading: packets before the first keyframe, which cannot be decoded (a recording that begins in mid-stream).
+    leading: frames before the first keyframe, which cannot be decoded (a recording that begins in mid-stream).
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class PictureReader:
         self._floor: int | None = None
         self._gap = False
         self._first_pts: int | None = None
+        self._early: list[int] = []  # PTS of packets until the first picture is out
 
     @property
     def can_skip(self) -> bool:
@@ -143,6 +144,8 @@ class PictureReader:
         if packet is not None and self._first_pts is None:
             self._first_pts = packet.pts
             self._leading_allowed = not packet.is_keyframe
+        if packet is not None and packet.pts is not None and not packet.is_discard and not self._started:
+            self._early.append(packet.pts)
         if self._waiting:
             if packet is None or not packet.is_keyframe:
                 return
@@ -154,14 +157,12 @@ class PictureReader:
             frames = self._context.decode(packet)
         except av.FFmpegError as error:
             if packet is not None and not self._started and (packet.is_discard or self._leading_allowed):
-                self.leading += 1
                 return
             yield from self._lose(f"cannot be decoded, {error.strerror or 'decoder error'}", packet)
             return
         for frame in frames:
             if frame.is_corrupt:
                 if not self._started and self._leading_allowed:
-                    self.leading += 1
                     continue
                 self._held.clear()
                 yield from self._lose("cannot be decoded, the picture is damaged", packet)
@@ -176,6 +177,8 @@ class PictureReader:
 
     def _release(self) -> Picture:
         picture = Picture(self._held.popleft(), self._gap)
+        if not self._started and picture.frame.pts is not None:
+            self.leading = sum(pts < picture.frame.pts for pts in self._early)
         self._gap, self._started = False, True
         return picture
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from embdc_cli.cli import console
+from embdc_cli.cli.progress import StageReporter
 from embdc_cli.errors import SourceError, Stopped
 from tests.cli import documents
 from tests.cli.program import Embdc, Fake
@@ -277,3 +278,15 @@ def test_a_bar_on_a_terminal_is_gone_in_the_end(embdc: Embdc, fake: Fake, monkey
     assert "\x1b[2K" in err  # the line of the bar is erased
     assert err.endswith(SUMMARY)
     assert "\x1b" not in embdc("encode", "a.npy", "-q").err
+
+
+def test_a_stage_without_a_total_does_not_inherit_one() -> None:
+    reporter = StageReporter(console.Console(), show=True, live=True)
+    try:
+        reporter.progress("embed", 247, 247, "frames")
+        reporter.progress("plan", 3, None, "trials")
+        assert reporter._bar is not None
+        tasks = [(task.description, task.completed, task.total) for task in reporter._bar.tasks]
+        assert tasks == [("plan", 3, None)]
+    finally:
+        reporter.close()

@@ -73,11 +73,12 @@ def test_usage_error_with_json_is_one_document(embdc: Embdc) -> None:
     }
 
 
-def test_json_after_two_dashes_is_a_file_name(embdc: Embdc, fake: Fake) -> None:
-    fake.answers["encode"] = errors.SourceError("--json: empty")
-    done = embdc("encode", "-o", "b", "--", "--json")
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_json_after_two_dashes_is_a_file_name(embdc: Embdc, fake: Fake, command: str) -> None:
+    fake.answers[command] = errors.SourceError("--json: empty")
+    done = embdc(command, "-o", "b", "--", "--json")
     assert (done.exit, done.out) == (8, "")
-    assert fake.last["source"] == "--json"
+    assert "--json" in fake.last.values()
 
 
 def test_message_of_many_lines_is_printed_as_one(embdc: Embdc, fake: Fake) -> None:

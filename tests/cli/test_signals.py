@@ -151,11 +151,26 @@ def run_program(*args: str, **options: Any) -> subprocess.CompletedProcess[bytes
     return subprocess.run([sys.executable, "-m", "embdc_cli", *args], check=False, **options)
 
 
-def test_a_closed_pipe_is_silent() -> None:
+BROKEN = """
+import sys
+from embdc_cli.cli import library
+from embdc_cli.cli.app import main
+
+def decode(*_):
+    sys.stdout.buffer.write(b"x" * 100_000)  # fails on the way
+    sys.stdout.buffer.write(b"x")
+
+library.decode = decode
+sys.exit(main(["decode", "a", "-o", "-"]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["-m", "embdc_cli", "completion", "bash"], ["-c", BROKEN]])
+def test_a_closed_pipe_is_silent(arguments: list[str]) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "wb") as closed:
-        done = run_program("completion", "bash", stdout=closed, stderr=subprocess.PIPE)
+        done = subprocess.run([sys.executable, *arguments], stdout=closed, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (141, b"")
 
 

@@ -121,7 +121,13 @@ def summary_of(plan: Plan) -> dict[str, Any]:
     if plan.brief:
         return {"digest": plan.seed}
     names = ["patch", "ragged", "bias"] if plan.bias else ["patch", "ragged"]
-    sums = {"values": plan.rows * 8, "sse": 2.0, "energy": 100.0, "tokens": plan.rows * 2, "cosine_sum": plan.rows * 1.5}
+    sums = {
+        "values": plan.rows * 8,
+        "sse": 2.0,
+        "energy": 100.0,
+        "tokens": plan.rows * 2,
+        "cosine_sum": plan.rows * 1.5,
+    }
     achieved = {"nmse": 0.02, "cosine": 0.75, "cosine_p1": 0.5 + plan.seed / 16}
     streams = [{"codec": "transform", "rows": plan.rows, "sums": sums, "achieved": achieved} for _ in names]
     return {"streams": streams, "achieved": achieved, "digest": plan.seed, "duration_seconds": float(plan.rows)}
@@ -175,14 +181,14 @@ def expected_chunks(plan: Plan) -> dict[str, list[Chunk]]:
 
 def comparable(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
     """Chunks as values that are equal exactly when their bytes are; NaN equals NaN."""
-    return [
-        (one.indexed(), one.symbol_crc, one.token_counts, payload, models) for one, payload, models in chunks
-    ]
+    return [(one.indexed(), one.symbol_crc, one.token_counts, payload, models) for one, payload, models in chunks]
 
 
 def without_places(chunks: Sequence[Chunk]) -> list[tuple[object, ...]]:
     """Chunks without streams, rows, segments and times: what joining must not change."""
-    moved = [(replace(one, stream=0, row0=0, segment=0, pts0=0, pts1=0), payload, models) for one, payload, models in chunks]
+    moved = [
+        (replace(one, stream=0, row0=0, segment=0, pts0=0, pts1=0), payload, models) for one, payload, models in chunks
+    ]
     return comparable(moved)
 
 
@@ -200,10 +206,12 @@ def split(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def forged(chunks: Sequence[tuple[bytes, bytes]], *, signature: bytes = SIGNATURE, seal: bool = True) -> bytes:
-    """A part of `chunks` with right checksums, whatever they say; `seal`: with a right tail instead of theirs."""
+    """A part of `chunks` with right checksums, whatever they say; `seal`: right digests and tail in place of theirs."""
     part_id = zlib.crc32(chunks[0][1])
     out, places, leaves = signature, {}, []
     for seq, (kind, content) in enumerate(chunks):
+        if kind == spec.DIGESTS and seal:
+            content = b"".join(leaves)
         if kind == spec.TAIL and seal:
             sealed = Tail(
                 part_bytes=len(out) + tail.CHUNK_BYTES,

@@ -46,9 +46,7 @@ def whole_data_chunks(data: bytes, length: int) -> int:
 
 
 @pytest.mark.parametrize("search_bytes", [0, landmarks.SEARCH_BYTES], ids=["scanned", "from a landmark"])
-def test_after_a_cut_at_any_byte_every_whole_chunk_is_there(
-    search_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_cut_at_any_byte_every_whole_chunk_is_there(search_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landmarks, "SEARCH_BYTES", search_bytes)
     data = archive(SMALL)
     expected = expected_chunks(SMALL)

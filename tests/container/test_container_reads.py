@@ -48,8 +48,8 @@ class RangeServer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length if self.path == "/a.embdc" else 0))
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
-        del format, args
+    def log_message(self, *args: object) -> None:
+        del args
 
 
 @pytest.fixture
@@ -137,14 +137,14 @@ def test_reading_past_the_end_gives_less(memory: str) -> None:
 
 
 def test_an_index_beyond_the_opening_read_costs_one_more_of_exactly_the_rest() -> None:
-    plan = Plan(rows=9000, chunk_rows=1, segment_chunks=9000, payload_bytes=0, bias=False)
+    plan = Plan(rows=5000, chunk_rows=1, segment_chunks=5000, payload_bytes=0, bias=False, checkpoint_every=256)
     reader = ArchiveReader.open(io.BytesIO(archive(plan)))
     sealed = reader.parts[0].tail
     assert sealed is not None
     assert sealed.opening_bytes > spec.OPENING_BYTES
     assert reader.reads == 2
     assert reader.bytes_read == sealed.opening_bytes
-    assert reader.streams[1].entries[8999].row0 == 8999
+    assert reader.streams[1].entries[4999].row0 == 4999
 
 
 def test_variable_times_cost_one_trip_when_asked_for() -> None:

@@ -36,7 +36,8 @@ def test_a_time_is_exact(text: str, seconds: Fraction) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "s", "4x", "-4", "-4s", "1s2m", "1m1h", "4 s", "1e3", "1:60", "1:60:00", "1::2", "nan", "4s..", "٤s"]
+    "text",
+    ["", " ", "s", "4x", "-4", "-4s", "1s2m", "1m1h", "4 s", "1e3", "1:60", "1:60:00", "1::2", "nan", "4s..", "٤s"],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"--time: expected a time such as 4s"):

@@ -15,6 +15,7 @@ from video_files import ShortReads, make_video, number_of, numbers, picture, rea
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.digest import ends_digest, head_digest
+from embdc_cli.source.time_spec import parse_range
 from embdc_cli.source.video import open_video
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -121,7 +122,7 @@ def test_fps_and_time_choose_frames(
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "open.mp4", "hevc_open.mp4", "late.webm"])
-@pytest.mark.parametrize("time", ["1.02s..", "1.5s..1.6s", "0.26s..2s"])
+@pytest.mark.parametrize("time", ["1.02s..", "1.5s..1.6s", "0.26s..1s"])
 def test_a_late_window_skips_decoding_and_gives_the_same(tmp_path: Path, name: str, time: str) -> None:
     settings: dict[str, Any] = {"options": {"g": "6", "bf": "2"}}
     if name == "open.mp4":
@@ -132,21 +133,25 @@ def test_a_late_window_skips_decoding_and_gives_the_same(tmp_path: Path, name: s
     elif name == "late.webm":
         settings = {"codec": "libvpx-vp9", "options": {"g": "6"}}
     path = make_video(tmp_path / name, **settings)
-    video = open_video(path, EncodeOptions(time=time))
-    frames = list(video)
-    video.close()
-    whole = open_video(path, EncodeOptions(time="..", fps="every:1"))
-    window = EncodeOptions(time=time, fps="every:1")  # counting frames decodes them all
-    slow = open_video(path, window)
-    expected = list(slow)
-    slow.close()
+    decoded, total = check_late_window(path, time)
+    if name in ("late.mp4", "late.mkv", "late.webm"):
+        assert decoded < total - 5
+
+
+def check_late_window(path: Path, time: str) -> tuple[int, int]:
+    """Whether a window gives what the whole video gives there; how many frames were decoded for each."""
+    late = open_video(path, EncodeOptions(time=time))
+    frames = list(late)
+    late.close()
+    whole = open_video(path, EncodeOptions())
+    every = list(whole)
     whole.close()
+    window = parse_range(time)
+    expected = [frame for frame in every if window.holds((frame.start - every[0].start) * whole.timebase)]
+    assert len(expected) > 1
     assert [(a.start, a.end) for a in frames] == [(b.start, b.end) for b in expected]
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(frames, expected, strict=True))
-    skipping = name != "open.mp4" or video.source["frames_decoded"] < slow.source["frames_decoded"]
-    assert skipping or video.source["frames_decoded"] == slow.source["frames_decoded"]
-    if name in ("late.mp4", "late.mkv", "late.webm"):
-        assert video.source["frames_decoded"] < slow.source["frames_decoded"] - 4
+    return late.source["frames_decoded"], whole.source["frames_decoded"]
 
 
 def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
@@ -165,21 +170,17 @@ def test_variable_frame_rate_keeps_every_time(tmp_path: Path) -> None:
 
 
 def test_times_that_go_back_are_repaired_and_counted(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "a.mkv", frames=10, codec="mjpeg", pixel_format="yuvj420p")
-
-    def back(number: int, packet: av.Packet[Any]) -> None:
-        if number == 5:
-            packet.pts = packet.dts = 83
-
-    path = remux(source, tmp_path / "b.mkv", back)
+    path = make_video(tmp_path / "a.mkv", frames=10, codec="mjpeg", pixel_format="yuvj420p")
+    # SimpleBlock header: track 1, time in the cluster, keyframe
+    block, earlier = (b"\x81" + ms.to_bytes(2, "big") + b"\x80" for ms in (208, 83))
+    data = path.read_bytes()
+    assert data.count(block) == 1
+    path.write_bytes(data.replace(block, earlier))
     video = open_video(path, EncodeOptions())
     frames = list(video)
     video.close()
     assert numbers(frames) == list(range(10))
-    starts = [frame.start for frame in frames]
-    assert starts == sorted(set(starts))
-    assert starts[:5] == [0, 42, 83, 125, 167]
-    assert starts[6:] == [250, 292, 333, 375]
+    assert [frame.start for frame in frames] == [0, 42, 83, 125, 167, 208, 250, 292, 333, 375]
     assert video.source["times_repaired"] == 1
 
 
@@ -209,11 +210,18 @@ def test_odd_sizes(tmp_path: Path, size: tuple[int, int], pixel_format: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("pixel_format", "codec"),
-    [("yuv420p10le", "libx264"), ("yuv444p10le", "libx264"), ("gray", "libx264"), ("gray10le", "ffv1"), ("gbrp", "ffv1")],
+    ("pixel_format", "codec", "settings"),
+    [
+        ("yuv420p10le", "libx264", {}),
+        ("yuv444p10le", "libx264", {}),
+        ("gray", "libx264", {"color_range": 2}),
+        ("gray", "ffv1", {}),
+        ("gray10le", "ffv1", {}),
+        ("gbrp", "libx265", {}),
+    ],
 )
-def test_deep_and_gray_formats(tmp_path: Path, pixel_format: str, codec: str) -> None:
-    path = make_video(tmp_path / "deep.mkv", frames=5, codec=codec, pixel_format=pixel_format)
+def test_deep_and_gray_formats(tmp_path: Path, pixel_format: str, codec: str, settings: dict[str, int]) -> None:
+    path = make_video(tmp_path / "deep.mkv", frames=5, codec=codec, pixel_format=pixel_format, settings=settings)
     frames = read(path)
     assert numbers(frames) == list(range(5))
     assert np.abs(frames[3].pixels.astype(int) - picture(3)).mean() < 4
@@ -277,12 +285,6 @@ def test_a_bad_request_is_told_before_the_file_is_looked_at(options: dict[str, s
         open_video("no such file.mp4", EncodeOptions(**options))
 
 
-def test_real_clips_late_window(shared_data: Path) -> None:
-    path = shared_data / "data" / "clips" / "nasa.mp4"
-    late = read(path, time="9s..10s")
-    expected = read(path, time="9s..10s", fps="every:1")
-    assert len(late) == len(expected) > 20
-    assert all(
-        (a.start, a.end) == (b.start, b.end) and np.array_equal(a.pixels, b.pixels)
-        for a, b in zip(late, expected, strict=True)
-    )
+def test_a_late_window_of_a_real_clip(shared_data: Path) -> None:
+    decoded, total = check_late_window(shared_data / "data" / "clips" / "juggle.mp4", "9.1s..9.5s")
+    assert decoded < total

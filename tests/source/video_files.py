@@ -55,7 +55,9 @@ def make_video(
     """A video at `path`. size: width, height. settings: attributes of the codec context (colour, interlacing)."""
     pictures = pictures or [picture(number, *size) for number in range(frames)]
     with av.open(str(path), "w", format=container, options=muxer or {}) as output:
-        stream = output.add_stream(codec, rate=rate, options={"threads": "1", **_QUIET.get(codec, {}), **(options or {})})
+        stream = output.add_stream(
+            codec, rate=rate, options={"threads": "1", **_QUIET.get(codec, {}), **(options or {})}
+        )
         stream.width, stream.height = pictures[0].shape[1], pictures[0].shape[0]
         stream.pix_fmt = pixel_format
         base = timebase or 1 / Fraction(rate)

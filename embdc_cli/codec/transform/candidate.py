@@ -74,7 +74,8 @@ class Candidate:
             if self.truncates:
                 totals = np.concatenate([[0.0], np.cumsum(gains)])
                 rank = int(np.argmax(totals))
-            cost = found.energy.sum() * scale - gains[:rank].sum() + LAMBDA * fixed_bits
+            cost = found.energy.sum() * scale - gains[:rank].sum()
+            cost += LAMBDA * (fixed_bits + found.track_bits * scale)
             if best is None or cost < best.cost:
                 best = Choice(float(cost), group, rank, exponents[:rank], found)
         if best is None:

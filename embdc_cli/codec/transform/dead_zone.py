@@ -39,8 +39,9 @@ class DeadZone(Quantiser, SegmentStage):
     offsets: tuple[int, int, int]
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        scaled = x * np.float32(1.0 / self.step)
-        scaled += np.copysign(np.float32(THETA), scaled)
+        with np.errstate(over="ignore"):  # limited below
+            scaled = x * np.float32(1.0 / self.step)
+            scaled += np.copysign(np.float32(THETA), scaled)
         # NaN (infinity minus infinity in a product that overflowed) compares false as well
         if not (scaled.max(initial=0.0) <= MAX_LEVEL and scaled.min(initial=0.0) >= -MAX_LEVEL):
             scaled = np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL)

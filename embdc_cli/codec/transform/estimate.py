@@ -28,6 +28,7 @@ class Estimate:
     """Per basis vector, over all coefficients counted: (r,) float64 each. Squared errors are in squared steps.
 
     classes: (bands, r) uint8. offsets: reconstruction offsets of levels 1, 2 and 3 upwards in 1/256 step.
+    track_bits: for the activities of all tracks together.
     """
 
     bits: np.ndarray
@@ -35,6 +36,7 @@ class Estimate:
     energy: np.ndarray
     classes: np.ndarray
     offsets: tuple[int, int, int]
+    track_bits: float
 
 
 def estimate(histogram: Histogram, step: float) -> Estimate:
@@ -60,6 +62,7 @@ def estimate(histogram: Histogram, step: float) -> Estimate:
         energy=sums[..., 3].sum(axis=0),
         classes=classes_of_means(sums[..., 0], np.maximum(n, 1)),
         offsets=offsets,
+        track_bits=-histogram.tracks * float((shares * np.log2(shares)).sum()),
     )
 
 

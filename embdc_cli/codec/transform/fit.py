@@ -56,7 +56,7 @@ class Fit:
         self.layout = Layout.of(spec, _largest(sample, spec))
         self._check_codebook()
         fitted = [
-            GroupFit(spec.name, self.layout.fold, self.options.effort, self.options.weighting, self.options.codebook)
+            GroupFit(spec, self.layout.fold, self.options.effort, self.options.weighting, self.options.codebook)
             for _ in self.layout.tokens
         ]
         with np.errstate(all="ignore"):

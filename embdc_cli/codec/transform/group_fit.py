@@ -31,6 +31,7 @@ from embdc_cli.codec.transform.time_dct import GROUPS, TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import RIDGE, Weighting, scaled_metric
 from embdc_cli.entropy.tables import static_tables
+from embdc_cli.values import StreamSpec
 
 MAX_KLT_CHANNELS: Final = 4096
 """Widest own KLT: 128 MiB of covariance in float64, and an eigendecomposition of under a minute."""
@@ -57,8 +58,10 @@ class _Domain:
 class GroupFit:
     """Call `add_moments` for every chunk of tokens (F, N, D), then `prepare`, then `add_coefficients` for each."""
 
-    def __init__(self, name: str, channels: int, effort: int, weighting: Weighting, codebook: Codebook | None) -> None:
-        self.name = name
+    def __init__(
+        self, spec: StreamSpec, channels: int, effort: int, weighting: Weighting, codebook: Codebook | None
+    ) -> None:
+        self.spec = spec
         self.effort = effort
         self.weighting = weighting
         self.codebook = codebook
@@ -100,7 +103,7 @@ class GroupFit:
         self._mean = self.moments.mean.astype(np.float32)
         channels = self.moments.channels
         unit = float(np.sqrt(self._domain.variance.mean())) if channels else 0.0
-        groups = _groups(self._longest, self.effort)
+        groups = (1,) if self.spec.ragged else _groups(self._longest, self.effort)
         self._unit = unit if np.isfinite(unit) and unit > 0 else 1.0
         self._candidates = []
         if self._domain.covariance is not None:
@@ -165,7 +168,7 @@ class GroupFit:
     def _weighted_domain(self) -> _Domain:
         variance = self.moments.variance
         covariance = self.moments.covariance if self.moments.pairs else None
-        metric = self.weighting.metric(self.moments.channels, self.name)
+        metric = self.weighting.metric(self.moments.channels, self.spec.name)
         if self.weighting.kind == "channel":
             importance = np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
         elif metric is not None:

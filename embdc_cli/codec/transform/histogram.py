@@ -28,7 +28,8 @@ _TRACK_BUCKETS: Final = 512
 class Histogram:
     """counts: (bands, r, BUCKETS) int64. unit: magnitude around which the buckets lie, > 0.
 
-    track_counts, track_sums: coefficients, and the sum of their magnitudes, by the mean magnitude of their track.
+    track_counts, track_sums: coefficients, and the sum of their magnitudes, by the mean magnitude of their track;
+    tracks: how many there are.
     """
 
     group: int
@@ -37,6 +38,7 @@ class Histogram:
     counts: np.ndarray = field(init=False)
     track_counts: np.ndarray = field(init=False)
     track_sums: np.ndarray = field(init=False)
+    tracks: int = 0
     _base: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ class Histogram:
         if not size:
             return
         means = np.abs(moving).mean(axis=(0, 2), dtype=np.float32)
+        self.tracks += len(means)
         bucket = means.view(np.int32) >> _TRACK_SHIFT
         self.track_counts += np.bincount(bucket, minlength=_TRACK_BUCKETS) * size
         self.track_sums += np.bincount(bucket, means.astype(np.float64), minlength=_TRACK_BUCKETS) * size

@@ -50,9 +50,9 @@ class TimeDct(ArrayStage, SegmentStage):
         return self._apply(y, transposed=True)
 
     def _apply(self, x: np.ndarray, *, transposed: bool) -> np.ndarray:
-        rows = len(x)
+        rows, tokens, channels = x.shape
         whole = rows - rows % self.group
-        flat = x.reshape(rows, -1)
+        flat = x.reshape(rows, tokens * channels)
         y = np.empty_like(flat)
         for start, stop, length in ((0, whole, self.group), (whole, rows, rows - whole)):
             if start < stop:

@@ -1,0 +1,194 @@
+"""Reading through the Python API: lazy slices, times, several items, other processes, cut files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embdc_cli as embdc
+from embdc_cli.archive import Archive
+from embdc_cli.options import EncodeOptions
+from embdc_cli.pipeline import encode
+from embdc_cli.values import ArrayTensor, Dump, StreamSpec, Timeline
+from tests.synthetic import embeddings
+
+ROWS = 45
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = str(tmp_path_factory.mktemp("archive") / "a.embdc")
+    embdc.encode(embeddings(ROWS), out, chunk_frames=8, target_nmse=0.05)
+    return out
+
+
+@pytest.fixture(scope="module")
+def whole(path: str) -> torch.Tensor:
+    return embdc.open(path)["data"][:]
+
+
+@settings(deadline=None, max_examples=60)
+@given(start=st.integers(-60, 60), stop=st.integers(-60, 60), step=st.integers(1, 9))
+def test_a_slice_equals_that_slice_of_the_whole(
+    path: str, whole: torch.Tensor, start: int, stop: int, step: int
+) -> None:
+    with embdc.open(path) as archive:
+        assert torch.equal(archive["data"][start:stop:step], whole[start:stop:step])
+
+
+@pytest.mark.parametrize("row", [0, 7, 8, 44, -1, -45])
+def test_single_rows(path: str, whole: torch.Tensor, row: int) -> None:
+    with embdc.open(path) as archive:
+        assert torch.equal(archive["data"][row], whole[row])
+
+
+def test_rows_that_are_not_there(path: str) -> None:
+    with embdc.open(path) as archive:
+        with pytest.raises(IndexError):
+            archive["data"][ROWS]
+        with pytest.raises(embdc.UsageError, match="is not in the archive"):
+            archive["patch"]
+
+
+def test_a_slice_reads_only_the_chunks_it_needs(path: str) -> None:
+    size = Path(path).stat().st_size
+    with embdc.open(path) as archive:
+        opened = archive.reader.bytes_read
+        archive["data"][20:22]
+        assert archive.reader.reads <= 3
+        chunk = max(entry["bytes"] for entry in embdc.inspect(path, chunks=True)["chunks"])
+        models = embdc.inspect(path)["parts"]["models"]
+        assert archive.reader.bytes_read - opened <= chunk + models + 200
+        before = archive.reader.reads
+        archive["data"][20:22]
+        assert archive.reader.reads == before, "the last chunks are cached"
+    assert size > 2000
+
+
+def test_writing_into_a_slice_does_not_change_the_next(path: str, whole: torch.Tensor) -> None:
+    with embdc.open(path) as archive:
+        archive["data"][3:5].zero_()
+        assert torch.equal(archive["data"][3:5], whole[3:5])
+
+
+def test_a_pickled_archive_opens_again(path: str, whole: torch.Tensor) -> None:
+    with embdc.open(path) as archive:
+        again: Archive = pickle.loads(pickle.dumps(archive))
+    assert torch.equal(again["data"][10:12], whole[10:12])
+
+
+def _first_value(archive: Archive, queue: multiprocessing.Queue[float]) -> None:
+    queue.put(float(archive["data"][30].float().sum()))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_other_processes_read_what_this_one_reads(path: str, whole: torch.Tensor, method: str) -> None:
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    with embdc.open(path) as archive:
+        archive["data"][0]
+        worker = context.Process(target=_first_value, args=(archive, queue))
+        worker.start()
+        assert queue.get(timeout=60) == float(whole[30].float().sum())
+        worker.join()
+
+
+def test_bfloat16_comes_back_as_bfloat16(tmp_path: Path) -> None:
+    x = torch.from_numpy(embeddings(6).astype(np.float32)).bfloat16()
+    out = str(tmp_path / "b.embdc")
+    embdc.encode(x, out, lossless=True)
+    y = embdc.open(out)["data"][:]
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(x, y)
+
+
+def timed_dump(starts: list[int]) -> Dump:
+    x = embeddings(len(starts), 2, 4)
+    clock = np.array(starts, np.int64)
+    timeline = Timeline(clock, np.append(clock[1:], clock[-1] + 40), Fraction(1, 1000))
+    spec = StreamSpec("patch", "float16", "t,n,c", x.shape[1:], len(x))
+    return Dump([ArrayTensor(spec, x)], timeline=timeline, timed_streams=frozenset({"patch"}))
+
+
+def test_rows_by_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from embdc_cli import pipeline
+
+    starts = [500, 540, 580, 700, 701, 900]  # variable frame rate, first frame not at zero
+    monkeypatch.setattr(pipeline, "open_input", lambda *_: timed_dump(starts))
+    out = str(tmp_path / "t.embdc")
+    encode("ignored", out, EncodeOptions(chunk_frames=2))
+    archive = embdc.open(out)
+    times = [0.0, 0.039, 0.04, 0.1, 0.2, 0.2005, 0.201, 0.39, 0.4, 99.0]
+    assert [archive.at(seconds) for seconds in times] == [0, 0, 1, 2, 3, 3, 4, 4, 5, 5]
+    with pytest.raises(embdc.UsageError, match="from 0"):
+        archive.at(-0.1)
+    timeline = archive["patch"].timeline
+    assert timeline is not None
+    np.testing.assert_array_equal(timeline.starts, starts)
+    document = embdc.decode(out, str(tmp_path / "t.npy"), time="0.04s..0.2s")
+    assert document["streams"][0]["shape"] == [2, 2, 4]
+
+
+def test_a_stream_without_times_says_so(path: str) -> None:
+    with embdc.open(path) as archive, pytest.raises(embdc.UsageError, match="keeps no times"):
+        archive.at(1.0)
+
+
+def test_a_cut_archive_gives_every_whole_chunk(path: str, whole: torch.Tensor, tmp_path: Path) -> None:
+    data = Path(path).read_bytes()
+    cut = tmp_path / "cut.embdc"
+    lengths = []
+    for size in range(1500, len(data), 211):
+        cut.write_bytes(data[:size])
+        with embdc.open(str(cut)) as archive:
+            assert not archive.complete
+            rows = len(archive["data"])
+            assert torch.equal(archive["data"][:], whole[:rows])
+            lengths.append(rows)
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == ROWS
+
+
+def test_damage_inside_raises_on_access(path: str, tmp_path: Path) -> None:
+    data = bytearray(Path(path).read_bytes())
+    third = embdc.inspect(path, chunks=True)["chunks"][2]
+    data[third["offset"] + 150] ^= 4
+    broken = tmp_path / "broken.embdc"
+    broken.write_bytes(data)
+    with embdc.open(str(broken)) as archive:
+        archive["data"][:16]
+        with pytest.raises(embdc.CorruptArchive) as failure:
+            archive["data"][16:17]
+        assert failure.value.exit_code == 5
+
+
+def test_ragged_rows(tmp_path: Path) -> None:
+    rows = [embeddings(1, n, 6, seed=n)[0] for n in (3, 7, 5, 0, 9, 4)]
+    out = str(tmp_path / "r.embdc")
+    embdc.encode(rows, out, chunk_frames=4, lossless=True)
+    view = embdc.open(out)["data"]
+    assert view.shape == (6, -1, 6)
+    for number, row in enumerate(rows):
+        np.testing.assert_array_equal(view[number].numpy(), row)
+    embdc.encode(rows, out, chunk_frames=4, target_cosine=0.99, force=True)
+    assert embdc.open(out)["data"][4].shape == (9, 6)
+
+
+def test_tensors_without_rows(tmp_path: Path) -> None:
+    out = str(tmp_path / "s.embdc")
+    dump = {"weight": embeddings(4, 3, 8), "bias": np.arange(5, dtype=np.float32), "scale": np.float32(2.5)}
+    embdc.encode(dump, out, lossless=True)
+    archive = embdc.open(out)
+    assert archive["bias"].shape == (5,)
+    assert archive["scale"].shape == ()
+    np.testing.assert_array_equal(archive["bias"][1:3].numpy(), [1, 2])
+    assert float(archive["scale"][:]) == 2.5

@@ -1,0 +1,74 @@
+"""inspect and verify: every byte accounted for, quality as achieved, faults named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import embdc_cli as embdc
+from tests.synthetic import embeddings, errors
+
+FIELDS = {
+    "format_version", "complete", "file_bytes", "parts", "values", "bits_per_value", "ratio_fp16", "ratio_fp32",
+    "streams", "codec", "encoder", "source", "target", "achieved",
+}  # fmt: skip
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    out = tmp_path / "a.embdc"
+    embdc.encode(embeddings(), str(out), chunk_frames=8, target_nmse=0.05)
+    return out
+
+
+def test_inspect_accounts_for_every_byte(archive: Path) -> None:
+    document = embdc.inspect(str(archive), chunks=True, stats=True)
+    assert document.keys() >= FIELDS
+    assert sum(document["parts"].values()) == document["file_bytes"] == archive.stat().st_size
+    assert document["bits_per_value"] == 8 * archive.stat().st_size / embeddings().size
+    assert document["streams"][0]["shape"] == [40, 12, 24]
+    assert document["streams"][0]["chunks"] == len(document["chunks"]) == 5
+    assert document["reads"] == 1
+    y = embdc.open(str(archive))["data"][:].numpy()
+    assert document["achieved"]["nmse"] == pytest.approx(errors(embeddings(), y)["nmse"], rel=1e-4)
+    first = errors(embeddings()[:8], y[:8])
+    assert document["chunks"][0]["cosine"] == pytest.approx(first["cosine"], abs=1e-3)
+
+
+def test_every_cut_is_inspected_with_its_bytes_accounted_for(archive: Path) -> None:
+    data = archive.read_bytes()
+    for size in range(1400, len(data), 173):
+        archive.write_bytes(data[:size])
+        document = embdc.inspect(str(archive))
+        assert document["complete"] is False
+        assert sum(document["parts"].values()) == size
+        assert document["exit"] == 3
+
+
+def test_verify_a_good_archive_and_its_values(archive: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", embeddings())
+    document = embdc.verify(str(archive), against=str(tmp_path / "x.npy"))
+    assert document["ok"]
+    assert document["exit"] == 0
+    assert document["against"]["nmse"] <= 0.05
+    np.save(tmp_path / "other.npy", embeddings(seed=8))
+    document = embdc.verify(str(archive), against=str(tmp_path / "other.npy"))
+    assert document["exit"] == 4
+
+
+def test_verify_finds_flips_and_cuts(archive: Path) -> None:
+    data = archive.read_bytes()
+    for position in range(20, len(data), 97):
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << (position % 8)
+        archive.write_bytes(flipped)
+        try:
+            document = embdc.verify(str(archive))
+        except (embdc.CorruptArchive, embdc.UnsupportedArchive):
+            continue
+        assert document["exit"] in (3, 5), position
+        assert document["problems"], position
+    archive.write_bytes(data[:-7])
+    assert embdc.verify(str(archive))["exit"] == 3
