@@ -84,7 +84,7 @@ def _load(path: Path) -> np.ndarray:
         return readers[path.suffix](path)
     except EmbdcError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise SourceError(f"weighting {path}: cannot be read: {error}") from error
 
 

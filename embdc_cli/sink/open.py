@@ -33,7 +33,7 @@ def format_for(path: str | Path | None, streams: Sequence[StreamSpec], asked: st
             f"output: {path}: expected one of {', '.join(SUFFIXES)}, found {suffix}", hint="or name it with --format"
         )
     if form is None:
-        form = "npy" if len(streams) == 1  else "safetensors"
+        form = "npy" if len(streams) == 1 and not streams[0].ragged else "safetensors"
     _check_fits(form, streams)
     return form
 

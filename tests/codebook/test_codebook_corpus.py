@@ -118,6 +118,12 @@ def test_companions_are_left_out_and_said() -> None:
     assert split.warnings == ["0.npy: 1 of 2 tensors hold no embeddings"]
 
 
+def test_streams_that_are_kept_exactly_teach_nothing() -> None:
+    seconds = tensor_of(np.linspace(0, 1, 8, dtype=np.float32).reshape(8, 1), "seconds")
+    split = assemble(Dump([tensor_of(short()), seconds], exact_streams=frozenset({"seconds"})))
+    assert split.channels == CHANNELS
+
+
 def test_nothing_to_train_on_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="no embeddings"):
         assemble(dump_of(np.empty((0, 4, 16), np.float32)))

@@ -6,11 +6,14 @@ import hashlib
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from codebook_cases import make_codebook, make_tables
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embdc_cli.codebook import file
 from embdc_cli.codebook.codebook import Codebook
@@ -122,30 +125,88 @@ def _crc(data: bytes) -> bytes:
     return struct.pack("<I", zlib.crc32(data))
 
 
+SIZE = "impossible size"
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "words"),
     [
-        {"channels": 13},
-        {"channels": 0},
-        {"channels": 12.0},
-        {"channels": True},
-        {"channels": 1 << 40, "rank": 1 << 39},
-        {"channels": 60000, "rank": 60000},
-        {"rank": 10},
-        {"rank": 8},
-        {"rank": -1},
-        {"mean_exponent": 1 << 70},
-        {"mean_exponent": "x"},
-        {"training": {"inputs": [[]]}},
-        {"training": None},
-        {"encoder": "vit"},
-        {"encoder": {"name": "vit"}},
-        {"encoder": {"name": "vit", "layer": "x", "weights_sha256": None}},
+        ({"channels": 13}, "expected|integers|bytes"),
+        ({"channels": 0}, SIZE),
+        ({"channels": 12.0}, SIZE),
+        ({"channels": True}, SIZE),
+        ({"channels": None}, SIZE),
+        ({"channels": 1 << 40, "rank": 1 << 39}, SIZE),
+        ({"channels": 60000, "rank": 60000}, SIZE),
+        ({"rank": 13}, SIZE),
+        ({"rank": -1}, SIZE),
+        ({"rank": 10}, "expected"),
+        ({"rank": 8}, "expected"),
+        ({"mean_exponent": 1 << 70}, "mean_exponent"),
+        ({"mean_exponent": "x"}, "mean_exponent"),
+        ({"training": {"inputs": [[]]}}, "training"),
+        ({"training": None}, "training"),
+        ({"encoder": "vit"}, "encoder"),
+        ({"encoder": {"name": "vit"}}, "encoder"),
+        ({"encoder": {"name": "vit", "layer": "x", "weights_sha256": None}}, "encoder"),
+        ({"later": "x" * (1 << 16)}, "header of"),
     ],
 )
-def test_headers_that_lie_are_corrupt(changes: dict[str, object]) -> None:
-    with pytest.raises(CorruptArchive):
+def test_headers_that_lie_are_corrupt(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(CorruptArchive, match=words):
         file.read(forge(make_codebook(), **changes))
+
+
+def sealed(body: bytes) -> bytes:
+    """A file whose closing hash is right, whatever is before it."""
+    return body + hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda body: body + b"more", "expected section b'TABL'"),
+        (lambda body: body + _section(b"TABL", make_tables().to_bytes()) + b"more", "bytes after the last section"),
+        (lambda body: body[:-1] + bytes([body[-1] ^ 1]), "CRC-32"),
+        (lambda body: body[:-9], "file ends"),
+        (lambda body: body.replace(b"MEAN", b"MEAM"), "expected section b'MEAN'"),
+        (lambda body: body[: body.index(b"MEAN")] + _section(b"MEAN", bytes(10**5)), "at most .* bytes, found"),
+        (lambda body: body[: body.index(b"MEAN")] + _section(b"MEAN", b"\xff" + bytes(20)), "classes below"),
+        (lambda body: body[:20] + b"[" + body[21:], "byte 20: CRC-32"),
+        (lambda body: body[:10] + b"x" + body[11:], "byte 0: CRC-32"),
+    ],
+)
+def test_sections_that_lie_are_corrupt_even_under_a_right_hash(spoil: Callable[[bytes], bytes], words: str) -> None:
+    with pytest.raises(CorruptArchive, match=words):
+        file.read(sealed(spoil(make_codebook().file_bytes[:-32])))
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"[]", b"{", b"[" * 30_000, b'{"kind":"transform","rank":' + b"9" * 6000 + b"}"]
+)
+def test_headers_that_are_no_objects_are_corrupt(header: bytes) -> None:
+    data = make_codebook().file_bytes
+    start = data[:12] + struct.pack("<I", len(header))
+    with pytest.raises(CorruptArchive, match="header"):
+        file.read(sealed(start + _crc(start) + header + _crc(header)))
+
+
+@given(st.sampled_from([b"MEAN", b"EXPO", b"SPEC", b"BASI", b"TABL"]), st.binary(max_size=80), st.booleans())
+def test_any_payload_is_read_or_corrupt(name: bytes, payload: bytes, keep: bool) -> None:
+    body = make_codebook(tables=make_tables()).file_bytes[:-32]
+    start = body.index(name)
+    size = struct.unpack_from("<I", body, start + 4)[0]
+    old = body[start + 8 : start + 8 + size]
+    replaced = _section(name, payload + old[len(payload) :] if keep else payload)
+    try:
+        file.read(sealed(body[:start] + replaced + body[start + 12 + size :]))
+    except CorruptArchive:
+        return
+
+
+def _section(name: bytes, payload: bytes) -> bytes:
+    section = name + struct.pack("<I", len(payload)) + payload
+    return section + _crc(section)
 
 
 def test_unknown_header_fields_are_ignored_and_kept_in_the_digest() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from codebook_cases import ENCODER, make_codebook
 
+from embdc_cli.codebook import file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import PATH_VARIABLE, check_fit, find
 from embdc_cli.errors import MissingModel, SourceError
@@ -46,6 +47,19 @@ def test_a_folder_of_the_search_path_is_looked_through(
     assert find(codebook.digest, size=len(codebook.file_bytes)) == codebook
     with pytest.raises(MissingModel):
         find(codebook.digest, size=len(codebook.file_bytes) + 1)
+
+
+def test_a_file_named_by_the_hash_is_read_first(
+    tmp_path: Path, codebook: Codebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        put(tmp_path / f"{'0' * 63}{seed}.embdcb", make_codebook(seed=seed + 1))
+    put(tmp_path / f"{codebook.digest.hex()}.embdcb", codebook)
+    read: list[str] = []
+    read_bytes = file.read_bytes
+    monkeypatch.setattr(file, "read_bytes", lambda path: read.append(path.stem) or read_bytes(path))
+    assert find(codebook.digest, folder=tmp_path) == codebook
+    assert read == [codebook.digest.hex()]
 
 
 def test_the_archives_folder_comes_last(tmp_path: Path, codebook: Codebook) -> None:

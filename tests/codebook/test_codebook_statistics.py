@@ -51,6 +51,8 @@ def test_the_basis_of_a_known_source_is_recovered() -> None:
 def test_the_sign_of_a_vector_is_that_of_its_largest_entry() -> None:
     _, vectors = klt(np.diag([1.0, 4.0, 2.0]))
     assert np.array_equal(vectors, np.eye(3)[[1, 2, 0]])
+    _, vectors = klt((rotation(24) * np.arange(1, 25)[:, None]).T @ rotation(24))
+    assert (vectors.max(axis=1) == np.abs(vectors).max(axis=1)).all()
 
 
 @pytest.mark.parametrize("spread", [1.0, 1e-3, 1e-8, 0.0])

@@ -31,7 +31,7 @@ def spec_of(shape: tuple[int, ...], dtype: str = "float32", *, special_tokens: i
 
 
 def rows_of(kind: str, shape: tuple[int, ...], dtype: str = "float32", seed: int = 0) -> np.ndarray:
-    """Rows in storage dtype: `moving` (a random walk along time), `noise`, `constant`, `zero`, `sparse`, `huge`, `tiny`."""
+    """Rows in storage dtype: moving (a random walk along time), noise, constant, zero, sparse, huge or tiny."""
     rng = np.random.default_rng(seed)
     noise = rng.normal(size=shape)
     largest = 65504.0 if dtype == "float16" else 3.4e38

@@ -114,7 +114,7 @@ def test_every_prefix_is_corrupt(case: int) -> None:
 
 @pytest.mark.parametrize("rows", [0, 1, 19, 21, 1000, -1])
 def test_another_number_of_rows_is_corrupt(rows: int) -> None:
-    for _, payload, codec in CASES:
+    for _, payload, codec in CASES[:3]:  # the last has no codes at all
         with pytest.raises(CorruptArchive):
             codec.decode(payload, rows)
     for payload in (LOSSLESS_PAYLOADS[0], LOSSLESS_PAYLOADS[2]):

@@ -24,7 +24,7 @@ def test_any_integers_are_an_orthonormal_basis(channels: int, data: st.DataObjec
     codes = []
     for i in range(rank):
         row = data.draw(st.lists(st.integers(-(2**30), 2**30), min_size=channels - i, max_size=channels - i))
-        codes += row if any(row) else [1] + row[1:]
+        codes += row if any(row) else [1, *row[1:]]
     exponents = np.sort(np.array(data.draw(st.lists(st.integers(-26, -2), min_size=rank, max_size=rank)), np.int64))
     basis = ReflectedKlt(np.array(codes, np.int32), exponents, channels).synthesis
     np.testing.assert_allclose(basis.astype(np.float64) @ basis.T, np.eye(rank), atol=1e-6)
