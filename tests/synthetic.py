@@ -19,10 +19,12 @@ def embeddings(frames: int = 40, tokens: int = 12, channels: int = 24, seed: int
 def errors(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """nmse and mean cosine straight from their definitions, in float64."""
     a, b = (array.reshape(-1, array.shape[-1]).astype(np.float64) for array in (x, y))
-    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     variance = ((a - a.mean(0)) ** 2).mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):  # zero tokens and constant channels of ReLU maps give NaN
+        cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        channels = ((a - b) ** 2).mean(0) / variance
     return {
         "nmse": float(((a - b) ** 2).sum() / ((a - a.mean(0)) ** 2).sum()),
-        "channel_nmse": float((((a - b) ** 2).mean(0) / variance).mean()),
+        "channel_nmse": float(channels.mean()),
         "cosine": float(cosine.mean()),
     }

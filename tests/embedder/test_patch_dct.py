@@ -31,7 +31,8 @@ def slow_tokens(frame: np.ndarray) -> np.ndarray:
         overlap = np.minimum(stops, edges[1:, None]) - np.maximum(starts, edges[:-1, None])
         return np.maximum(overlap, 0) * 224 / length
 
-    rgb = np.einsum("ih,jw,hwc->ijc", area(frame.shape[0]), area(frame.shape[1]), frame.astype(np.float64))
+    rows = np.tensordot(area(frame.shape[0]), frame.astype(np.float64), 1)
+    rgb = np.tensordot(rows, area(frame.shape[1]).T, (1, 0)).swapaxes(1, 2)
     red, green, blue = np.moveaxis(rgb, -1, 0)
     y = 0.299 * red + 0.587 * green + 0.114 * blue
     planes = [(y - 128, 16)]
@@ -59,8 +60,8 @@ def test_it_follows_the_formula(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("size", "digest"),
     [
-        ((240, 320), "8f6ee0d6d9cf6c0e"),
-        ((97, 131), "0000000000000000"),
+        ((240, 320), "ceb688ef419a8862"),
+        ((97, 131), "90203f4a2d10b439"),
     ],
 )
 def test_the_bits_are_the_same_on_every_machine(size: tuple[int, int], digest: str) -> None:

@@ -60,7 +60,7 @@ class DeadZone(Quantiser, SegmentStage):
         magnitudes = np.abs(codes)
         shifts = np.array([0, *self.offsets], np.float32) * np.float32(OFFSET_UNIT)
         points = (magnitudes + shifts[np.minimum(magnitudes, 3)]) * np.float32(self.step)
-        return np.copysign(points, codes).astype(np.float32)
+        return np.asarray(np.copysign(points, codes).astype(np.float32))
 
     def write(self, out: FieldWriter) -> None:
         out.float64(self.step)
