@@ -22,6 +22,8 @@ def check_output(path: str, *, force: bool) -> Path:
         raise UsageError(f"output: {path}: folder {str(folder)!r} does not exist", hint="create it first")
     if target.is_dir():
         raise UsageError(f"output: {path} is a folder, expected a file name", hint="use --out-dir for a folder")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"output: {path} is no regular file", hint="use -o - and redirect it there")
     if target.exists() and not force:
         raise OutputExists(f"output: {path} exists", hint="use -f to overwrite it")
     return target

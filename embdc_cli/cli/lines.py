@@ -21,6 +21,9 @@ def encoded(item: Document, *, verbose: bool) -> Iterator[str]:
     achieved = item.get("achieved") or {}
     if isinstance(achieved.get("cosine"), float):
         line += f", cosine {wording.cosine(achieved['cosine'])}"
+    external = item.get("external_codebook_bytes")
+    if external:
+        line += f", codebook of {wording.size(external)} not counted"
     elapsed = item.get("seconds") or {}
     if "total" in elapsed and status != "planned":
         line += f", {wording.seconds(elapsed['total'])}"

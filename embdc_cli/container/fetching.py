@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +40,7 @@ class ChunkReader:
     def __init__(self, storage: Storage, parts: Sequence[Part]) -> None:
         self._storage = storage
         self._parts = parts
+        self._lock = threading.Lock()
         self._models: OrderedDict[_Segment, _Models] = OrderedDict()
         self._places = [_model_places(part) for part in parts]
 
@@ -49,13 +51,10 @@ class ChunkReader:
         Raises: CorruptArchive at the first damaged chunk, unless `on_damage` takes it and the next one follows.
         """
         for batch in _batches(entries):
-            blobs, failures = self._read_batch(batch)
+            blobs, models = self._read_batch(batch)
             for entry, blob in zip(batch, blobs, strict=True):
                 try:
-                    segment = (entry.part, entry.record.stream, entry.record.segment)
-                    if segment in failures:
-                        raise failures[segment]
-                    found = self._checked(entry, blob)
+                    found = self._checked(entry, blob, models.get(_segment_of(entry)))
                 except CorruptArchive as error:
                     if on_damage is None:
                         raise
@@ -66,14 +65,14 @@ class ChunkReader:
     def models(self, part: int, stream: int, segment: int) -> bytes:
         """The models of a segment, b"" when it has none. Raises: CorruptArchive."""
         key = (part, stream, segment)
-        if key in self._models:
-            self._models.move_to_end(key)
-            return self._models[key].payload
-        place = self._place_of(key)
-        if place is None:
-            return b""
-        self._keep(key, self._storage.read(*self._range(part, place)), place)
-        return self._models[key].payload
+        models = self._kept(key)
+        if models is None:
+            place = self._place_of(key)
+            if place is None:
+                return b""
+            models = self._parsed(key, place, self._storage.read(*self._range(part, place)))
+            self._keep({key: models})
+        return models.payload
 
     def content(self, part: int, place: int) -> bytes:
         """The content of chunk number `place` of a part's table. Raises: CorruptArchive."""
@@ -84,27 +83,29 @@ class ChunkReader:
         blobs = self._storage.read_many([self._range(part, place) for place in places])
         return [self._content(part, place, blob) for place, blob in zip(places, blobs, strict=True)]
 
-    def _read_batch(self, batch: Sequence[Entry]) -> tuple[list[bytes], dict[_Segment, CorruptArchive]]:
+    def _read_batch(self, batch: Sequence[Entry]) -> tuple[list[bytes], dict[_Segment, _Models | CorruptArchive]]:
+        """The stored chunks of a batch, and the models of its segments or why they cannot be had."""
+        models: dict[_Segment, _Models | CorruptArchive] = {}
         wanted: dict[_Segment, int] = {}
-        for entry in batch:
-            key = (entry.part, entry.record.stream, entry.record.segment)
-            if key in self._models:
-                self._models.move_to_end(key)
+        for key in dict.fromkeys(map(_segment_of, batch)):
+            if (kept := self._kept(key)) is not None:
+                models[key] = kept
             elif (place := self._place_of(key)) is not None:
                 wanted[key] = place
         ranges = [self._range(key[0], place) for key, place in wanted.items()]
         ranges += [(entry.offset, entry.offset + entry.length) for entry in batch]
         blobs = _read_merged(self._storage, ranges)
-        failures: dict[_Segment, CorruptArchive] = {}
-        self._shrink(keep={(entry.part, entry.record.stream, entry.record.segment) for entry in batch})
         for (key, place), blob in zip(wanted.items(), blobs, strict=False):
             try:
-                self._keep(key, blob, place)
+                models[key] = self._parsed(key, place, blob)
             except CorruptArchive as error:
-                failures[key] = error
-        return blobs[len(wanted) :], failures
+                models[key] = error
+        self._keep({key: found for key, found in models.items() if isinstance(found, _Models)})
+        return blobs[len(wanted) :], models
 
-    def _checked(self, entry: Entry, blob: bytes) -> tuple[Entry, bytes]:
+    def _checked(self, entry: Entry, blob: bytes, models: _Models | CorruptArchive | None) -> tuple[Entry, bytes]:
+        if isinstance(models, CorruptArchive):
+            raise models
         part = self._parts[entry.part]
         where = f"{self._storage.name}: byte {entry.offset}"
         content = self._verified(part, blob, spec.DATA, entry.seq, entry.length, where)
@@ -116,7 +117,6 @@ class ChunkReader:
             values = sum(record.token_counts) * stream.row_values
             if values > part.header.limits.max_chunk_values:
                 raise CorruptArchive(f"{where}: {values} values in a chunk exceed the limits of the header")
-        models = self._models.get((entry.part, record.stream, record.segment))
         if record.models_crc != (models.crc if models else 0):
             raise CorruptArchive(
                 f"{where}: chunk {entry.seq} was made with other models than those of segment {record.segment}"
@@ -155,23 +155,35 @@ class ChunkReader:
         start = self._parts[part].offset + int(chunk["offset"])
         return start, start + chunk_bytes(int(chunk["content"]))
 
-    def _keep(self, key: _Segment, blob: bytes, place: int) -> None:
+    def _parsed(self, key: _Segment, place: int, blob: bytes) -> _Models:
         record = ModelsRecord.from_content(self._content(key[0], place, blob), self._storage.name)
         if (record.stream, record.segment) != key[1:]:
             raise CorruptArchive(
                 f"{self._storage.name}: the index says models of stream {key[1]}, segment {key[2]}, "
                 f"found stream {record.stream}, segment {record.segment}"
             )
-        self._models[key] = _Models(record.payload, zlib.crc32(record.payload))
+        return _Models(record.payload, zlib.crc32(record.payload))
 
-    def _shrink(self, keep: set[_Segment]) -> None:
-        """Forget the models unused for longest, down to a bound, but none that the current batch needs."""
-        total = sum(len(models.payload) for models in self._models.values())
-        for key in list(self._models):
-            if total <= _KEPT_MODELS_BYTES:
-                break
-            if key not in keep:
-                total -= len(self._models.pop(key).payload)
+    def _kept(self, key: _Segment) -> _Models | None:
+        with self._lock:
+            if key in self._models:
+                self._models.move_to_end(key)
+            return self._models.get(key)
+
+    def _keep(self, found: dict[_Segment, _Models]) -> None:
+        """Remember models; forget those unused for longest, down to a bound, but none of `found`."""
+        with self._lock:
+            self._models.update(found)
+            total = sum(len(models.payload) for models in self._models.values())
+            for key in list(self._models):
+                if total <= _KEPT_MODELS_BYTES:
+                    break
+                if key not in found:
+                    total -= len(self._models.pop(key).payload)
+
+
+def _segment_of(entry: Entry) -> _Segment:
+    return entry.part, entry.record.stream, entry.record.segment
 
 
 def _model_places(part: Part) -> dict[tuple[int, int], int]:

@@ -46,8 +46,7 @@ _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "Siglip2": {"patch_size": 16, "max_num_patches": 256, "image_mean": _HALF, "image_std": _HALF},
     "DINOv3ViT": {"size": 224, "image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD},
     "DeiT": {
-        "resample": 3, "size": 256, "do_center_crop": True, "crop_size": 224,
-        "image_mean": _IMAGENET_MEAN, "image_std": _IMAGENET_STD,
+        "resample": 3, "size": 256, "do_center_crop": True, "crop_size": 224, "image_mean": _HALF, "image_std": _HALF,
     },
     "Qwen2VL": {
         "resample": 3, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280, "patch_size": 14, "merge_size": 2,

@@ -27,6 +27,7 @@ from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import ordered_map
+from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump, StreamSpec, Tensor
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ class StreamPlan:
         return self._trials[key]
 
 
-def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None) -> list[StreamPlan]:
+def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, reporter: Reporter) -> list[StreamPlan]:
     """A plan for every tensor of the dump: cut and surveyed, not chosen yet.
 
     Raises: SourceError for values that may not be there, MissingModel for a codebook of another encoder.
@@ -304,6 +305,7 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None) 
             check_fit(codebook, channels_of(spec), dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
         seen = survey(tensor, cuts, nonfinite=options.nonfinite, lossy=lossy)
+        reporter.progress("survey", number + 1, len(dump.tensors), "streams")
         plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook)))
     return plans
 

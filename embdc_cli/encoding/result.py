@@ -45,6 +45,7 @@ def encode_result(
             }
             for one in result.outcomes
         ],
+        "external_codebook_bytes": result.external_codebook_bytes,
         "target": summary["target"],
         "achieved": summary["achieved"],
         "seconds": seconds,

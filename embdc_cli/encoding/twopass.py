@@ -41,7 +41,7 @@ def encode_dump(
 ) -> dict[str, Any]:
     """Encode one item and deliver it; returns the `--json` document. at_opening: `dump.source` as it was then."""
     started = time.monotonic()
-    job = _job(dump, at_opening, options, recipe, codebook)
+    job = _job(dump, at_opening, options, recipe, codebook, reporter)
     state = destination.work.load() if options.resume and not options.dry_run else None
     if state is None:
         choice = choose(job, options.target(), reporter)
@@ -61,9 +61,14 @@ def encode_dump(
 
 
 def _job(
-    dump: Dump, at_opening: dict[str, Any], options: EncodeOptions, recipe: dict[str, Any], codebook: Codebook | None
+    dump: Dump,
+    at_opening: dict[str, Any],
+    options: EncodeOptions,
+    recipe: dict[str, Any],
+    codebook: Codebook | None,
+    reporter: Reporter,
 ) -> WriteJob:
-    streams = plan_streams(dump, options, codebook)
+    streams = plan_streams(dump, options, codebook, reporter)
     item = ItemFacts(
         name=dump.name if options.record_name else None,
         source=at_opening,

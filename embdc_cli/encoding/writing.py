@@ -108,6 +108,7 @@ class WriteResult:
     outcomes: list[StreamOutcome]
     summary: dict[str, Any] = field(default_factory=dict)
     file_bytes: int = 0
+    external_codebook_bytes: int = 0  # needed to decode, but not in the file and not counted
 
 
 def record_of(plan: StreamPlan, chunk: CodedChunk, timeline: Timeline | None, segment: int = 0) -> DataRecord:
@@ -179,6 +180,8 @@ def perform(
             reporter.progress("encode", done, total, "chunks")
     result.summary = finish(writer, result.outcomes, job.facts, job.header.target, job.timeline)
     result.file_bytes = writer.bytes_written
+    if job.codebook is not None and job.codebook.payload is None:
+        result.external_codebook_bytes = job.codebook.size
     return result
 
 

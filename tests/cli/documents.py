@@ -20,6 +20,7 @@ def encode_document(source: str = "a.npy", output: str = "a.embdc", **changes: A
         "ratio_fp16": 67.74,
         "ratio_fp32": 135.5,
         "streams": [PATCH],
+        "external_codebook_bytes": 0,
         "target": {"kind": "cosine", "value": 0.97, "saturated": False},
         "achieved": ACHIEVED,
         "seconds": {"plan": 1.5, "code": 10.5, "total": 12.25},

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sources import CHANNELS, gaussian
+from sources import CHANNELS, dump_of, gaussian
 
 from embdc_cli import pipeline
 from embdc_cli.codebook import file
@@ -19,7 +19,7 @@ from embdc_cli.reporter import Silent
 from embdc_cli.values import Dump
 
 
-def opened(path: Path, **options: str) -> list[Dump]:
+def opened(path: Path, **options: Any) -> list[Dump]:
     return list(open_any(str(path), EncodeOptions(**options), Silent()))
 
 
@@ -57,9 +57,24 @@ def test_every_item_of_an_archive_is_a_dump_of_its_own(tmp_path: Path) -> None:
     both = tmp_path / "both.embdc"
     both.write_bytes(b"".join(encoded(tmp_path, str(i), array).read_bytes() for i, array in enumerate(arrays)))
     dumps = opened(both)
-    assert [np.array_equal(dump.tensors[0].read(0, 20), array) for dump, array in zip(dumps, arrays, strict=True)]
+    for dump, array in zip(dumps, arrays, strict=True):
+        (tensor,) = dump.tensors
+        assert np.array_equal(tensor.read(0, 20), array)
     for dump in dumps:
         dump.close()
+
+
+def test_an_input_that_ends_early_is_used_only_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    closed: list[str] = []
+    broken = dump_of(gaussian(9))
+    broken.incomplete = "frame 9: data ends"
+    broken.close = lambda: closed.append("broken")
+    monkeypatch.setattr("embdc_cli.inputs.open_input", lambda *_: broken)
+    path = saved(tmp_path / "a.npy", gaussian(9))
+    with pytest.raises(SourceError, match="frame 9: data ends"):
+        opened(path)
+    assert closed == ["broken"]
+    assert opened(path, keep_going=True) == [broken]
 
 
 def test_a_missing_input_is_a_source_error(tmp_path: Path) -> None:

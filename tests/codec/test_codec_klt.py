@@ -60,7 +60,7 @@ def test_a_vector_too_weak_for_its_precision_is_still_a_vector() -> None:
 
 def test_exponents_follow_the_variances_and_never_fall() -> None:
     variances = np.array([4.0, 1.0, 0.25, 1e-9, 0.0])
-    exponents = exponents_for(variances, 2.0**-3, 16.0)
+    exponents = exponents_for(variances, 2.0**-3.4, 16.0)
     assert exponents.tolist() == [-6, -5, -4, COARSEST_EXPONENT, COARSEST_EXPONENT]
     assert exponents_for(variances, 1e-12, 1e9).min() == FINEST_EXPONENT
     assert exponents_for(np.zeros(0), 1.0, 1.0).size == 0

@@ -205,9 +205,15 @@ def split(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def forged(chunks: Sequence[tuple[bytes, bytes]], *, signature: bytes = SIGNATURE, seal: bool = True) -> bytes:
+def forged(
+    chunks: Sequence[tuple[bytes, bytes]],
+    *,
+    signature: bytes = SIGNATURE,
+    seal: bool = True,
+    part_id: int | None = None,
+) -> bytes:
     """A part of `chunks` with right checksums, whatever they say; `seal`: right digests and tail in place of theirs."""
-    part_id = zlib.crc32(chunks[0][1])
+    part_id = zlib.crc32(chunks[0][1]) if part_id is None else part_id
     out, places, leaves = signature, {}, []
     for seq, (kind, content) in enumerate(chunks):
         if kind == spec.DIGESTS and seal:

@@ -335,6 +335,32 @@ def test_chunks_of_another_part_are_not_taken() -> None:
         list(opened(changed).fetch([ours]))
 
 
+@pytest.mark.parametrize("other", ["part_id", "seq", "type"])
+def test_a_chunk_that_is_right_in_another_place_is_not_taken(other: str) -> None:
+    data = archive(PLAN)
+    entry = opened(data).streams[0].entries[0]
+    body = slice(entry.offset + spec.CHUNK_BYTES, entry.offset + entry.length)
+    header = parse_header(data, entry.offset)
+    assert header is not None
+    raw, stored = frame(
+        b"dATA" if other == "type" else header.type,
+        header.part_id + (other == "part_id"),
+        header.seq + (other == "seq"),
+        content_of(header, data[body], "test"),
+    )
+    changed = data[: entry.offset] + raw + stored + data[body.stop :]
+    with pytest.raises(CorruptArchive, match="the index says"):
+        list(opened(changed).fetch([entry]))
+
+
+def test_the_part_number_is_that_of_the_header() -> None:
+    data = archive(Plan(payload_bytes=30_000))
+    chunks = split(data)
+    wrong = forged(chunks, part_id=77)
+    with pytest.raises(CorruptArchive, match="header and part number disagree"):
+        opened(wrong)
+
+
 def test_models_of_another_segment_are_not_taken() -> None:
     chunks = split(archive(replace(PLAN, segment_chunks=1)))
     places = [number for number, (kind, content) in enumerate(chunks) if kind == spec.MODELS and content[:2] == b"\0\0"]

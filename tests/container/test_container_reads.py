@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import fsspec
 import pytest
 from container_cases import Plan, archive, comparable, expected_chunks
 
-from embdc_cli.container import spec
+from embdc_cli.container import fetching, spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import RemoteFile
 from embdc_cli.errors import SourceError
@@ -163,3 +165,38 @@ def test_neighbouring_chunks_are_one_read(tmp_path: Path) -> None:
         both = [stream.entries[0] for stream in reader.streams]
         assert len(list(reader.fetch(both))) == 2
         assert reader.reads == before + 1
+
+
+def test_threads_and_forked_processes_share_a_reader(tmp_path: Path) -> None:
+    path = tmp_path / "a.embdc"
+    path.write_bytes(archive(PLAN))
+    expected = {name: comparable(chunks) for name, chunks in expected_chunks(PLAN).items()}
+    with ArchiveReader.open(path) as reader:
+
+        def all_of(number: int) -> bool:
+            stream = reader.streams[number % 3]
+            found = [(e.record, p, reader.models(stream, e.record.segment)) for e, p in reader.fetch(stream.entries)]
+            return comparable(found) == expected[stream.name]
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(all_of, range(12)))
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        children = [context.Process(target=lambda n=number: answers.put(all_of(n))) for number in range(3)]
+        for child in children:
+            child.start()
+        assert all([all_of(number) for number in range(3)] + [answers.get() for _ in children])
+        for child in children:
+            child.join()
+
+
+def test_models_of_many_segments_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "_KEPT_MODELS_BYTES", 40)  # two of them
+    monkeypatch.setattr(fetching, "BATCH_BYTES", 1)
+    plan = Plan(rows=30, segment_chunks=1, bias=False)
+    reader = ArchiveReader.open(io.BytesIO(archive(plan)))
+    stream = reader.streams[0]
+    for _ in reader.fetch(stream.entries):
+        assert len(reader._chunks._models) <= 2
+    expected = expected_chunks(plan)["patch"]
+    assert [reader.models(stream, segment) for segment in range(10)] == [models for _, _, models in expected]

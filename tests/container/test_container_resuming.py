@@ -18,11 +18,12 @@ from container_cases import (
     expected_chunks,
     header_of,
     opened,
+    split,
     summary_of,
     write,
 )
 
-from embdc_cli.container import spec
+from embdc_cli.container import index, spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.recover import last_whole_chunk, open_for_append
 from embdc_cli.container.writer import ArchiveWriter
@@ -170,3 +171,21 @@ def test_summaries_belong_to_their_parts() -> None:
     reader = opened(archive(Plan(seed=1)) + archive(Plan(seed=2)))
     assert [part.summary for part in reader.parts] == [summary_of(Plan(seed=seed)) for seed in (1, 2)]
     assert reader.header.to_payload() == header_of(replace(Plan(), seed=1)).to_payload()
+
+
+def test_checkpoints_come_by_count_and_list_each_chunk_once() -> None:
+    plan = Plan(rows=30, checkpoint_every=4)
+    chunks = split(archive(plan))
+    waiting, listed = 0, 0
+    for seq, (kind, content) in enumerate(chunks[:-2]):  # before the full index and the tail
+        assert waiting <= plan.checkpoint_every
+        if kind == spec.DATA:
+            waiting += 1
+        elif kind == spec.INDEX:
+            found = index.from_content(content, 1 << 40, "test")
+            assert waiting == plan.checkpoint_every
+            assert not found.full
+            assert found.first_seq == listed
+            assert found.first_seq + len(found.table.chunks) == seq
+            waiting, listed = 0, seq
+    assert listed
