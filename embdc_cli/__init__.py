@@ -15,6 +15,8 @@ Importing this package loads neither numpy nor torch.
 
 from __future__ import annotations
 
+import os
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli.errors import (
@@ -61,27 +63,32 @@ __all__ = [
 ]
 
 
-def open(path: str, *, codebooks: Sequence[str] = (), device: str = "cpu") -> Archive:
+def _name(path: Any) -> Any:
+    """A path as the string that the commands take; arrays pass through."""
+    return os.fspath(path) if isinstance(path, PathLike) else path
+
+
+def open(path: str | PathLike[str], *, codebooks: Sequence[str] = (), device: str = "cpu") -> Archive:
     """The archive at a path or URL, read lazily; slices of its streams are torch tensors on `device`."""
     from embdc_cli.archive import Archive
 
-    return Archive(path, codebooks=codebooks, device=device)
+    return Archive(_name(path), codebooks=codebooks, device=device)
 
 
-def encode(source: str | ArrayInput, out: str, **options: Any) -> dict[str, Any]:
+def encode(source: str | PathLike[str] | ArrayInput, out: str | PathLike[str], **options: Any) -> dict[str, Any]:
     """Encode a video, a dump, or arrays; options are the fields of `options.EncodeOptions`."""
     from embdc_cli import pipeline
     from embdc_cli.options import EncodeOptions, from_keywords
 
-    return pipeline.encode(source, out, from_keywords(EncodeOptions, options))
+    return pipeline.encode(_name(source), _name(out), from_keywords(EncodeOptions, options))
 
 
-def decode(archive: str, out: str, **options: Any) -> dict[str, Any]:
+def decode(archive: str | PathLike[str], out: str | PathLike[str], **options: Any) -> dict[str, Any]:
     """Decode an archive into a dump; options are the fields of `options.DecodeOptions`."""
     from embdc_cli import pipeline
     from embdc_cli.options import DecodeOptions, from_keywords
 
-    return pipeline.decode(archive, out, from_keywords(DecodeOptions, options))
+    return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
 
 
 def inspect(path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from embdc_cli.archive import Archive, StreamView
-from embdc_cli.encoding.plan import as_tokens, channels_of, cut_rows
+from embdc_cli.encoding.survey import as_tokens, channels_of, cut_rows
 from embdc_cli.errors import UsageError
 from embdc_cli.inputs import open_input
 from embdc_cli.metrics import ChannelMoments, ErrorSums

@@ -5,6 +5,7 @@ The command line builds these from flags, the Python API from keyword arguments;
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeVar
 
@@ -141,9 +142,21 @@ Options = TypeVar("Options")
 
 
 def from_keywords(kind: type[Options], options: dict[str, Any]) -> Options:
-    """`kind(**options)`; UsageError naming an option that it does not have."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
-    unknown = sorted(options.keys() - known)
+    """`kind(**options)`, with numbers where the command line has words (fps=2) and paths and lists taken as well.
+
+    Raises: UsageError naming an option that it does not have.
+    """
+    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
+    unknown = sorted(options.keys() - types.keys())
     if unknown:
-        raise UsageError(f"option {unknown[0]!r} is unknown", hint=f"expected one of {', '.join(sorted(known))}")
-    return kind(**options)
+        raise UsageError(f"option {unknown[0]!r} is unknown", hint=f"expected one of {', '.join(sorted(types))}")
+    return kind(**{name: _as_declared(value, types[name]) for name, value in options.items()})
+
+
+def _as_declared(value: Any, declared: str) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if declared.startswith("str") and (number or isinstance(value, os.PathLike)):
+        return str(value)
+    return value

@@ -25,7 +25,7 @@ from embdc_cli.values import Tensor
 
 STEPS: Final = tuple(2.0**octave for octave in range(-2, 3))
 """In units of the rms: from about 3 to 0.1 bits per value."""
-MAX_STREAMS: Final = 16
+MAX_STREAMS: Final = 8
 MAX_STREAM_VALUES: Final = 1 << 21
 
 
@@ -88,7 +88,7 @@ def _stream_counts(codebook: Codebook, tensor: Tensor, chunks: list[Chunk]) -> n
         tensor.spec,
         rows,
         None if counts is None else [counts[start:stop] for start, stop in thinned],
-        FitOptions(codebook=codebook),
+        FitOptions(effort=0, codebook=codebook),
     )
     found = np.zeros((ROWS, SYMBOLS), np.int64)
     for step in STEPS if fit.rms > 0 else ():

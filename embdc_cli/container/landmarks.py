@@ -19,8 +19,8 @@ from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.errors import CorruptArchive
 
-SEARCH_BYTES: Final = 1 << 26
-"""How far back a landmark is searched; beyond that the whole file is scanned."""
+SEARCH_BYTES: Final = 1 << 29
+"""How far back a landmark is searched: a checkpoint interval of chunks of 2 MiB. Beyond, the whole file is scanned."""
 
 _FIRST_BLOCK: Final = 1 << 16
 _GUESSED_BYTES: Final = 1 << 13  # a checkpoint of 256 chunks takes 3 to 5 KiB

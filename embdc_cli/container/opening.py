@@ -44,6 +44,8 @@ def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
                 found.append(part)
                 end = part.offset
                 continue
+            if not found and not _begins_like_an_archive(storage):
+                break  # some other file, perhaps a large one: nothing to search
             if searches < _MAX_SEARCHES:
                 mark = find_landmark(storage, end)
                 searches += 1
@@ -57,6 +59,12 @@ def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
     if not found:
         raise _unreadable(storage, damage)
     return _numbered(found[::-1]), damage
+
+
+def _begins_like_an_archive(storage: Storage) -> bool:
+    """Whether a signature begins the file, or the chunk that would follow a damaged one."""
+    start = storage.read(0, spec.SIGNATURE_BYTES + len(spec.SYNC))
+    return start.startswith(spec.MAGIC) or start.endswith(spec.SYNC)
 
 
 def _numbered(parts: list[Part]) -> list[Part]:

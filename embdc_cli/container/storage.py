@@ -168,9 +168,12 @@ class RemoteFile(Storage):
 
 
 def read_errors() -> tuple[type[Exception], ...]:
-    """What a failing read raises; the HTTP client's own errors are no OSErrors, and it may not be there at all."""
-    http = sys.modules.get("aiohttp")
-    return (OSError,) if http is None else (OSError, http.ClientError)
+    """What a failing read raises; errors of HTTP and S3 clients are no OSErrors, and the clients may not be there."""
+    kinds: list[type[Exception]] = [OSError]
+    for module, name in (("aiohttp", "ClientError"), ("botocore.exceptions", "BotoCoreError")):
+        if module in sys.modules:
+            kinds.append(getattr(sys.modules[module], name))
+    return tuple(kinds)
 
 
 def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> Storage:

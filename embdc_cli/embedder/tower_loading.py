@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
 
 from embdc_cli.embedder.hub_folder import HubFolder
 from embdc_cli.errors import MissingModel
@@ -54,7 +55,7 @@ def load_tower(folder: HubFolder, device: torch.device) -> LoadedModel:
                     folder.path, config=config, dtype=torch.float32, key_mapping=mapping, use_safetensors=True,
                     local_files_only=True, trust_remote_code=False, output_loading_info=True,
                 )  # fmt: skip
-            except (OSError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 raise _unusable(folder, error) from error
             unsure = [*report["missing_keys"], *(str(key) for key in report.get("mismatched_keys", ()))]
             missing = sorted(key for key in unsure if not key.startswith(_OPTIONAL))

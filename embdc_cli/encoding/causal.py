@@ -20,9 +20,11 @@ from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import error_goal, size_goal
 from embdc_cli.encoding.delivery import Destination
 from embdc_cli.encoding.header import MAX_GROUP, ItemFacts, header_of, summary_facts
-from embdc_cli.encoding.plan import CHUNK_VALUES, StreamPlan, channels_of, cut_rows, error_of, fit_options, survey
+from embdc_cli.encoding.kept import Recent
+from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.result import encode_result
+from embdc_cli.encoding.survey import CHUNK_VALUES, channels_of, cut_rows, survey
 from embdc_cli.encoding.writing import StreamOutcome, WriteResult, finish, record_of
 from embdc_cli.errors import TargetMissed, UsageError
 from embdc_cli.metrics import ChannelMoments, ErrorSums
@@ -74,7 +76,8 @@ class CausalEncoder:
         cuts = cut_rows(window.tensor, self.options.chunk_frames)
         seen = survey(window.tensor, cuts, nonfinite=self.options.nonfinite, lossy=lossy)
         self.digests[window.stream].update(np.ascontiguousarray(window.tensor.array).tobytes())
-        plan = StreamPlan(window.stream, window.tensor, cuts, seen, fit_options(self.options, None))
+        recent = Recent(RECENT_BYTES)
+        plan = StreamPlan(window.stream, window.tensor, cuts, seen, fit_options(self.options, None), recent)
         if lossy and plan.values:
             assert outcome.moments is not None
             outcome.moments.merge(plan.moments)

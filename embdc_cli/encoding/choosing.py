@@ -157,7 +157,8 @@ def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, report
     if best is None:
         return None
     # where models jump between two indices, keep the better models and move the quantiser alone
-    fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK, start=0)
+    fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
+    fine.record(0, search.tried[best])
     while (nudge := fine.next()) is not None and len(fine.tried) < _ENOUGH:
         fine.record(nudge, measure((best, nudge)))
     return best, fine.best or 0

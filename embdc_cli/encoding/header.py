@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
-from embdc_cli.encoding.plan import StreamPlan, channels_of
+from embdc_cli.encoding.plan import StreamPlan
+from embdc_cli.encoding.survey import channels_of
 from embdc_cli.values import StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform

@@ -1,16 +1,14 @@
-"""What will be written of one stream before any of it is: chunk cuts, statistics, sample, and the codec chosen for it.
+"""What will be written of one stream before any of it is: its sample, and the codec chosen for it.
 
-A `StreamPlan` is filled in by steps: `survey` reads everything once, `trial` codes the sample at a step,
-`set_step`/`set_lossless` fix the decision that `writing` carries out.
+A `StreamPlan` is filled in by steps: `trial` codes the sample at a step, `set_step` and `set_lossless` fix the decision
+that `writing` carries out.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,9 +19,13 @@ from embdc_cli.codebook.find import check_fit
 from embdc_cli.codec.lossless.codec import LosslessCodec
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
+from embdc_cli.container.header import Limits
+from embdc_cli.encoding.kept import Recent
 from embdc_cli.encoding.rate import step_of
-from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.encoding.survey import Cut, Survey, as_tokens, channels_of, cut_rows, survey
+from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import ordered_map
@@ -33,100 +35,11 @@ from embdc_cli.values import Dump, StreamSpec, Tensor
 if TYPE_CHECKING:
     from embdc_cli.codebook.codebook import Codebook
     from embdc_cli.codec.stage import ChunkCodec
+    from embdc_cli.codec.table import Codebook as CodebookOfCodec
 
-CHUNK_VALUES = 1 << 23  # 32 MiB as float32; a codec pass holds about six such arrays
 SAMPLE_BYTES = 128 << 20  # of raw rows, for models and rate trials
+RECENT_BYTES = 256 << 20
 _SEED = 20260101
-
-Cut = tuple[int, int]
-
-
-def channels_of(spec: StreamSpec) -> int:
-    """Length of the last axis; 1 for a scalar."""
-    return spec.row_shape[-1] if spec.row_shape else 1
-
-
-def as_tokens(rows: np.ndarray, spec: StreamSpec) -> np.ndarray:
-    """(n, D) float32 view or copy of rows in storage dtype."""
-    return dtypes.to_float32(rows, spec.dtype).reshape(-1, channels_of(spec))
-
-
-def cut_rows(tensor: Tensor, chunk_frames: int) -> list[Cut]:
-    """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
-
-    Raises: UsageError when a single row is larger than a chunk may be.
-    """
-    spec = tensor.spec
-    if chunk_frames < 1:
-        raise UsageError(f"--chunk-frames: expected at least 1, found {chunk_frames}")
-    if tensor.token_counts is not None:
-        sizes = tensor.token_counts * channels_of(spec)
-    else:
-        sizes = np.full(spec.known_rows, spec.row_values)
-    if len(sizes) and int(sizes.max()) > CHUNK_VALUES:
-        raise UsageError(
-            f"stream {spec.name!r}: one row has {int(sizes.max())} values, at most {CHUNK_VALUES} can be coded",
-            hint="reshape the tensor so that its first axis has more rows",
-        )
-    if tensor.token_counts is None:
-        rows = min(chunk_frames, CHUNK_VALUES // max(1, spec.row_values))
-        return [(start, min(start + rows, spec.known_rows)) for start in range(0, spec.known_rows, rows)]
-    cuts, start, total = [], 0, 0
-    for row, size in enumerate(sizes):
-        if row > start and (row - start == chunk_frames or total + int(size) > CHUNK_VALUES):
-            cuts.append((start, row))
-            start, total = row, 0
-        total += int(size)
-    if start < len(sizes):
-        cuts.append((start, len(sizes)))
-    return cuts
-
-
-@dataclass
-class Survey:
-    """What one reading of a stream tells: channel moments (None for companions) and a digest of all its values."""
-
-    moments: ChannelMoments | None
-    digest: str
-
-
-def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) -> Survey:
-    """Read the stream once. nonfinite: "refuse" or "keep" (then such values count as the channel's mean so far).
-
-    Raises: SourceError naming the first NaN or infinity when they are refused.
-    """
-    spec = tensor.spec
-    digest = hashlib.sha256()
-    moments = ChannelMoments(channels_of(spec)) if lossy else None
-    for start, stop in cuts:
-        rows = tensor.read(start, stop)
-        digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
-        if moments is None or not rows.size:
-            continue
-        tokens = as_tokens(rows, spec)
-        bad = ~np.isfinite(tokens)
-        if bad.any():
-            if nonfinite != "keep":
-                raise _nonfinite_error(spec, tokens, bad, start)
-            tokens = np.where(bad, moments.mean.astype(np.float32), tokens)
-        moments.add(tokens)
-    return Survey(moments, digest.hexdigest())
-
-
-def _nonfinite_error(spec: StreamSpec, tokens: np.ndarray, bad: np.ndarray, row0: int) -> SourceError:
-    flat = int(np.argmax(bad))
-    value = tokens.reshape(-1)[flat]
-    if spec.ragged:
-        position = f"value {flat} of the rows from {row0}"
-    else:
-        rows = tokens.size // max(1, spec.row_values)
-        row, *inside = (int(i) for i in np.unravel_index(flat, (rows, *spec.row_shape)))
-        position = str([row0 + row, *inside] if spec.timed else inside)
-    name = "NaN" if np.isnan(value) else "infinity"
-    return SourceError(
-        f"stream {spec.name!r}: {name} at {position}, expected finite values",
-        hint="--nonfinite keep stores such positions exactly; --lossless keeps every bit",
-    )
 
 
 @dataclass(frozen=True)
@@ -171,14 +84,11 @@ class StreamPlan:
     cuts: list[Cut]
     survey: Survey
     fit_options: FitOptions
-    codec: ChunkCodec = field(init=False)
+    recent: Recent  # fits and codecs of all streams: thousands of them must not be in memory together
     models: bytes | None = None  # None: lossless
     index: int | None = None
     nudge: int = 0
-    _trials: dict[tuple[int | None, int], Trial] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.codec = LosslessCodec(self.spec)
+    _last_trial: tuple[tuple[int | None, int], Trial] | None = None
 
     @property
     def spec(self) -> StreamSpec:
@@ -215,14 +125,38 @@ class StreamPlan:
     def sample_is_all(self) -> bool:
         return len(self.sample) == len(self.cuts)
 
-    @cached_property
+    @property
     def fit(self) -> Fit:
-        """Step-independent models of the sample."""
+        """Step-independent knowledge of the sample."""
+        channels = channels_of(self.spec)
+        return self.recent.get(("fit", self.number), 24 * channels * channels + (1 << 20), self._fit)
+
+    def _fit(self) -> Fit:
         rows = [self.tensor.read(start, stop) for start, stop in self.sample]
         counts = None
         if self.tensor.token_counts is not None:
             counts = [self.tensor.token_counts[start:stop] for start, stop in self.sample]
         return Fit(self.spec, rows, counts, self.fit_options)
+
+    @property
+    def codec(self) -> ChunkCodec:
+        """The codec of the decision, made from the same models that a decoder gets."""
+        models = self.models
+        if models is None:
+            return LosslessCodec(self.spec)
+        channels = channels_of(self.spec)
+        key = ("codec", self.number, models)
+        return self.recent.get(key, 8 * channels * channels + (1 << 16), lambda: self._transform(models))
+
+    def _transform(self, models: bytes) -> TransformCodec:
+        def lookup(digest: bytes) -> CodebookOfCodec:
+            codebook = self.fit_options.codebook
+            if codebook is None or codebook.digest != digest:
+                raise MissingModel(f"stream {self.spec.name!r}: codebook {digest.hex()} is not the one given")
+            return codebook
+
+        weighting = self.fit_options.weighting
+        return TransformCodec(self.spec, TransformModels.from_bytes(models, self.spec, Limits(), lookup, weighting))
 
     @cached_property
     def unit(self) -> float:
@@ -242,16 +176,14 @@ class StreamPlan:
             models = models.with_steps_scaled(step_of(1.0, nudge))
         self.index, self.nudge = index, nudge
         self.models = models.to_bytes()
-        self.codec = TransformCodec(self.spec, models)
 
-    def set_models(self, index: int, nudge: int, payload: bytes, codec: ChunkCodec) -> None:
+    def set_models(self, index: int, nudge: int, models: bytes) -> None:
         """Take over the decision of an interrupted run."""
-        self.index, self.nudge, self.models, self.codec = index, nudge, payload, codec
+        self.index, self.nudge, self.models = index, nudge, models
 
     def set_lossless(self) -> None:
         """Keep every bit."""
-        self.nudge = 0
-        self.index, self.models, self.codec = None, None, LosslessCodec(self.spec)
+        self.index, self.nudge, self.models = None, 0, None
 
     def code(self, cut: Cut) -> CodedChunk:
         """Read, encode and measure one chunk."""
@@ -281,14 +213,14 @@ class StreamPlan:
         else:
             self.set_step(index, nudge)
         key = (index, nudge)
-        if key not in self._trials:
+        if self._last_trial is None or self._last_trial[0] != key:
             total, sums = 0, ErrorSums(channels_of(self.spec))
             for chunk in ordered_map(self.code, self.sample, jobs):
                 total += len(chunk.payload)
                 sums.merge(chunk.sums)
             scale = self.values / sums.values if sums.values else 1.0
-            self._trials[key] = Trial(total * scale + len(self.models or b""), sums, scale)
-        return self._trials[key]
+            self._last_trial = key, Trial(total * scale + len(self.models or b""), sums, scale)
+        return self._last_trial[1]
 
 
 def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, reporter: Reporter) -> list[StreamPlan]:
@@ -297,7 +229,7 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
     Raises: SourceError for values that may not be there, MissingModel for a codebook of another encoder.
     """
     lossless = options.target().kind == "lossless"
-    plans = []
+    plans, recent = [], Recent(RECENT_BYTES)
     for number, tensor in enumerate(dump.tensors):
         spec = tensor.spec
         lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in dump.exact_streams
@@ -306,7 +238,7 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
         cuts = cut_rows(tensor, options.chunk_frames)
         seen = survey(tensor, cuts, nonfinite=options.nonfinite, lossy=lossy)
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")
-        plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook)))
+        plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook), recent))
     return plans
 
 

@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from embdc_cli.codec.transform.codec import TransformCodec
-from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.container.recover import ResumePoint, last_whole_chunk
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
@@ -20,7 +18,7 @@ from embdc_cli.encoding.plan import plan_streams
 from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
-from embdc_cli.errors import MissingModel, UsageError
+from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump
@@ -46,7 +44,7 @@ def encode_dump(
     if state is None:
         choice = choose(job, options.target(), reporter)
     else:
-        choice = _restored(state, job, options, codebook)
+        choice = _restored(state, job, options)
     planned = time.monotonic()
     if options.dry_run:
         result = null_pass(job)
@@ -138,7 +136,7 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
     }
 
 
-def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions, codebook: Codebook | None) -> Choice:
+def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions) -> Choice:
     """The decisions of the interrupted run. Raises: UsageError when the input is another one."""
     if state["header"] != _header_digest(job):
         raise UsageError(
@@ -146,17 +144,9 @@ def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions, code
             hint="encode without --resume, or restore the input",
         )
 
-    def lookup(digest: bytes) -> Codebook:
-        if codebook is None or codebook.digest != digest:
-            raise MissingModel(f"--resume: the codebook {digest.hex()} is not the one given")
-        return codebook
-
     for plan, saved in zip(job.streams, state["streams"], strict=True):
         if saved["index"] is not None:
-            payload = base64.b64decode(saved["models"])
-            weighting = plan.fit_options.weighting
-            models = TransformModels.from_bytes(payload, plan.spec, job.header.limits, lookup, weighting)
-            plan.set_models(saved["index"], saved["nudge"], payload, TransformCodec(plan.spec, models))
+            plan.set_models(saved["index"], saved["nudge"], base64.b64decode(saved["models"]))
     choice = Choice.of(options.target(), job)
     choice.settled = state["settled"]
     for saved in state["searches"]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.encoding.plan import CodedChunk, Cut, StreamPlan, channels_of
+from embdc_cli.encoding.plan import CodedChunk, StreamPlan
+from embdc_cli.encoding.survey import Cut, channels_of
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums
 from embdc_cli.options import SIZE_TARGETS

@@ -8,7 +8,7 @@ from codec_cases import smooth, spec_of
 
 from embdc_cli.codec.transform import activity
 from embdc_cli.codec.transform.codec import TransformCodec
-from embdc_cli.codec.transform.dead_zone import DeadZone
+from embdc_cli.codec.transform.dead_zone import THETA, DeadZone
 from embdc_cli.codec.transform.estimate import estimate
 from embdc_cli.codec.transform.fit import Fit
 from embdc_cli.codec.transform.histogram import Histogram
@@ -46,7 +46,7 @@ def test_offsets_are_centroids() -> None:
     histogram.add(c)
     offsets = estimate(histogram, 0.2).offsets
     u = np.abs(c) / 0.2
-    levels = np.floor(u + 0.36)
+    levels = np.floor(u + THETA)
     for i, level in enumerate((1, 2)):
         centroid = float((u - levels)[levels == level].mean())
         assert offsets[i] / 256 == pytest.approx(centroid, abs=0.02)

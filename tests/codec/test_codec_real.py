@@ -37,7 +37,7 @@ def test_lossless_is_exact_and_below_zstd_of_the_whole_file(shared_data: Path, n
 @pytest.mark.parametrize(
     ("name", "step", "bits", "error"),
     [
-        ("juggle__vit-tiny__final", 1.0, 0.55, 0.05),
+        ("juggle__vit-tiny__final", 0.9, 0.5, 0.047),
         ("cars__mobilenetv2__map", 1.0, 0.33, 0.02),
         ("cars__vit-tiny__penultimate", 0.5, 0.35, 0.012),
     ],

@@ -51,7 +51,7 @@ def test_after_a_cut_at_any_byte_every_whole_chunk_is_there(search_bytes: int, m
     data = archive(SMALL)
     expected = expected_chunks(SMALL)
     head_end = chunk_ends(data)[0][1]
-    for length in range(len(data)):
+    for length in range(0, len(data), 1 if search_bytes else 5):
         if length < head_end:
             with pytest.raises(CorruptArchive):
                 opened(data[:length])
@@ -175,8 +175,8 @@ def check_flip(data: bytes, bit: int, *, verify: bool) -> None:
 
 def test_no_flipped_bit_is_silently_wrong() -> None:
     data = archive(SMALL)
-    for place in range(len(data)):  # one bit of every byte, a different one each time
-        check_flip(data, 8 * place + place * 5 % 8, verify=place % 7 == 0)
+    for place in range(0, len(data), 2):  # the slow test below takes all bits of all bytes
+        check_flip(data, 8 * place + place // 2 * 5 % 8, verify=place % 14 == 0)
 
 
 @pytest.mark.slow
@@ -248,6 +248,7 @@ def test_a_cut_archive_of_many_checkpoints_is_opened_from_the_last_one() -> None
     assert sum(reader.report().values()) == len(cut)
     found = list(reader.fetch(reader.streams[0].entries))
     assert [entry.row0 for entry, _ in found] == list(range(reader.streams[0].rows))
+    assert opened(data + cut[:9000]).bytes_read < spec.OPENING_BYTES * 5  # a tail is a place to begin from, too
     scanned = reader.verify()
     assert [damage.what for damage in scanned] == [damage.what for damage in reader.damage]
 

@@ -28,6 +28,7 @@ from container_cases import (
 from embdc_cli.container import canonical, framing, index, landmarks, scan, spec, times, varint
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.framing import SIGNATURE, apply_mask, content_of, frame, parse_header
+from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.container.tail import Tail
 from embdc_cli.container.writer import ArchiveWriter
@@ -153,6 +154,11 @@ def test_json_bombs_are_refused(case: str) -> None:
         canonical.loads(JSON_BOMBS[case], "test")
 
 
+def test_a_repeated_key_is_named_as_such() -> None:
+    with pytest.raises(CorruptArchive, match="a key is there twice"):
+        canonical.loads(JSON_BOMBS["twice"], "test")
+
+
 def test_a_bracket_inside_a_string_is_no_depth() -> None:
     value = {"a": "[" * 99 + '"\\', "b": -0.5, "c": (1 << 64) - 1, "ä": [None, True, 1e-07]}
     assert canonical.loads(canonical.dumps(value, "test"), "test") == value
@@ -208,6 +214,32 @@ def test_a_lying_index_never_changes_what_is_read(case: str) -> None:
         told.append(case)
     assert told or case == "codebook"  # its size is only ever shown
     assert reader.verify()
+
+
+def test_a_lying_checkpoint_is_found_by_verify() -> None:
+    chunks = split(archive(PLAN))
+    place = next(number for number, (kind, _) in enumerate(chunks) if kind == spec.INDEX)
+    found = index.from_content(chunks[place][1], 1 << 40, "test")
+    assert not found.full
+    found.table.data["row0"][0] = 1
+    chunks[place] = (spec.INDEX, index.to_content(found.table, full=False))
+    reader = opened(forged(chunks))
+    assert reader.complete
+    assert [damage.what for damage in reader.verify()] == ["index differs from the chunks"]
+
+
+@pytest.mark.parametrize(("column", "change"), [("content", 8000), ("content", 8), ("offset", 1 << 40), ("seq", 3)])
+def test_a_lying_checkpoint_is_no_place_to_begin_from(column: str, change: int) -> None:
+    chunks = split(archive(PLAN))
+    place = next(number for number, (kind, _) in enumerate(chunks) if kind == spec.INDEX)
+    found = index.from_content(chunks[place][1], 1 << 40, "test")
+    found.table.chunks[column][0] += change
+    cut = forged([*chunks[:place], (spec.INDEX, index.to_content(found.table, full=False))], seal=False)
+    reader = opened(cut)
+    assert not reader.complete
+    for name, rows in chunks_of(reader, reader.items[0]).items():
+        assert comparable(rows) == comparable(expected_chunks(PLAN)[name])[: len(rows)]
+    assert sum(stream.rows for stream in reader.streams) == 6
 
 
 def edit_index_bytes(change: Callable[[bytearray], None]) -> Callable[[bytes], bytes]:
@@ -269,6 +301,40 @@ def test_a_lying_tail_never_changes_what_is_read(case: str) -> None:
     assert reader.verify()
 
 
+def test_a_large_part_must_repeat_its_header() -> None:
+    sealed = Tail(spec.OPENING_BYTES + 8, 200, 400, 0, 600, 9, bytes(32))
+    with pytest.raises(CorruptArchive, match="without a copy of its header"):
+        Tail.from_content(sealed.to_content(), 1 << 40, "test")
+    small = replace(sealed, part_bytes=spec.OPENING_BYTES)
+    assert Tail.from_content(small.to_content(), 1 << 40, "test") == small
+
+
+def test_a_tail_that_asks_for_a_terabyte_of_end_matter_gets_none() -> None:
+    size, far = 1 << 41, 1 << 40
+    sealed = Tail(size, far, far + 8, far + 16, far + 24, 9, bytes(32))
+    end = b"".join(frame(spec.TAIL, 1, 8, sealed.to_content()))
+
+    class Sparse(io.RawIOBase):
+        """Two terabytes of zeros and a tail."""
+
+        place = given = 0
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            self.place = size if whence == 2 else offset
+            return self.place
+
+        def read(self, count: int = -1) -> bytes:
+            assert count <= 1 << 20
+            self.given += count
+            zeros = max(0, min(count, size - len(end) - self.place))
+            return bytes(zeros) + end[max(0, self.place - size + len(end)) :][: count - zeros]
+
+    file = Sparse()
+    with pytest.raises(CorruptArchive):
+        ArchiveReader.open(file)  # type: ignore[arg-type]  # a file object
+    assert file.given < 1 << 20
+
+
 def test_a_part_of_a_newer_format_is_exit_6() -> None:
     newer = SIGNATURE[:11] + b"\x01\x00" + SIGNATURE[13:]
     with pytest.raises(UnsupportedArchive, match=r"format version 1\.0, this embdc reads version 0"):
@@ -295,6 +361,21 @@ def test_what_is_no_archive_is_said_in_one_line(data: bytes, message: str) -> No
         opened(data)
     assert message in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_large_foreign_file_is_refused_without_reading_all_of_it() -> None:
+    class Watched(io.BytesIO):
+        given = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            found = super().read(size)
+            self.given += len(found)
+            return found
+
+    file = Watched(b"\0\0\0 ftypmp42" + bytes(4_000_000))
+    with pytest.raises(CorruptArchive, match="expected an embdc signature"):
+        ArchiveReader.open(file)
+    assert file.given < 200_000
 
 
 def test_an_oversized_length_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

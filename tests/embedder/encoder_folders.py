@@ -1,4 +1,4 @@
-"""Tiny vision towers with random weights, saved as their real counterparts are: whole models in Hugging Face folders."""
+"""Tiny vision towers with random weights, saved as their real counterparts are: whole models in folders."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def _siglip() -> tuple[Any, Any, dict[str, Any]]:
     from transformers import SiglipConfig, SiglipModel
 
     model = SiglipModel(SiglipConfig(vision_config={**TINY, **PATCHES}, text_config=TEXT))
-    return model, model.vision_model, {"image_processor_type": "SiglipImageProcessor", "size": 32, "resample": 2, **HALF}
+    settings = {"image_processor_type": "SiglipImageProcessor", "size": 32, "resample": 2, **HALF}
+    return model, model.vision_model, settings
 
 
 def _siglip2() -> tuple[Any, Any, dict[str, Any]]:

@@ -19,7 +19,8 @@ def formula_frame(height: int, width: int) -> np.ndarray:
     """A frame of gradients and a chessboard, in integers."""
     y, x = np.mgrid[0:height, 0:width]
     board = ((x // 9 + y // 7) % 2) * 60
-    return np.stack([x * 255 // max(width - 1, 1), y * 195 // max(height - 1, 1) + board, board * 3], -1).astype(np.uint8)
+    across, down = x * 255 // max(width - 1, 1), y * 195 // max(height - 1, 1)
+    return np.stack([across, down + board, board * 3], -1).astype(np.uint8)
 
 
 def slow_tokens(frame: np.ndarray) -> np.ndarray:
@@ -35,9 +36,8 @@ def slow_tokens(frame: np.ndarray) -> np.ndarray:
     rgb = np.tensordot(rows, area(frame.shape[1]).T, (1, 0)).swapaxes(1, 2)
     red, green, blue = np.moveaxis(rgb, -1, 0)
     y = 0.299 * red + 0.587 * green + 0.114 * blue
-    planes = [(y - 128, 16)]
-    for chroma in ((blue - y) / 1.772, (red - y) / 1.402):
-        planes.append((chroma.reshape(112, 2, 112, 2).mean(axis=(1, 3)), 8))
+    halves = [chroma.reshape(112, 2, 112, 2).mean(axis=(1, 3)) for chroma in ((blue - y) / 1.772, (red - y) / 1.402)]
+    planes = [(y - 128, 16), (halves[0], 8), (halves[1], 8)]
     tokens = []
     for plane, n in planes:
         k, i = np.mgrid[0:n, 0:n]

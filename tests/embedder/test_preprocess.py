@@ -14,10 +14,11 @@ from embdc_cli.embedder.preprocess import Preprocess
 from embdc_cli.errors import MissingModel
 
 CPU = torch.device("cpu")
+CROP = {"height": 31, "width": 28}
 
 # processor class, its module, settings; the classes fill in the same defaults as Preprocess
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "clip": ("CLIPImageProcessorPil", "clip", {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}),
+    "clip": ("CLIPImageProcessorPil", "clip", {"size": {"shortest_edge": 32}, "crop_size": CROP}),
     "clip_old": ("CLIPImageProcessorPil", "clip", {"size": 30, "crop_size": 28}),
     "clip_defaults": ("CLIPImageProcessorPil", "clip", {}),
     "siglip": ("SiglipImageProcessorPil", "siglip", {"size": {"height": 48, "width": 40}}),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embdc_cli.codec.transform.fit import Fit
-from embdc_cli.encoding.plan import CHUNK_VALUES, cut_rows, survey
+from embdc_cli.encoding.survey import CHUNK_VALUES, cut_rows, survey
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.values import ArrayTensor, StreamSpec
 from tests.synthetic import embeddings

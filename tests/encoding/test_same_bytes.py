@@ -105,9 +105,7 @@ def test_resume_gives_the_bytes_of_an_undisturbed_run(
         assert sorted(path.name for path in tmp_path.iterdir()) == ["dump.npy", "whole.embdc"]
 
 
-def test_the_work_in_progress_is_a_readable_prefix(
-    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_work_in_progress_is_a_readable_prefix(dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = encoded(str(dump), tmp_path, "whole.embdc", **OPTIONS[0])
     with monkeypatch.context() as patched:
         interrupt_at(patched, len(whole) // 2)

@@ -90,7 +90,9 @@ def test_constant_input_is_small_and_exact(tmp_path: Path) -> None:
     assert result["file_bytes"] < 4096
 
 
-@pytest.mark.parametrize("shape", [(0, 4, 8), (1, 1, 1), (1, 5, 3), (7, 1, 3), (5, 4, 1), (65, 2), (2, 3, 4, 5), (9,), ()])
+@pytest.mark.parametrize(
+    "shape", [(0, 4, 8), (1, 1, 1), (1, 5, 3), (7, 1, 3), (5, 4, 1), (65, 2), (2, 3, 4, 5), (9,), ()]
+)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_odd_shapes_round_trip(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
     x = np.asarray(np.random.default_rng(3).standard_normal(shape), dtype)

@@ -118,6 +118,19 @@ def test_overlapping_members_are_refused(tmp_path: Path) -> None:
         opened(path)
 
 
+@pytest.mark.parametrize(
+    ("packed", "plain", "words"),
+    [(1 << 20, 1 << 20, "truncated, a.npy ends at byte"), (100, 200, "stored as 100 bytes, declared 200")],
+)
+def test_sizes_that_lie(tmp_path: Path, packed: int, plain: int, words: str) -> None:
+    path = write_zip(tmp_path / "a.npz", {"a.npy": npy_bytes(FEATURES)})
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<II", data, data.index(b"PK\x01\x02") + 20, packed, plain)
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=words):
+        opened(path)
+
+
 def test_a_local_header_that_disagrees_is_refused(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.npz", {"a.npy": npy_bytes(FEATURES)})
     path.write_bytes(path.read_bytes().replace(b"a.npy", b"b.npy", 1))

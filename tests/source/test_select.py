@@ -178,7 +178,16 @@ def test_times_of_few_rows(count: int) -> None:
     assert len(dump.timeline) == count
 
 
-@pytest.mark.parametrize("seconds", [[0, 2, 1, 3, 4, 5], [0, 1, np.nan, 3, 4, 5], [0, 1, 2, 3, 4, 1e300]])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [0, 2, 1, 3, 4, 5],
+        [0, 1, np.nan, 3, 4, 5],
+        [0, 1, 2, 3, 4, 1e300],
+        [[0, 1], [5, 6], [2, 3], [7, 8], [8, 9], [9, 10]],
+        [[0, 1], [2, 1], [3, 4], [7, 8], [8, 9], [9, 10]],
+    ],
+)
 def test_times_that_are_none(seconds: list[float]) -> None:
     dump = dump_of({"x": F32, "times": np.array(seconds)})
     assert dump.timeline is None

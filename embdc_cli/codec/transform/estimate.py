@@ -17,8 +17,10 @@ from embdc_cli.codec.transform.histogram import Histogram
 from embdc_cli.codec.transform.parameters import MAX_LEVEL
 from embdc_cli.entropy.tables import classes_of_means
 
-LAMBDA: Final = 0.15
-"""Price of a bit in squared steps: the slope of rate-distortion curves of this quantiser at 0.1 to 2 bits per value."""
+LAMBDA: Final = 0.1
+"""Price of a bit in squared steps, measured: 0.15 and 0.2 cost 2 and 5 % more bits at equal error, 0.06 costs 1 %."""
+
+_HALF_STEP: Final = 127 * OFFSET_UNIT
 
 _POINTS: Final = 16  # samples per bucket: a quarter octave is 19 % wide, a sample 1 %
 
@@ -80,5 +82,5 @@ def _offsets(u: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> tuple[int
         inside = (levels >= low) & (levels <= high)
         weight = (inside * counts[:, None]).sum()
         excess = (np.where(inside, u - levels, 0.0) * counts[:, None]).sum()
-        found.append(round(min(max(excess / weight, -0.25), 0.25) / OFFSET_UNIT) if weight else 0)
+        found.append(round(min(max(excess / weight, -_HALF_STEP), _HALF_STEP) / OFFSET_UNIT) if weight else 0)
     return found[0], found[1], found[2]

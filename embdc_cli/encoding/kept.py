@@ -1,0 +1,31 @@
+"""Large objects that can be made again: kept while they fit a budget, made anew when they were dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Recent:
+    """The values used last, up to `budget_bytes` by the sizes they were said to have, but always at least one."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key: Hashable, size_bytes: int, make: Callable[[], T]) -> T:
+        """The value of `key`, made by `make` when it is not kept."""
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            else:
+                self._values[key] = make(), size_bytes
+                while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
+                    self._values.popitem(last=False)
+            value: T = self._values[key][0]
+            return value
