@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.plan import StreamPlan, error_of
@@ -131,7 +132,7 @@ def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
         _choose_for_size(choice, job, lossy, reporter)
         return choice
     for plan in lossy:
-        found = _found(choice.goal, True, lambda step, plan=plan: _error(plan, target, step, job.jobs), plan, reporter)
+        found = _found(choice.goal, True, partial(_error, plan, target, job.jobs), plan, reporter)
         if found is None:
             plan.set_lossless()
             continue
@@ -164,7 +165,7 @@ def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, report
     return best, fine.best or 0
 
 
-def _error(plan: StreamPlan, target: Target, step: tuple[int, int], jobs: int) -> float:
+def _error(plan: StreamPlan, target: Target, jobs: int, step: tuple[int, int]) -> float:
     return plan.trial(step[0], jobs, step[1]).error(target.kind, plan.moments)
 
 

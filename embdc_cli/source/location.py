@@ -76,7 +76,7 @@ def open_url(url: str) -> BinaryIO:
     filesystem, path = _filesystem(url)
     try:
         file: BinaryIO = filesystem.open(path, "rb")
-    except network_errors() as error:
+    except _network_errors() as error:
         raise _unreadable(url, error) from error
     return file
 
@@ -86,7 +86,7 @@ def read_url(url: str, size: int) -> bytes:
     filesystem, path = _filesystem(url)
     try:
         data: bytes = filesystem.cat_file(path, start=0, end=size)
-    except network_errors() as error:
+    except _network_errors() as error:
         raise _unreadable(url, error) from error
     return data[:size]  # a server without ranges sends everything
 
@@ -107,7 +107,7 @@ def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None
     while True:
         try:
             piece = stream.read(_PIECE)
-        except network_errors() as error:
+        except _network_errors() as error:
             raise SourceError(f"{shown}: cannot be read after {total} bytes, {error}") from error
         if not piece:
             break
@@ -134,7 +134,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     return filesystem, path
 
 
-def network_errors() -> tuple[type[Exception], ...]:
+def _network_errors() -> tuple[type[Exception], ...]:
     """What reading an object can raise; aiohttp's errors, where it is in use, are not OSErrors."""
     errors: tuple[type[Exception], ...] = (OSError, ValueError)
     aiohttp = sys.modules.get("aiohttp")

@@ -151,21 +151,22 @@ class PictureReader:
                 return
             self._waiting, self._floor = False, packet.pts
         if packet is not None and packet.is_corrupt:
-            yield from self._lose("truncated, a packet is cut off", packet)
+            yield from self._lose("truncated, a packet is cut off", packet.pts)
             return
         try:
             frames = self._context.decode(packet)
         except av.FFmpegError as error:
             if packet is not None and not self._started and (packet.is_discard or self._leading_allowed):
                 return
-            yield from self._lose(f"cannot be decoded, {error.strerror or 'decoder error'}", packet)
+            pts = None if packet is None else packet.pts
+            yield from self._lose(f"cannot be decoded, {error.strerror or 'decoder error'}", pts)
             return
         for frame in frames:
             if frame.is_corrupt:
                 if not self._started and self._leading_allowed:
                     continue
                 self._held.clear()
-                yield from self._lose("cannot be decoded, the picture is damaged", packet)
+                yield from self._lose("cannot be decoded, the picture is damaged", frame.pts)
                 return
             if self._floor is not None and frame.pts is not None and frame.pts < self._floor:
                 continue  # shown before the keyframe where decoding began, and may refer to what was left out
@@ -186,18 +187,18 @@ class PictureReader:
         while self._held:
             yield self._release()
 
-    def _lose(self, what: str, packet: av.Packet[Stream] | None) -> Iterator[Picture]:
+    def _lose(self, what: str, pts: int | None) -> Iterator[Picture]:
         """Give up until the next keyframe."""
-        self._refuse(what, packet)
+        self._refuse(what, pts)
         yield from self._release_all()
         self._context.flush_buffers()
         self._waiting = self._gap = True
 
-    def _refuse(self, what: str, packet: av.Packet[Stream] | None) -> None:
+    def _refuse(self, what: str, pts: int | None) -> None:
         """Remember damage; raise SourceError unless keep_going."""
         where = ""
-        if packet is not None and packet.pts is not None and self._first_pts is not None:
-            where = f" at {float((packet.pts - self._first_pts) * packet.time_base):.3f} s"
+        if pts is not None and self._first_pts is not None:
+            where = f" at {float((pts - self._first_pts) * Fraction(self._stream.time_base or 1)):.3f} s"
         self.damage = f"{what}{where}"
         if not self._keep_going:
             raise SourceError(f"{self._shown}: {self.damage}", hint=KEEP_GOING_HINT)

@@ -63,6 +63,18 @@ def test_a_histogram_does_not_depend_on_how_chunks_are_cut() -> None:
     assert whole.counts.sum() == c.size
 
 
+def test_track_shares_are_of_what_moves() -> None:
+    c = np.full((32, 4, 6), 2.0, np.float32)
+    c[::16, 0] = 1000.0  # frequency 0 tells nothing about motion
+    c[:16, 3] = 1.0
+    histogram = Histogram(16, 6, 1.0)
+    histogram.add(c)
+    shares, ratios = histogram.track_shares()
+    np.testing.assert_allclose(shares, [1 / 8, 7 / 8])
+    np.testing.assert_allclose(ratios, np.array([1, 2]) / (15 / 8))
+    assert histogram.tracks == 8
+
+
 def test_activity_is_half_octaves_of_a_tracks_magnitude() -> None:
     rng = np.random.default_rng(1)
     base = rng.laplace(size=(20, 3, 40)) * 100

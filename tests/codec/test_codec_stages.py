@@ -29,7 +29,7 @@ from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.entropy.tables import static_tables
 
 D = 6
-SHAPES = [(0, 3, D), (1, 1, D), (2, 3, D), (63, 2, D), (65, 1, D), (16, 5, D)]
+SHAPES = [(0, 3, D), (1, 1, D), (2, 3, D), (63, 2, D), (65, 1, D), (16, 5, D), (129, 1, D)]
 
 
 def normalise(*, scaled: bool = False, constant: bool = False) -> Normalise:
@@ -103,6 +103,13 @@ def test_dead_zone_keeps_its_bound(step: float, offsets: tuple[int, int, int]) -
     np.testing.assert_array_equal(codes, np.sign(x) * np.floor(np.abs(x / np.float32(step)) + THETA))
     bound = step * (1 - THETA + max(map(abs, offsets)) * OFFSET_UNIT) * (1 + 1e-5)
     assert np.abs(stage.inverse(codes, b"") - x).max() <= bound
+
+
+def test_dead_zone_points_are_levels_and_offsets() -> None:
+    codes = np.array([0, 1, 2, 3, 4, 100, -1, -2, -3, -100], np.int32)
+    shifts = np.array([0, 64, 32, -16, -16, -16, 64, 32, -16, -16]) * OFFSET_UNIT
+    expected = np.sign(codes) * (np.abs(codes) + shifts) * 0.5
+    np.testing.assert_allclose(DeadZone(0.5, (64, 32, -16)).inverse(codes, b""), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e6])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.errors import UsageError
@@ -77,6 +77,7 @@ def test_a_range_holds_its_start_and_not_its_end() -> None:
     assert parse_range("1s..").holds(Fraction(10**9))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.one_of(st.none(), st.integers(1, 10**9)))
 def test_a_range_reads_what_it_writes(start_ms: int, length_ms: int | None) -> None:
     start = Fraction(start_ms, 1000)

@@ -92,7 +92,7 @@ def test_gray_honours_the_range_that_it_states(layout: str, full: bool | None, g
     ("height", "layout", "colorspace", "color_range", "expected"),
     [
         (576, "yuv420p", 2, 0, Colour(5, False, ("matrix", "range"))),
-        (578, "yuv420p", 2, 0, Colour(1, False, ("matrix", "range"))),
+        (577, "yuv420p", 2, 0, Colour(1, False, ("matrix", "range"))),
         (578, "yuv420p", 6, 0, Colour(6, False, ("range",))),
         (100, "yuv420p", 9, 1, Colour(9, False, ())),
         (100, "yuv420p", 1, 2, Colour(1, True, ())),

@@ -68,6 +68,16 @@ def test_a_truncated_pipe_is_noticed_too(videos: dict[str, Path], name: str) -> 
     assert video.incomplete is not None
 
 
+def test_a_cut_between_two_packets_is_noticed_by_the_index(videos: dict[str, Path], tmp_path: Path) -> None:
+    with av.open(str(videos["front.mp4"])) as container:
+        position = [packet.pos for packet in container.demux(video=0) if packet.size][30]
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(videos["front.mp4"].read_bytes()[:position])
+    with pytest.raises(SourceError, match="truncated, 18 of 48 frames are missing"):
+        read(path)
+    assert numbers(read(path, keep_going=True))[:25] == list(range(25))
+
+
 def test_every_cut_is_noticed(videos: dict[str, Path], tmp_path: Path) -> None:
     """From a few frames before the end to the last byte that matters: all 48 frames, or a complaint."""
     for name in ("front.mp4", "h264.mkv"):
@@ -181,8 +191,9 @@ def playlist(path: Path) -> None:
 
 
 def concat_list(path: Path) -> None:
-    target = make_video(path.with_name("real.mp4"))
-    path.write_text(f"ffconcat version 1.0\nfile {target}\n")
+    """A list of files beside the current folder's, as the concat demuxer would follow it."""
+    make_video(path.with_name("real.mp4"))
+    path.write_text("ffconcat version 1.0\nfile real.mp4\n")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +210,10 @@ def concat_list(path: Path) -> None:
         ("folder.mp4", lambda path: path.mkdir(), "found a folder"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path: Path, name: str, make: Any, words: str) -> None:
+def test_what_is_no_video_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, make: Any, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     make(path)
     for keep_going in (False, True):

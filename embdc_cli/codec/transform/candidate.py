@@ -38,6 +38,7 @@ class Candidate:
     analysis: (D, R) float32 for all R vectors that there are, None for the identity. centred: whether the mean is
     taken out first. variances: (R,) of the coefficients. entries: (R,) integers that each vector costs, 0 where free.
     truncates: whether trailing vectors may be dropped. build: makes the stage. unit: typical coefficient.
+    outside: squared error of the sample that no vector reaches. reference_bits: what naming the basis costs.
     """
 
     analysis: np.ndarray | None
@@ -48,6 +49,8 @@ class Candidate:
     build: BuildBasis
     unit: float
     groups: Sequence[int]
+    outside: float = 0.0
+    reference_bits: float = 0.0
     histograms: dict[int, Histogram] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,8 +77,9 @@ class Candidate:
             if self.truncates:
                 totals = np.concatenate([[0.0], np.cumsum(gains)])
                 rank = int(np.argmax(totals))
-            cost = found.energy.sum() * scale - gains[:rank].sum()
-            cost += LAMBDA * (fixed_bits + found.track_bits * scale)
+            energy = found.energy.sum() + self.outside / step**2
+            cost = energy * scale - gains[:rank].sum()
+            cost += LAMBDA * (fixed_bits + self.reference_bits + found.track_bits * scale)
             if best is None or cost < best.cost:
                 best = Choice(float(cost), group, rank, exponents[:rank], found)
         if best is None:

@@ -236,8 +236,14 @@ class GroupFit:
     def _from_codebook(self, groups: Sequence[int]) -> Candidate:
         codebook = self.codebook
         assert codebook is not None
+        vectors = codebook.vectors()
+        analysis = least_squares(vectors, None)
+        outside, covariance = 0.0, self._domain.covariance
+        if covariance is not None and codebook.rank < codebook.channels:
+            inside = float(((vectors @ covariance) * analysis.T).sum())
+            outside = max(0.0, float(np.trace(covariance)) - inside) * self.moments.count
         return Candidate(
-            analysis=least_squares(codebook.vectors(), None),
+            analysis=analysis,
             centred=True,
             variances=np.ones(codebook.rank),
             entries=np.zeros(codebook.rank),
@@ -245,6 +251,8 @@ class GroupFit:
             build=lambda r, exponents: CodebookKlt(codebook, r),
             unit=self._unit,
             groups=groups,
+            outside=outside,
+            reference_bits=8.0 * len(codebook.digest),
         )
 
 
