@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from embdc_cli.container.contents import Entry
 from embdc_cli.errors import CorruptArchive, UsageError
 from embdc_cli.inputs import check_device
 from embdc_cli.options import DecodeOptions
-from embdc_cli.output import atomic_output, check_not_input, copy_stream
+from embdc_cli.output import check_not_input, copy_stream, destination
 from embdc_cli.parallel import ordered_map
 from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import scratch_file
@@ -62,7 +62,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
         if options.on_damage == "skip":
             for one in chosen:
                 _find_damage(archive, one, reporter)
-        with _destination(output, options) as out:
+        with destination(output, force=options.force) as out:
             counts = {one.view.name: _token_counts(archive, one) for one in chosen if one.view.spec.ragged}
             sink = open_sink(format_name, out, [one.spec for one in chosen], token_counts=counts)
             try:
@@ -218,14 +218,3 @@ def _lost_words(loss: dict[str, Any]) -> str:
     start, stop = loss["rows"]
     seconds = "" if loss["seconds"] is None else " ({:.3f} s to {:.3f} s)".format(*loss["seconds"])
     return f"stream {loss['stream']!r}: rows {start} to {stop} lost{seconds}"
-
-
-@contextmanager
-def _destination(output: str, options: DecodeOptions) -> Iterator[BinaryIO]:
-    """Standard output, or a file that appears only when complete."""
-    if output == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with atomic_output(output, force=options.force) as out:
-        yield out

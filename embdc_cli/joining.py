@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, BinaryIO
 
 from embdc_cli.container.join import join as join_parts
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import IncompleteError, UsageError
-from embdc_cli.output import atomic_output, check_not_input
+from embdc_cli.output import check_not_input, destination
 
 MODES = ("time", "items")
 
@@ -29,7 +28,7 @@ def cat(inputs: Sequence[str], output: str, *, join: str = "time", force: bool =
         for path, reader in zip(inputs, readers, strict=True):
             if not reader.complete:
                 raise IncompleteError(f"cat: {path} is incomplete", hint="encode it again, or with --resume")
-        with _destination(output, force=force) as out:
+        with destination(output, force=force) as out:
             counted = _Counted(out)
             join_parts(readers, counted, mode="time" if join == "time" else "items")
     return {
@@ -55,13 +54,3 @@ class _Counted:
             view = view[self._out.write(view) or 0 :]
         self.bytes += len(data)
         return len(data)
-
-
-@contextmanager
-def _destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
-    if output == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    with atomic_output(output, force=force) as out:
-        yield out

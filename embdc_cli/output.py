@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,17 @@ def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Standard output for `-`, else a file that appears only when complete."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with atomic_output(output, force=force) as out:
+        yield out
 
 
 def publish(part: Path, target: Path) -> None:

@@ -37,20 +37,20 @@ def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
     searches = 0
     end = storage.size
     while end > 0:
-        problem, mark = [], None
+        part, problem, mark = None, [], None
         try:
             part = _part_before(window, end)
-            if part is not None:
-                found.append(part)
-                end = part.offset
-                continue
-            if not found and not _begins_like_an_archive(storage):
-                break  # some other file, perhaps a large one: nothing to search
-            if searches < _MAX_SEARCHES:
-                mark = find_landmark(storage, end)
-                searches += 1
         except CorruptArchive as error:
             problem = [Damage(end, 0, f"end matter cannot be used: {error.message}")]
+        if part is not None:
+            found.append(part)
+            end = part.offset
+            continue
+        if not found and not _begins_like_an_archive(storage):
+            break  # some other file, perhaps a large one: nothing to search
+        if not problem and searches < _MAX_SEARCHES:
+            mark = find_landmark(storage, end)
+            searches += 1
         start = mark.scan_from if mark else 0
         result = scan(storage, start, end, going_on=mark.part if mark else None)
         found += [one.part(0, 0) for one in reversed(result.parts)]
