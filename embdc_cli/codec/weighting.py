@@ -45,7 +45,7 @@ class Weighting:
             raise SourceError(f"weighting {text}: expected a vector or a matrix, found shape {weights.shape}")
         if not np.isfinite(weights).all() or not weights.any():
             raise SourceError(f"weighting {text}: expected finite values that are not all zero")
-        return cls("matrix", weights)
+        return cls("matrix", weights / np.abs(weights).max())  # only ratios matter, and squares must not overflow
 
     def metric(self, channels: int, name: str) -> np.ndarray | None:
         """(D, D) float64 W^T W of a matrix, (D,) its diagonal of a vector, None for named weightings.

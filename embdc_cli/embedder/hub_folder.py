@@ -114,10 +114,12 @@ def _fetch(name: str) -> Path:
         weights = ["model-*.safetensors"] if (path / _INDEX).is_file() else [_SINGLE]
         return Path(snapshot_download(name, allow_patterns=[*files, *weights]))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub cannot be reached"
+        offline = constants.HF_HUB_OFFLINE
+        why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
+        first = "unset HF_HUB_OFFLINE" if offline else "check the name and the network"
         raise MissingModel(
             f"encoder {name}: no such folder, not in the hub's cache, and {why}",
-            hint="unset HF_HUB_OFFLINE, or fetch it where there is a network and copy the folder",
+            hint=f"{first}, or fetch it elsewhere and copy the folder here",
         ) from error
     except failures as error:
         raise MissingModel(f"encoder {name}: cannot be fetched from the hub, {_first_line(error)}") from error

@@ -26,9 +26,11 @@ def test_matrix_and_vector_files(tmp_path: Path) -> None:
     save_file({"weight": matrix}, tmp_path / "w.safetensors")
     for name in ("w.npy", "w.safetensors"):
         metric = Weighting.parse(str(tmp_path / name)).metric(5, "data")
-        np.testing.assert_allclose(metric, matrix.astype(np.float64).T @ matrix, rtol=1e-6)
+        assert metric is not None
+        expected = matrix.astype(np.float64).T @ matrix
+        np.testing.assert_allclose(metric * np.abs(matrix).max() ** 2, expected, rtol=1e-5)
     vector = Weighting.parse(str(tmp_path / "v.npy")).metric(5, "data")
-    np.testing.assert_allclose(vector, matrix[0].astype(np.float64) ** 2)
+    np.testing.assert_allclose(vector, (matrix[0].astype(np.float64) / np.abs(matrix[0]).max()) ** 2, rtol=1e-6)
 
 
 def test_bfloat16_safetensors(tmp_path: Path) -> None:
@@ -36,7 +38,14 @@ def test_bfloat16_safetensors(tmp_path: Path) -> None:
     header = b'{"weight":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}'
     (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
     weights = Weighting.parse(str(tmp_path / "w.safetensors")).weights
-    np.testing.assert_array_equal(weights, [[1.5, -2.0], [0.25, 4.0]])
+    np.testing.assert_array_equal(weights, np.array([[1.5, -2.0], [0.25, 4.0]]) / 4)
+
+
+def test_weights_of_any_size_have_a_finite_metric(tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.array([[1e300, 1.0], [0.0, 1e200]]))
+    metric = Weighting.parse(str(tmp_path / "w.npy")).metric(2, "data")
+    assert metric is not None
+    np.testing.assert_allclose(metric, [[1, 0], [0, 0]], atol=1e-90)
 
 
 @pytest.mark.parametrize(

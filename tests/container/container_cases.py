@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from embdc_cli.container import spec, tail
+from embdc_cli.container import index, spec, tail
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item
 from embdc_cli.container.framing import SIGNATURE, content_of, frame, parse_header
@@ -253,3 +253,26 @@ def parse(data: bytes) -> dict[str, Any]:
 def dumped(value: object) -> bytes:
     """Canonical JSON without any check."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+HOSTILE = Plan(rows=4, chunk_rows=2, segment_chunks=1, payload_bytes=9, bias=False)
+"""The archive that hostile ones are made from."""
+
+
+def with_head(edit: Callable[[dict[str, Any]], object]) -> bytes:
+    """The archive of HOSTILE whose header JSON was edited."""
+    chunks = split(archive(HOSTILE))
+    head = parse(chunks[0][1])
+    edit(head)
+    chunks[0] = (spec.HEAD, dumped(head))
+    return forged([(kind, reindexed(kind, content, len(chunks[0][1]))) for kind, content in chunks])
+
+
+def reindexed(kind: bytes, content: bytes, head_bytes: int) -> bytes:
+    """An index content that agrees with a header of another length; other contents as they are."""
+    if kind != spec.INDEX:
+        return content
+    found = index.from_content(content, 1 << 40, "test")
+    if found.first_seq == 0:
+        found.table.chunks["content"][0] = head_bytes
+    return index.to_content(found.table, full=found.full)

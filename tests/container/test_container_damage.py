@@ -100,6 +100,19 @@ def test_a_damaged_chunk_loses_its_rows_and_no_others() -> None:
     assert len(reader.streams[1].locate(0, 10)) == 4
 
 
+@pytest.mark.parametrize(("which", "rows"), [(0, "0 to 2"), (1, "3 to 5"), (3, "9 to 9")])
+def test_lost_times_are_refused_when_asked_for_and_rows_stay(which: int, rows: str) -> None:
+    data = bytearray(archive(Plan(bias=False)))
+    times = [end for kind, end in chunk_ends(bytes(data)) if kind == spec.TIMES]
+    data[times[which] - 1] ^= 1
+    data[-1] ^= 1
+    reader = opened(bytes(data))
+    with pytest.raises(CorruptArchive, match=f"times of rows {rows} are lost"):
+        reader.timeline(reader.items[0])
+    found = chunks_of(reader, reader.items[0])
+    assert comparable(found["patch"]) == comparable(expected_chunks(Plan(bias=False))["patch"])
+
+
 def test_a_damaged_chunk_behind_a_good_index_is_found_when_it_is_fetched() -> None:
     data = bytearray(archive(Plan()))
     clean = opened(bytes(data))

@@ -20,8 +20,6 @@ from embdc_cli.embedder.protocol import FrameEmbedder
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.options import EncodeOptions
 
-GRIDS = {"siglip2": (3, 4)}
-
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Encoder]:
@@ -187,6 +185,26 @@ def test_the_provenance_names_everything_but_the_folder(encoder: Callable[[str],
     assert {key: facts[key] for key in known} == known
     assert set(facts["libraries"]) == {"torch", "transformers"}
     assert facts["preprocess"]["resize"] == {"rule": "shortest_edge", "edge": 32}
+
+
+def test_pixels_of_another_size_than_trained_for_interpolate_positions(
+    encoder: Callable[[str], Encoder], tmp_path: Path
+) -> None:
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    made = encoder("clip")
+    folder = tmp_path / "larger"
+    shutil.copytree(made.folder, folder)
+    settings: dict[str, Any] = {"size": {"shortest_edge": 40}, "crop_size": 40}
+    config = {"image_processor_type": "CLIPImageProcessor", **settings}
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    embedder = opened(folder)
+    frame = some_frames(1)[0]
+    pixels = CLIPImageProcessorPil(**settings)(frame, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        wanted = made.vision(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[0, 1:]
+    assert embedder.provenance()["grid"] == [5, 5]
+    assert close(embedder.embed([frame])["patch"][0], wanted)
 
 
 def test_sharded_weights_are_hashed_as_one(encoder: Callable[[str], Encoder], tmp_path: Path) -> None:

@@ -35,20 +35,22 @@ class Choice:
 class Candidate:
     """A basis in which the sample is counted.
 
-    analysis: (D, R) float32 for all R vectors that there are, None for the identity. centred: whether the mean is
-    taken out first. variances: (R,) of the coefficients. entries: (R,) integers that each vector costs, 0 where free.
-    truncates: whether trailing vectors may be dropped. build: makes the stage. unit: typical coefficient.
+    analysis: (D, R) float32 for all R vectors that there are, None for the identity. mean: (D,) float64 that is taken
+    out first, None to take out nothing. variances: (R,) of the coefficients. entries: (R,) integers that each vector
+    costs, 0 where free. truncates: whether trailing vectors may be dropped. build: makes the stage.
+    unit: typical coefficient. known_mean: (D,) that the decoder has anyway, None for zeros.
     outside: squared error of the sample that no vector reaches. reference_bits: what naming the basis costs.
     """
 
     analysis: np.ndarray | None
-    centred: bool
+    mean: np.ndarray | None
     variances: np.ndarray
     entries: np.ndarray
     truncates: bool
     build: BuildBasis
     unit: float
     groups: Sequence[int]
+    known_mean: np.ndarray | None = None
     outside: float = 0.0
     reference_bits: float = 0.0
     histograms: dict[int, Histogram] = field(init=False)
@@ -63,8 +65,9 @@ class Candidate:
         for group, histogram in self.histograms.items():
             histogram.add(y if group == 1 else TimeDct(group).forward(y, b""))
 
-    def choose(self, step: float, scale: float, tokens: float, fixed_bits: float) -> Choice:
+    def choose(self, step: float, scale: float, tokens: float) -> Choice:
         """The best group length and rank at `step`. scale: segment tokens / sample tokens; tokens: of the segment."""
+        fixed_bits = self._mean_bits(step / float(np.sqrt(tokens))) + self.reference_bits
         exponents = exponents_for(self.variances, step, tokens)
         magnitude = 0.8 * np.exp2(-exponents) / np.sqrt(np.maximum(self.entries, 1))
         basis_bits = self.entries * (entropy(magnitude) + np.minimum(magnitude, 1.0))
@@ -79,9 +82,16 @@ class Candidate:
                 rank = int(np.argmax(totals))
             energy = found.energy.sum() + self.outside / step**2
             cost = energy * scale - gains[:rank].sum()
-            cost += LAMBDA * (fixed_bits + self.reference_bits + found.track_bits * scale)
+            cost += LAMBDA * (fixed_bits + found.track_bits * scale)
             if best is None or cost < best.cost:
                 best = Choice(float(cost), group, rank, exponents[:rank], found)
         if best is None:
             raise ValueError("candidate: no group length to choose from")
         return best
+
+    def _mean_bits(self, precision: float) -> float:
+        """Bits for the means in units of `precision`."""
+        if self.mean is None or not self.mean.size:
+            return 0.0
+        difference = self.mean if self.known_mean is None else self.mean - self.known_mean
+        return float(self.mean.size * (entropy(np.abs(difference).mean() / precision) + 1.0))
