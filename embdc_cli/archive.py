@@ -10,8 +10,6 @@ pickled and used after a fork: every process opens the file for itself.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,13 +26,15 @@ from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, UsageError
 from embdc_cli.parallel import one_blas_thread
+from embdc_cli.recent import Recent
+from embdc_cli.slicing import row_at
 from embdc_cli.values import Timeline
 
 if TYPE_CHECKING:
     import torch
 
-_CACHED_BYTES = 128 << 20
-_CACHED_CODECS = 4
+_CHUNK_BYTES = 128 << 20
+_CODEC_BYTES = 64 << 20
 
 
 class Archive:
@@ -52,10 +52,8 @@ class Archive:
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()  # of the two caches; files are read at positions, which needs none
         self._reader = ArchiveReader.open(self._path)
-        self._chunks: OrderedDict[tuple[int, int], tuple[Entry, np.ndarray]] = OrderedDict()
-        self._codecs: OrderedDict[tuple[int, int, int, int], ChunkCodec] = OrderedDict()
+        self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         several = len(self._reader.items) > 1
         self._streams: dict[str, StreamView] = {}
         for item in self._reader.items:
@@ -135,18 +133,13 @@ class Archive:
 
     def decoded(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
         """One chunk with its full record, and all its rows in storage dtype, from the cache where it holds them."""
-        key = (entry.part, entry.offset)
-        with self._lock:
-            if key in self._chunks:
-                self._chunks.move_to_end(key)
-                return self._chunks[key]
+        return self._chunks.get(
+            (entry.part, entry.offset), lambda: self._fetched(stream, entry), lambda found: found[1].nbytes
+        )
+
+    def _fetched(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
         ((found, payload),) = self.reader.fetch([entry])
-        rows = self.decode(stream, found, payload)
-        with self._lock:
-            self._chunks[key] = found, rows
-            while len(self._chunks) > 1 and sum(array.nbytes for _, array in self._chunks.values()) > _CACHED_BYTES:
-                self._chunks.popitem(last=False)
-        return found, rows
+        return found, self.decode(stream, found, payload)
 
     def decode(self, stream: Stream, entry: Entry, payload: bytes) -> np.ndarray:
         """The rows in a fetched payload. Raises: CorruptArchive when its integers are not those that were written."""
@@ -162,18 +155,13 @@ class Archive:
         return rows
 
     def _codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
+        limits = self.reader.parts[stream.part].header.limits
+
+        def make() -> ChunkCodec:
+            return codec_for(kind, stream.spec, self.reader.models(stream, segment), limits, self.codebook)
+
         key = (stream.part, stream.number, segment, kind)
-        with self._lock:
-            codec = self._codecs.get(key)
-            if codec is None:
-                models = self.reader.models(stream, segment)
-                codec = codec_for(
-                    kind, stream.spec, models, self.reader.parts[stream.part].header.limits, self.codebook
-                )
-                self._codecs[key] = codec
-                while len(self._codecs) > _CACHED_CODECS:
-                    self._codecs.popitem(last=False)
-            return codec
+        return self._codecs.get(key, make, lambda _: 8 * stream.spec.channels**2)
 
     def codebook(self, digest: bytes) -> Codebook:
         """The codebook of that hash: embedded, given, or found. Raises: MissingModel."""
@@ -217,11 +205,7 @@ class StreamView:
         timeline = self.timeline
         if timeline is None or not len(timeline):
             raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
-        ticks = seconds / timeline.timebase
-        row = int(np.searchsorted(timeline.starts - timeline.starts[0], float(ticks) + 1e-6, side="right")) - 1
-        if not row >= 0 or seconds < 0:
-            raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
-        return min(row, len(self) - 1)
+        return min(row_at(timeline, seconds), len(self) - 1)
 
     def pieces(self, rows: range) -> Iterator[tuple[Entry | None, range]]:
         """The chunks that hold `rows` (rising), each with the rows it gives; None for rows whose chunk is lost."""

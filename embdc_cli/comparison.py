@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from embdc_cli.archive import Archive, StreamView
-from embdc_cli.encoding.survey import as_tokens, channels_of, cut_rows
 from embdc_cli.errors import UsageError
 from embdc_cli.inputs import open_input
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter
+from embdc_cli.tokens import as_tokens, cut_rows
 from embdc_cli.values import Dump, Tensor
 
 _CHUNK_ROWS = 64
@@ -57,7 +57,7 @@ def _compare(view: StreamView, tensor: Tensor) -> dict[str, Any]:
         raise UsageError(
             f"--against: stream {view.name!r}: the archive has shape {list(view.shape)}, the dump {list(spec.shape)}"
         )
-    sums, moments = ErrorSums(channels_of(spec)), ChannelMoments(channels_of(spec))
+    sums, moments = ErrorSums(spec.channels), ChannelMoments(spec.channels)
     worst, identical = 0.0, spec.dtype == view.spec.dtype
     for start, stop in cut_rows(tensor, _CHUNK_ROWS):
         rows, decoded = tensor.read(start, stop), view.numpy(range(start, stop))

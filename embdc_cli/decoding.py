@@ -13,8 +13,8 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.archive import Archive, StreamView
 from embdc_cli.container.contents import Entry
+from embdc_cli.device import check_device
 from embdc_cli.errors import CorruptArchive, UsageError
-from embdc_cli.inputs import check_device
 from embdc_cli.options import DecodeOptions
 from embdc_cli.output import check_not_input, copy_stream, destination
 from embdc_cli.parallel import ordered_map

@@ -6,13 +6,13 @@ import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from embdc_cli.errors import ResourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump, Feed
 
 if TYPE_CHECKING:
     from embdc_cli.source.array import ArrayInput
+    from embdc_cli.source.pipe import Pipe
 
 
 def open_input(source: str | ArrayInput, options: EncodeOptions, reporter: Reporter) -> Dump | Feed:
@@ -22,30 +22,21 @@ def open_input(source: str | ArrayInput, options: EncodeOptions, reporter: Repor
 
         return open_arrays(source, options)
     from embdc_cli.source import detect_format, open_dump, open_stdin
+    from embdc_cli.source.pipe import Pipe
 
     if source == "-":
-        return open_stdin(sys.stdin.buffer, options)
+        pipe = Pipe(sys.stdin.buffer)
+        if detect_format(pipe.head(), options, name=pipe.shown) == "video":
+            return _embedded(pipe, options, reporter)
+        return open_stdin(pipe, options)
     if detect_format(source, options) == "video":
-        from embdc_cli.embedder.feed import embed_video
-
-        return embed_video(source, options, reporter)
+        return _embedded(source, options, reporter)
     dump = open_dump(source, options)
     dump.name = PurePath(source).stem
     return dump
 
 
-def check_device(device: str) -> None:
-    """Refuse (exit 9) a CUDA device that was asked for and is not there; `auto` and `cpu` always pass."""
-    if device in ("auto", "cpu"):
-        return
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or not (number.isdigit() or not number):
-        raise UsageError(f"--device: expected auto, cpu, cuda or cuda:N, found {device!r}")
-    import torch
+def _embedded(source: str | Pipe, options: EncodeOptions, reporter: Reporter) -> Feed:
+    from embdc_cli.embedder.feed import embed_video
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
-        raise ResourceError(
-            f"--device {device}: not here, {count} CUDA devices found",
-            hint="use --device auto, or cpu" if count == 0 else f"use cuda:0 to cuda:{count - 1}",
-        )
+    return embed_video(source, options, reporter)

@@ -11,8 +11,7 @@ from embdc_cli.comparison import compare_with_dump
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Damage, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.encoding.result import sizes
-from embdc_cli.encoding.writing import pooled
+from embdc_cli.metrics import pooled, sizes
 from embdc_cli.reporter import Reporter, Silent
 
 

@@ -14,7 +14,9 @@ cosine 1, one zero token has cosine 0. Positions where x is not finite are left 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -174,3 +176,39 @@ def _ratio(error: float, energy: float) -> float:
 def snr_db(nmse: float) -> float:
     """-10 log10 nmse; infinite for an exact copy."""
     return math.inf if nmse == 0 else -10.0 * math.log10(nmse)
+
+
+def pooled(streams: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Achieved quality over all streams: one stream's own figures, else sums over sums and value-weighted means."""
+    if len(streams) == 1:
+        return dict(streams[0]["achieved"])
+    sums = [entry["sums"] for entry in streams]
+    total = {key: sum(one[key] for one in sums) for key in ("values", "tokens", "sse", "energy", "cosine_sum")}
+    worst = [entry["achieved"]["cosine_p1"] for entry in streams if entry["sums"]["tokens"]]
+    weighted = [(entry["achieved"]["channel_nmse"], entry["sums"]["values"]) for entry in streams]
+    known = [(value, weight) for value, weight in weighted if value is not None]
+    return finite(
+        {
+            "nmse": _ratio(total["sse"], total["energy"]),
+            "channel_nmse": _ratio(sum(v * w for v, w in known), sum(w for _, w in known)),
+            "cosine": total["cosine_sum"] / total["tokens"] if total["tokens"] else 1.0,
+            "cosine_p1": min(worst, default=1.0),
+        }
+    )
+
+
+def finite(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no infinity: an error relative to nothing is null."""
+    return {key: value if math.isfinite(value) else None for key, value in figures.items()}
+
+
+def sizes(values: int, file_bytes: int, raw_bytes: int) -> dict[str, Any]:
+    """{file_bytes, raw_bytes, values, bits_per_value, ratio_fp16, ratio_fp32}; every byte of the file counts."""
+    return {
+        "file_bytes": file_bytes,
+        "raw_bytes": raw_bytes,
+        "values": values,
+        "bits_per_value": 8 * file_bytes / values if values else None,
+        "ratio_fp16": 2 * values / file_bytes if file_bytes else None,
+        "ratio_fp32": 4 * values / file_bytes if file_bytes else None,
+    }

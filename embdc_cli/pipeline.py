@@ -13,11 +13,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli.container.header import recipe_digest
+from embdc_cli.device import check_device
 from embdc_cli.encoding import causal, delivery, twopass
 from embdc_cli.encoding.codebooks import chosen_codebook
 from embdc_cli.encoding.recipe import recipe_of
-from embdc_cli.errors import SourceError
-from embdc_cli.inputs import check_device, open_input
+from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.inputs import open_input
 from embdc_cli.options import DecodeOptions, EncodeOptions
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
@@ -39,6 +40,7 @@ def encode(
     options = options or EncodeOptions()
     started = time.monotonic()
     check_device(options.device)
+    _check_one_pass(options)
     codebook = chosen_codebook(options)
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
@@ -53,7 +55,7 @@ def encode(
                 delivery.check_free(destination, force=options.force)
             readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
             if isinstance(readable, Feed) or options.one_pass:
-                result = causal.encode_feed(readable, at_opening, destination, options, recipe, codebook, reporter)
+                result = causal.encode_feed(readable, at_opening, destination, options, recipe, reporter)
             else:
                 result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
             for warning in opened.warnings:
@@ -62,6 +64,13 @@ def encode(
             opened.close()
     result["seconds"]["total"] = time.monotonic() - started
     return result
+
+
+def _check_one_pass(options: EncodeOptions) -> None:
+    """Refuse what needs the whole input before the first chunk."""
+    for name, asked in (("codebook", options.codebook), ("dry-run", options.dry_run), ("resume", options.resume)):
+        if options.one_pass and asked:
+            raise UsageError(f"--{name}: not with --one-pass", hint="leave out one of them")
 
 
 def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | Feed:
@@ -73,6 +82,8 @@ def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | F
     try:
         dump = spool(feed, options.spool_max)
     except SpoolFull as full:
+        if options.codebook is not None or options.dry_run:
+            raise  # both need the whole input before the first chunk
         reporter.note(f"input is larger than --spool-max ({options.spool_max} bytes): coding it in one pass")
         return full.feed
     if dump.incomplete:

@@ -43,10 +43,21 @@ def _by_time(text: str, rows: int, timeline: Timeline | None) -> range:
     if rows == 0:
         return range(0)
     wanted = parse_range(text)
-    ticks = timeline.starts[:rows] - timeline.starts[0]
+    stop = rows if wanted.stop is None else _first_from(timeline, wanted.stop)
+    return range(_first_from(timeline, wanted.start), min(stop, rows))
 
-    def first_from(seconds: Fraction) -> int:
-        # exact: ticks >= seconds / timebase, which the ceiling turns into a comparison of integers
-        return int(np.searchsorted(ticks, math.ceil(seconds / timeline.timebase), side="left"))
 
-    return range(first_from(wanted.start), rows if wanted.stop is None else first_from(wanted.stop))
+def row_at(timeline: Timeline, seconds: float) -> int:
+    """The last row that starts at or before `seconds` after the first. Raises: UsageError for a negative time."""
+    exact = Fraction(str(float(seconds)))  # 0.1 means a tenth, not the double next to it
+    if exact < 0:
+        raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
+    ticks = timeline.starts - timeline.starts[0]
+    return int(np.searchsorted(ticks, math.floor(exact / timeline.timebase), side="right")) - 1
+
+
+def _first_from(timeline: Timeline, seconds: Fraction) -> int:
+    """The first row that starts at `seconds` after the first row, or later."""
+    # exact: ticks >= seconds / timebase, which the ceiling turns into a comparison of integers
+    ticks = timeline.starts - timeline.starts[0]
+    return int(np.searchsorted(ticks, math.ceil(seconds / timeline.timebase), side="left"))

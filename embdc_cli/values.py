@@ -36,7 +36,20 @@ class StreamSpec:
     @property
     def timed(self) -> bool:
         """Whether the first axis is rows; otherwise the tensor is a single row without a row axis."""
-        return self.axes.startswith("t")
+        return self.axes.split(",")[0] == "t"
+
+    @property
+    def channel_axis(self) -> int:
+        """Which axis of a row holds the channels: the one named c, else the last."""
+        names = self.axes.split(",")[1 if self.timed else 0 :]
+        if "c" in names and len(names) == len(self.row_shape):
+            return names.index("c")
+        return max(0, len(self.row_shape) - 1)
+
+    @property
+    def channels(self) -> int:
+        """Length of the channel axis, D; 1 for a scalar."""
+        return self.row_shape[self.channel_axis] if self.row_shape else 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -142,6 +155,7 @@ class Dump:
 class Feed:
     """One item that can be read once, front to back: `blocks` yields all streams' rows in step.
 
+    untimed_streams: those whose rows are not the rows of the timeline. exact_streams: as in `Dump`.
     incomplete: set by the producer when the input ended early but what was given is good (a broken video).
     """
 
@@ -149,6 +163,8 @@ class Feed:
     blocks: Iterator[Block]
     name: str = ""
     timebase: Fraction | None = None
+    untimed_streams: frozenset[str] = frozenset()
+    exact_streams: frozenset[str] = frozenset()
     source: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)

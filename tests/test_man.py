@@ -13,10 +13,10 @@ import typer
 
 from embdc_cli import errors
 from embdc_cli.cli.root import COMMANDS, root_command
-from tests import manual
+from tests import man_pages
 
 COMMAND_NAMES = list(COMMANDS)
-PAGES = sorted(manual.MAN.glob("*.1"))
+PAGES = sorted(man_pages.MAN.glob("*.1"))
 
 
 def program_options(command: str) -> set[str]:
@@ -28,23 +28,23 @@ def program_options(command: str) -> set[str]:
 
 @pytest.mark.parametrize("command", COMMAND_NAMES)
 def test_options(command: str) -> None:
-    documented = manual.options(manual.page(command))
+    documented = man_pages.options(man_pages.page(command))
     assert sorted(documented) == sorted(program_options(command))
 
 
 def test_options_of_the_program_itself() -> None:
     options = {name for option in root_command().params for name in option.opts}
-    assert sorted(manual.options(manual.page())) == sorted(options | {"-h", "--help"})
+    assert sorted(man_pages.options(man_pages.page())) == sorted(options | {"-h", "--help"})
 
 
 def test_every_command_has_a_page_and_is_listed() -> None:
     assert [path.name for path in PAGES] == sorted(["embdc.1", *(f"embdc-{name}.1" for name in COMMANDS)])
-    listed = [head.removeprefix("Cm ") for head in manual.tagged(manual.page()) if head.startswith("Cm ")]
+    listed = [head.removeprefix("Cm ") for head in man_pages.tagged(man_pages.page()) if head.startswith("Cm ")]
     assert listed == COMMAND_NAMES
 
 
 def test_exit_codes() -> None:
-    documented = [int(head) for head in manual.tagged(manual.section(manual.page(), "EXIT STATUS"))]
+    documented = [int(head) for head in man_pages.tagged(man_pages.section(man_pages.page(), "EXIT STATUS"))]
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EmbdcError)]
     assert documented == sorted({kind.exit_code for kind in kinds} | {0, 130, 141, 143})
 
@@ -54,7 +54,7 @@ def test_environment_variables_that_the_program_reads() -> None:
     read = {
         name for path in package.rglob("*.py") for name in re.findall(r"\"(EMBDC_[A-Z_]+)\"", path.read_text("utf-8"))
     }
-    heads = manual.tagged(manual.section(manual.page(), "ENVIRONMENT"))
+    heads = man_pages.tagged(man_pages.section(man_pages.page(), "ENVIRONMENT"))
     assert {head.removeprefix("Ev ") for head in heads} == read | {"HF_HUB_OFFLINE", "NO_COLOR"}
 
 
@@ -80,14 +80,14 @@ words
 
 
 def test_manual_reader() -> None:
-    assert manual.fields(PAGE) == ["a", "b[].c"]
-    assert manual.options(PAGE) == ["-o", "--out", "-0", "--null"]
-    assert manual.section(PAGE, "NOTHING") == ""
+    assert man_pages.fields(PAGE) == ["a", "b[].c"]
+    assert man_pages.options(PAGE) == ["-o", "--out", "-0", "--null"]
+    assert man_pages.section(PAGE, "NOTHING") == ""
 
 
 def test_paths_of_a_document() -> None:
     document = {"a": 1, "b": [{"c": 1}, {"d": [1, 2]}], "parts": {"x": 1}, "e": {"f": None, "g": []}}
-    assert manual.paths(document) == {"a", "b[].c", "b[].d", "parts", "e.f", "e.g[]"}
+    assert man_pages.paths(document) == {"a", "b[].c", "b[].d", "parts", "e.f", "e.g[]"}
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_paths_of_a_document() -> None:
     ],
 )
 def test_comparison_with_the_manual(documented: list[str], differences: tuple[set[str], set[str]]) -> None:
-    assert manual.undocumented_and_missing([{"a": 1, "b": [{"c": 1}]}, {"d": []}], documented) == differences
+    assert man_pages.undocumented_and_missing([{"a": 1, "b": [{"c": 1}]}, {"d": []}], documented) == differences

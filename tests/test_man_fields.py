@@ -10,7 +10,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.cli.app import main
-from tests import manual
+from tests import man_pages
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,6 @@ def test_fields(
     for args in COMMANDS[command]:
         main([*args, "--json", "-q"])
         documents.append(json.loads(capsys.readouterr().out))
-    undocumented, missing = manual.undocumented_and_missing(documents, manual.fields(manual.page(command)))
+    undocumented, missing = man_pages.undocumented_and_missing(documents, man_pages.fields(man_pages.page(command)))
     assert undocumented == set()
     assert missing <= WITH_A_CODEBOOK

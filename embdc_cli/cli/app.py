@@ -7,16 +7,17 @@ does not even import typer.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from embdc_cli import __version__
-from embdc_cli.batch import Failure
 from embdc_cli.cli import signals
 from embdc_cli.cli.console import Console, silence_stdout, tolerate_any_text
 from embdc_cli.errors import UsageError
+from embdc_cli.failure import Failure, signal_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(args)
     except BrokenPipeError:
         silence_stdout()
-        return 141
+        return signal_exit(signal.SIGPIPE)
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the end of the line: never a traceback
         return _fail(console, error)
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from embdc_cli.batch import Failure
+from embdc_cli.failure import Failure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

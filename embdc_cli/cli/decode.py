@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from embdc_cli import batch, output
+from embdc_cli import output, worklist
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import decoded
@@ -55,7 +55,7 @@ def _default_output(archive: str, options: DecodeOptions) -> str:
         found = library.inspect(archive, chunks=False, stats=False, codebooks=options.codebooks)["streams"]
         wanted = [stream for stream in found if options.item is None or str(stream.get("item")) == options.item]
         form = "npy" if len(wanted) == 1 else "safetensors"
-    return batch.output_name(archive, None, f".{form}")
+    return worklist.output_name(archive, None, f".{form}")
 
 
 app = command(decode, EXAMPLES)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from embdc_cli import batch
+from embdc_cli import batch, worklist
 from embdc_cli.batch import Document, EventLog
 from embdc_cli.cli import library, signals, streams
 from embdc_cli.cli.console import Console
@@ -110,7 +110,7 @@ def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document
     if many.files_from is not None:
         if many.files_from == "-":
             streams.check_input([*inputs, "-"])
-        listed += batch.open_list(many.files_from, streams.stdin, null=many.null)
+        listed += worklist.open_list(many.files_from, streams.stdin, null=many.null)
     elif many.null:
         raise UsageError("--null: needs --files-from")
     elif not listed:
@@ -118,7 +118,7 @@ def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document
     streams.check_input(listed)
     if output.append and output.output is None:
         raise UsageError("--append: needs the archive to add to", hint="name it with -o")
-    jobs = batch.assign_outputs(listed, output=output.output, folder=output.out_dir, suffix=".embdc")
+    jobs = worklist.assign_outputs(listed, output=output.output, folder=output.out_dir, suffix=".embdc")
     return [job for job in jobs if many.shard is None or many.shard.holds(job["input"])]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from embdc_cli.batch import Shard
 from embdc_cli.cli import quantities
 from embdc_cli.cli.parameters import choice, flag, option
+from embdc_cli.device import device_word
 from embdc_cli.dump_formats import FORMATS
 from embdc_cli.options import CODECS, PRESETS, EncodeOptions
 
@@ -23,7 +24,7 @@ Codebooks = Annotated[
 ]
 Device = Annotated[
     str | None,
-    option("--device", metavar="auto|cpu|cuda[:N]", read=quantities.device, help="Where to compute (default auto)."),
+    option("--device", metavar="auto|cpu|cuda[:N]", read=device_word, help="Where to compute (default auto)."),
 ]
 Jobs = Annotated[
     int | None,

@@ -50,13 +50,6 @@ def jobs(text: str) -> int:
     return whole(0)(text) or len(os.sched_getaffinity(0))
 
 
-def device(text: str) -> str:
-    """`auto`, `cpu`, `cuda` or `cuda:i`, as given."""
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", text):
-        raise ValueError(f"expected auto, cpu, cuda or cuda:N, found {text!r}")
-    return text
-
-
 def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
     """A reader of whole numbers in [low, high]."""
 

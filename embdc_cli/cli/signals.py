@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from embdc_cli.errors import Stopped
+from embdc_cli.failure import signal_exit
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -59,4 +60,4 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(ending, signal.SIG_DFL)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    raise SystemExit(signal_exit(number))

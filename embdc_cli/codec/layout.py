@@ -63,7 +63,7 @@ class Layout:
     @classmethod
     def of(cls, spec: StreamSpec, largest: float) -> Layout:
         """The layout that the encoder chooses; `largest` is the greatest finite magnitude."""
-        channels = _channels(spec)
+        channels = spec.channels
         fold = channels
         if channels > MAX_CHANNELS:
             fold = max(d for d in range(1, _FOLD_TO + 1) if channels % d == 0)
@@ -80,7 +80,7 @@ class Layout:
     def read(cls, fields: FieldReader, spec: StreamSpec) -> Layout:
         """The layout in a models payload. Raises CorruptArchive when it does not divide the channel axis."""
         fold = fields.varint(limit=MAX_CHANNELS)
-        channels = _channels(spec)
+        channels = spec.channels
         if channels != fold and (fold == 0 or channels % fold):
             raise fields.corrupt(f"expected a divisor of {channels} channels, found {fold}")
         exponent = fields.signed_byte()
@@ -93,11 +93,11 @@ class Layout:
         """Tokens per row of each token group: patches, after special tokens where there are some."""
         spec = self.spec
         if spec.ragged:
-            return (_channels(spec) // self.fold if self.fold else 1,)
-        axis = spec.row_shape[: _channel_axis(spec)] + spec.row_shape[_channel_axis(spec) + 1 :]
+            return (spec.channels // self.fold if self.fold else 1,)
+        axis = spec.row_shape[: spec.channel_axis] + spec.row_shape[spec.channel_axis + 1 :]
         total = math.prod(axis)
         special = min(spec.special_tokens, total) if len(axis) == 1 else 0
-        folds = _channels(spec) // self.fold if self.fold else 1
+        folds = spec.channels // self.fold if self.fold else 1
         return (special * folds, (total - special) * folds) if special else (total * folds,)
 
     def split(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -106,7 +106,7 @@ class Layout:
         if self.exponent:
             x = x * np.float32(2.0**-self.exponent)
         if self.spec.row_shape:
-            x = np.moveaxis(x, 1 + _channel_axis(self.spec), -1)
+            x = np.moveaxis(x, 1 + self.spec.channel_axis, -1)
         x = x.reshape(len(rows), sum(self.tokens), self.fold)
         cuts = np.cumsum(self.tokens)[:-1]
         return [np.ascontiguousarray(group) for group in np.split(x, cuts, axis=1)]
@@ -121,19 +121,6 @@ class Layout:
         shape = list(self.spec.row_shape)
         if not shape:
             return rows.reshape(len(x))
-        axis = _channel_axis(self.spec)
+        axis = self.spec.channel_axis
         shape.append(shape.pop(axis))
         return np.ascontiguousarray(np.moveaxis(rows.reshape(len(x), *shape), -1, 1 + axis))
-
-
-def _channel_axis(spec: StreamSpec) -> int:
-    """Which axis of a row is the channel axis."""
-    names = spec.axes.split(",") if "," in spec.axes else list(spec.axes)
-    names = names[1:] if spec.timed else names
-    if "c" in names and len(names) == len(spec.row_shape):
-        return names.index("c")
-    return max(0, len(spec.row_shape) - 1)
-
-
-def _channels(spec: StreamSpec) -> int:
-    return spec.row_shape[_channel_axis(spec)] if spec.row_shape else 1

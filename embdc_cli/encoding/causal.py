@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,28 +19,25 @@ from embdc_cli.container.header import Limits
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import error_goal, size_goal
 from embdc_cli.encoding.delivery import Destination
-from embdc_cli.encoding.header import MAX_GROUP, ItemFacts, header_of, summary_facts
-from embdc_cli.encoding.kept import Recent
+from embdc_cli.encoding.header import MAX_GROUP, ItemFacts, header_of, max_rank, summary_facts
+from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.result import encode_result
-from embdc_cli.encoding.survey import CHUNK_VALUES, channels_of, cut_rows, survey
+from embdc_cli.encoding.survey import survey
 from embdc_cli.encoding.writing import StreamOutcome, WriteResult, finish, record_of
 from embdc_cli.errors import TargetMissed, UsageError
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import SIZE_TARGETS, EncodeOptions, Target
 from embdc_cli.parallel import ordered_map
+from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
+from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows
 from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
-
-if TYPE_CHECKING:
-    from embdc_cli.codebook.codebook import Codebook
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
 _SIZE_SLACK = 0.04
 _ERROR_SLACK = 0.03
-_END_BYTES = 2048  # summary and tail
-_CHUNK_END_BYTES = 80  # index entry, digest, and the difference between an estimate and a written chunk
 
 
 @dataclass
@@ -57,22 +54,31 @@ class Window:
 class CausalEncoder:
     """The state of one pass: what was written and measured so far, per stream."""
 
-    def __init__(self, writer: ArchiveWriter, specs: list[StreamSpec], target: Target, options: EncodeOptions) -> None:
+    def __init__(
+        self,
+        writer: ArchiveWriter,
+        specs: list[StreamSpec],
+        target: Target,
+        options: EncodeOptions,
+        exact_streams: frozenset[str],
+    ) -> None:
         self.writer = writer
         self.target = target
         self.options = options
+        self.exact_streams = exact_streams
         self.outcomes = [
-            StreamOutcome(spec, "", ChannelMoments(channels_of(spec)), ErrorSums(channels_of(spec))) for spec in specs
+            StreamOutcome(spec, "", ChannelMoments(spec.channels), ErrorSums(spec.channels)) for spec in specs
         ]
         self.digests = [hashlib.sha256() for _ in specs]
         self.segments = [0] * len(specs)
-        self.end_bytes = _END_BYTES + writer.bytes_written  # the header is repeated in the end matter
+        self.end_bytes = END_BYTES + writer.bytes_written  # the header is repeated in the end matter
 
     def encode(self, window: Window) -> None:
         """Plan one window, choose its step against everything so far, and write it as a segment."""
         outcome = self.outcomes[window.stream]
         spec = window.tensor.spec
-        lossy = self.target.kind != "lossless" and spec.dtype in dtypes.FLOATS
+        exact = self.target.kind == "lossless" or spec.name in self.exact_streams
+        lossy = not exact and spec.dtype in dtypes.FLOATS
         cuts = cut_rows(window.tensor, self.options.chunk_frames)
         seen = survey(window.tensor, cuts, nonfinite=self.options.nonfinite, lossy=lossy)
         self.digests[window.stream].update(np.ascontiguousarray(window.tensor.array).tobytes())
@@ -105,7 +111,7 @@ class CausalEncoder:
     def _value(self, plan: StreamPlan, outcome: StreamOutcome, index: int) -> float:
         trial = plan.trial(index, self.options.jobs)
         if self.target.kind in SIZE_TARGETS:
-            return trial.file_bytes + _CHUNK_END_BYTES * (len(plan.cuts) + 1)
+            return trial.file_bytes + FRAMING_BYTES * (len(plan.cuts) + 2)
         together = ErrorSums(outcome.sums.channels)
         together.merge(outcome.sums)
         together.merge(trial.sums)
@@ -114,7 +120,7 @@ class CausalEncoder:
 
     def _index_bytes(self, plan: StreamPlan) -> int:
         chunks = sum(one.chunks for one in self.outcomes) + len(plan.cuts)
-        return _CHUNK_END_BYTES * (chunks + sum(self.segments) + 1)
+        return INDEX_BYTES * (chunks + sum(self.segments) + 1)
 
     def _write(self, plan: StreamPlan, window: Window, outcome: StreamOutcome) -> None:
         segment = self.segments[window.stream]
@@ -154,22 +160,19 @@ def encode_feed(
     destination: Destination,
     options: EncodeOptions,
     recipe: dict[str, Any],
-    codebook: Codebook | None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Encode one item in one pass and deliver it; returns the `--json` document. See `twopass.encode_dump`."""
     started = time.monotonic()
-    if codebook is not None:
-        raise UsageError("--codebook: not with --one-pass", hint="leave out one of them")
-    feed = feed_of(opened) if isinstance(opened, Dump) else opened
+    feed = feed_of(opened, options.chunk_frames) if isinstance(opened, Dump) else opened
     specs = list(feed.specs)
     target = _known_target(options.target(), specs)
-    timed = frozenset(spec.name for spec in specs if feed.timebase is not None and spec.timed)
+    timed = timed_streams(feed)
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
     header = header_of(specs, item, recipe, _limits(specs, options))
     with destination.work.begin() as out:
-        encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options)
+        encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, feed.exact_streams)
         rows = [0] * len(specs)
         first = last = None
         for window in windows(feed):
@@ -206,66 +209,87 @@ def _limits(specs: list[StreamSpec], options: EncodeOptions) -> Limits:
     return Limits(
         max_chunk_rows=options.chunk_frames,
         max_chunk_values=CHUNK_VALUES,
-        max_rank=max((channels_of(spec) for spec in specs), default=1),
+        max_rank=max_rank(specs),
         max_modes=1,
         max_group=MAX_GROUP,
     )
 
 
+def timed_streams(feed: Feed) -> frozenset[str]:
+    """The streams whose rows are the rows of the feed's clock."""
+    if feed.timebase is None:
+        return frozenset()
+    return frozenset(spec.name for spec in feed.specs if spec.timed) - feed.untimed_streams
+
+
 def windows(feed: Feed) -> Iterator[Window]:
-    """Windows of at most WINDOW_BYTES of every stream, streams in step."""
-    specs = list(feed.specs)
+    """Windows of at most WINDOW_BYTES of every stream; streams that come in the same blocks stay in step."""
+    rows_before = dict.fromkeys((spec.name for spec in feed.specs), 0)
     waiting: list[Block] = []
-    rows_before = [0] * len(specs)
     size = 0
     for block in feed.blocks:
+        if waiting and (size >= WINDOW_BYTES or block.arrays.keys() != waiting[0].arrays.keys()):
+            yield from _joined(feed, waiting, rows_before)
+            waiting, size = [], 0
         waiting.append(block)
         size += max((array.nbytes for array in block.arrays.values()), default=0)
-        if size >= WINDOW_BYTES:
-            yield from _joined(specs, waiting, rows_before, feed)
-            waiting, size = [], 0
     if waiting:
-        yield from _joined(specs, waiting, rows_before, feed)
+        yield from _joined(feed, waiting, rows_before)
 
 
-def _joined(specs: list[StreamSpec], blocks: list[Block], rows_before: list[int], feed: Feed) -> Iterator[Window]:
-    timeline = None
-    if feed.timebase is not None and all(block.starts is not None and block.ends is not None for block in blocks):
-        starts = np.concatenate([block.starts for block in blocks if block.starts is not None])
-        ends = np.concatenate([block.ends for block in blocks if block.ends is not None])
-        timeline = Timeline(starts, ends, feed.timebase)
-    for number, spec in enumerate(specs):
-        arrays = [block.arrays[spec.name] for block in blocks if spec.name in block.arrays]
-        if not arrays:
+def _joined(feed: Feed, blocks: list[Block], rows_before: dict[str, int]) -> Iterator[Window]:
+    timed = timed_streams(feed)
+    keeper = next((spec.name for spec in feed.specs if spec.name in timed), None)
+    for number, spec in enumerate(feed.specs):
+        if spec.name not in blocks[0].arrays:
             continue
-        array = np.concatenate(arrays)
-        counts = None
-        if spec.ragged:
-            counts = np.concatenate([block.token_counts[spec.name] for block in blocks])
+        array = np.concatenate([block.arrays[spec.name] for block in blocks])
+        counts = np.concatenate([block.token_counts[spec.name] for block in blocks]) if spec.ragged else None
         rows = len(array) if counts is None else len(counts)
-        clock = timeline if spec.timed else None
+        clock = _clock(feed, blocks) if spec.name in timed else None
         tensor = ArrayTensor(spec.with_rows(rows), array, counts)
-        yield Window(number, rows_before[number], tensor, clock, keeps_time=number == 0)
-        rows_before[number] += rows
+        yield Window(number, rows_before[spec.name], tensor, clock, keeps_time=spec.name == keeper)
+        rows_before[spec.name] += rows
 
 
-def feed_of(dump: Dump) -> Feed:
-    """A dump as a feed: its streams one after the other, or in step when they share a timeline."""
+def _clock(feed: Feed, blocks: list[Block]) -> Timeline:
+    starts = [block.starts for block in blocks if block.starts is not None]
+    ends = [block.ends for block in blocks if block.ends is not None]
+    assert feed.timebase is not None
+    return Timeline(np.concatenate(starts), np.concatenate(ends), feed.timebase)
+
+
+def feed_of(dump: Dump, chunk_frames: int) -> Feed:
+    """A dump as a feed: first the streams that share its timeline, in step, then the others one after the other."""
+    specs = [tensor.spec for tensor in dump.tensors]
     return Feed(
-        specs=[tensor.spec for tensor in dump.tensors],
-        blocks=_blocks_of(dump),
+        specs=specs,
+        blocks=_blocks_of(dump, chunk_frames),
         name=dump.name,
         timebase=dump.timeline.timebase if dump.timeline is not None else None,
+        untimed_streams=frozenset(spec.name for spec in specs) - dump.timed_streams,
+        exact_streams=dump.exact_streams,
         source=dump.source,
         encoder=dump.encoder,
+        incomplete=dump.incomplete,
     )
 
 
-def _blocks_of(dump: Dump) -> Iterator[Block]:
-    for tensor in dump.tensors:
-        for start, stop in cut_rows(tensor, 64):
-            counts = tensor.token_counts
-            block = Block({tensor.spec.name: tensor.read(start, stop)})
-            if counts is not None:
-                block.token_counts[tensor.spec.name] = counts[start:stop]
+def _blocks_of(dump: Dump, chunk_frames: int) -> Iterator[Block]:
+    timed = [tensor for tensor in dump.tensors if dump.timeline is not None and tensor.spec.name in dump.timed_streams]
+    groups = [timed] if timed else []
+    groups += [[tensor] for tensor in dump.tensors if tensor not in timed]
+    for group in groups:
+        cuts = min((cut_rows(tensor, chunk_frames) for tensor in group), key=_longest_cut)
+        for start, stop in cuts:
+            block = Block({tensor.spec.name: tensor.read(start, stop) for tensor in group})
+            for tensor in group:
+                if tensor.token_counts is not None:
+                    block.token_counts[tensor.spec.name] = tensor.token_counts[start:stop]
+            if group is timed and dump.timeline is not None:
+                block.starts, block.ends = dump.timeline.starts[start:stop], dump.timeline.ends[start:stop]
             yield block
+
+
+def _longest_cut(cuts: list[Cut]) -> int:
+    return max((stop - start for start, stop in cuts), default=0)

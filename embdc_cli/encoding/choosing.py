@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, HEADER_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import StreamPlan, error_of
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.writing import NullOutput, WriteJob, WriteResult, perform
@@ -24,8 +25,6 @@ ERROR_SLACK = 0.03  # targets are met from the good side by less than this
 SIZE_SLACK = 0.03
 _TRIAL_SLACK = 0.02
 _ENOUGH = 12  # measurements after which the best one so far is taken
-_MARGIN_BYTES = 4096  # header, index and summary of an archive that was not written to be measured
-_CHUNK_BYTES = 96
 _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
 
@@ -213,10 +212,10 @@ def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int]
         for plan in lossy:
             plan.set_step(*step)
         return null_pass(job).file_bytes
-    total = float(_MARGIN_BYTES)
+    total = float(HEADER_BYTES + END_BYTES)
     for plan in job.streams:
         trial = plan.trial(step[0], job.jobs, step[1]) if plan in lossy else plan.trial(None, job.jobs)
-        total += trial.file_bytes + _CHUNK_BYTES * len(plan.cuts)
+        total += trial.file_bytes + (FRAMING_BYTES + INDEX_BYTES) * len(plan.cuts)
     return total
 
 

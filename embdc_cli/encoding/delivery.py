@@ -103,14 +103,14 @@ def cleaned_up(destination: Destination) -> Iterator[None]:
     """Leave nothing behind on failure, except work that `--resume` can go on from after a stop."""
     try:
         yield
-    except UsageError:
-        raise  # the request was wrong; work of an earlier run is not ours to delete
     except Exception:
-        destination.work.discard()
+        if destination.work.begun:  # work of an earlier run is not ours to delete
+            destination.work.discard()
         raise
     except BaseException as stop:
         if not destination.resumable:
-            destination.work.discard()
+            if destination.work.begun:
+                destination.work.discard()
             raise
         raise Stopped(
             f"encode: {destination.output}: stopped; what is done is kept",

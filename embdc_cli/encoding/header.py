@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
+from embdc_cli.container.spec import CAP_RANK
 from embdc_cli.encoding.plan import StreamPlan
-from embdc_cli.encoding.survey import channels_of
 from embdc_cli.values import StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform
@@ -73,19 +73,24 @@ def summary_facts(source: dict[str, Any], at_opening: dict[str, Any], incomplete
     return facts
 
 
+def max_rank(specs: Sequence[StreamSpec]) -> int:
+    """Most basis vectors a stream can have; wider channel axes than the format allows are folded by the codec."""
+    return min(max((spec.channels for spec in specs), default=1), CAP_RANK)
+
+
 def limits_of(streams: Sequence[StreamPlan]) -> Limits:
     """Bounds on what a reader of these streams will have to allocate and compute per chunk."""
     sizes = [
         (stop - start, (stop - start) * plan.spec.row_values)
         if plan.tensor.token_counts is None
-        else (stop - start, int(plan.tensor.token_counts[start:stop].sum()) * channels_of(plan.spec))
+        else (stop - start, int(plan.tensor.token_counts[start:stop].sum()) * plan.spec.channels)
         for plan in streams
         for start, stop in plan.cuts
     ]
     return Limits(
         max_chunk_rows=max((rows for rows, _ in sizes), default=1),
         max_chunk_values=max((values for _, values in sizes), default=1),
-        max_rank=max((channels_of(plan.spec) for plan in streams), default=1),
+        max_rank=max_rank([plan.spec for plan in streams]),
         max_modes=1,
         max_group=MAX_GROUP,
     )

@@ -22,14 +22,15 @@ from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
-from embdc_cli.encoding.kept import Recent
 from embdc_cli.encoding.rate import step_of
-from embdc_cli.encoding.survey import Cut, Survey, as_tokens, channels_of, cut_rows, survey
+from embdc_cli.encoding.survey import Survey, survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import ordered_map
+from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
+from embdc_cli.tokens import Cut, as_tokens, cut_rows
 from embdc_cli.values import Dump, StreamSpec, Tensor
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class StreamPlan:
     @cached_property
     def values(self) -> int:
         if self.tensor.token_counts is not None:
-            return int(self.tensor.token_counts.sum()) * channels_of(self.spec)
+            return int(self.tensor.token_counts.sum()) * self.spec.channels
         return self.spec.known_rows * self.spec.row_values
 
     @cached_property
@@ -128,8 +129,8 @@ class StreamPlan:
     @property
     def fit(self) -> Fit:
         """Step-independent knowledge of the sample."""
-        channels = channels_of(self.spec)
-        return self.recent.get(("fit", self.number), 24 * channels * channels + (1 << 20), self._fit)
+        square = self.spec.channels**2
+        return self.recent.get(("fit", self.number), self._fit, lambda _: 24 * square + (1 << 20))
 
     def _fit(self) -> Fit:
         rows = [self.tensor.read(start, stop) for start, stop in self.sample]
@@ -144,9 +145,9 @@ class StreamPlan:
         models = self.models
         if models is None:
             return LosslessCodec(self.spec)
-        channels = channels_of(self.spec)
+        square = self.spec.channels**2
         key = ("codec", self.number, models)
-        return self.recent.get(key, 8 * channels * channels + (1 << 16), lambda: self._transform(models))
+        return self.recent.get(key, lambda: self._transform(models), lambda _: 8 * square + (1 << 16))
 
     def _transform(self, models: bytes) -> TransformCodec:
         def lookup(digest: bytes) -> CodebookOfCodec:
@@ -197,12 +198,12 @@ class StreamPlan:
 
     def measure(self, rows: np.ndarray, decoded: np.ndarray) -> ErrorSums:
         """Errors of decoded rows; a lossless stream is exact by construction and only counted."""
-        sums = ErrorSums(channels_of(self.spec))
+        sums = ErrorSums(self.spec.channels)
         if self.lossy:
             sums.add(as_tokens(rows, self.spec), as_tokens(decoded, self.spec))
         else:
             sums.values = rows.size
-            sums.tokens = rows.size // max(1, channels_of(self.spec))
+            sums.tokens = rows.size // max(1, self.spec.channels)
             sums.cosine_sum = float(sums.tokens)
         return sums
 
@@ -214,7 +215,7 @@ class StreamPlan:
             self.set_step(index, nudge)
         key = (index, nudge)
         if self._last_trial is None or self._last_trial[0] != key:
-            total, sums = 0, ErrorSums(channels_of(self.spec))
+            total, sums = 0, ErrorSums(self.spec.channels)
             for chunk in ordered_map(self.code, self.sample, jobs):
                 total += len(chunk.payload)
                 sums.merge(chunk.sums)
@@ -234,7 +235,7 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
         spec = tensor.spec
         lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in dump.exact_streams
         if codebook is not None and lossy:
-            check_fit(codebook, channels_of(spec), dump.encoder)
+            check_fit(codebook, spec.channels, dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
         seen = survey(tensor, cuts, nonfinite=options.nonfinite, lossy=lossy)
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embdc_cli.errors import SourceError
 from embdc_cli.options import EncodeOptions
+from embdc_cli.source.digest import ends_digest
 
 if TYPE_CHECKING:
     from embdc_cli.codebook.codebook import Codebook
@@ -20,7 +21,7 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     """
     target = options.target()
     recipe: dict[str, Any] = {
-        "codec": options.codec if target.kind != "lossless" else "lossless",
+        "codec": "lossless" if target.kind == "lossless" else "transform",  # what `auto` stands for, too
         "target": {"kind": target.kind, "value": target.value},
         "effort": options.effort_level(),
         "weighting": _weighting(options.weighting),
@@ -35,7 +36,7 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     for name in ("axes", "key", "encoder", "layer", "fps", "time"):
         value = getattr(options, name)
         if value is not None:
-            recipe[name] = _folder_name(value) if name == "encoder" else value
+            recipe[name] = _encoder(value) if name == "encoder" else value
     if options.streams != ("patch",):
         recipe["streams"] = list(options.streams)
     return recipe
@@ -53,6 +54,13 @@ def _weighting(weighting: str) -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _folder_name(encoder: str) -> str:
-    """A local encoder is known by its folder's name, a hub encoder by its full name."""
-    return Path(encoder).name if Path(encoder).exists() else encoder
+def _encoder(encoder: str) -> str:
+    """A hub encoder by its name; a local one by a digest of its configuration and weights, never by its folder."""
+    path = Path(encoder)
+    if not path.exists():
+        return encoder
+    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(ends_digest(file).encode())
+    return "sha256:" + digest.hexdigest()

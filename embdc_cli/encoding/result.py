@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli import dtypes
+from embdc_cli.metrics import sizes
 
 if TYPE_CHECKING:
     from embdc_cli.encoding.delivery import Destination
     from embdc_cli.encoding.writing import WriteResult
-
-
-def sizes(values: int, file_bytes: int, raw_bytes: int) -> dict[str, Any]:
-    """{file_bytes, raw_bytes, values, bits_per_value, ratio_fp16, ratio_fp32}; every byte of the file counts."""
-    return {
-        "file_bytes": file_bytes,
-        "raw_bytes": raw_bytes,
-        "values": values,
-        "bits_per_value": 8 * file_bytes / values if values else None,
-        "ratio_fp16": 2 * values / file_bytes if file_bytes else None,
-        "ratio_fp32": 4 * values / file_bytes if file_bytes else None,
-    }
 
 
 def encode_result(

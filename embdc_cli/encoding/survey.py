@@ -1,4 +1,4 @@
-"""One look at a stream before anything is coded: where it is cut, its statistics, its digest, its first bad value."""
+"""One look at a stream before anything is coded: its statistics, its digest, its first bad value."""
 
 from __future__ import annotations
 
@@ -8,55 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embdc_cli import dtypes
-from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.errors import SourceError
 from embdc_cli.metrics import ChannelMoments
+from embdc_cli.tokens import Cut, as_tokens
 from embdc_cli.values import StreamSpec, Tensor
-
-CHUNK_VALUES = 1 << 23  # 32 MiB as float32; a codec pass holds about six such arrays
-
-Cut = tuple[int, int]
-
-
-def channels_of(spec: StreamSpec) -> int:
-    """Length of the last axis; 1 for a scalar."""
-    return spec.row_shape[-1] if spec.row_shape else 1
-
-
-def as_tokens(rows: np.ndarray, spec: StreamSpec) -> np.ndarray:
-    """(n, D) float32 view or copy of rows in storage dtype."""
-    return dtypes.to_float32(rows, spec.dtype).reshape(-1, channels_of(spec))
-
-
-def cut_rows(tensor: Tensor, chunk_frames: int) -> list[Cut]:
-    """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
-
-    Raises: UsageError when a single row is larger than a chunk may be.
-    """
-    spec = tensor.spec
-    if chunk_frames < 1:
-        raise UsageError(f"--chunk-frames: expected at least 1, found {chunk_frames}")
-    if tensor.token_counts is not None:
-        sizes = tensor.token_counts * channels_of(spec)
-    else:
-        sizes = np.full(spec.known_rows, spec.row_values)
-    if len(sizes) and int(sizes.max()) > CHUNK_VALUES:
-        raise UsageError(
-            f"stream {spec.name!r}: one row has {int(sizes.max())} values, at most {CHUNK_VALUES} can be coded",
-            hint="reshape the tensor so that its first axis has more rows",
-        )
-    if tensor.token_counts is None:
-        rows = min(chunk_frames, CHUNK_VALUES // max(1, spec.row_values))
-        return [(start, min(start + rows, spec.known_rows)) for start in range(0, spec.known_rows, rows)]
-    cuts, start, total = [], 0, 0
-    for row, size in enumerate(sizes):
-        if row > start and (row - start == chunk_frames or total + int(size) > CHUNK_VALUES):
-            cuts.append((start, row))
-            start, total = row, 0
-        total += int(size)
-    if start < len(sizes):
-        cuts.append((start, len(sizes)))
-    return cuts
 
 
 @dataclass
@@ -74,7 +29,7 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
     """
     spec = tensor.spec
     digest = hashlib.sha256()
-    moments = ChannelMoments(channels_of(spec)) if lossy else None
+    moments = ChannelMoments(spec.channels) if lossy else None
     for start, stop in cuts:
         rows = tensor.read(start, stop)
         digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)

@@ -24,6 +24,7 @@ class WorkInProgress:
     target: Path
     tag: str
     planned: bool = False  # a plan is on disk: stopping now loses nothing
+    begun: bool = False  # this run has written to the part
 
     @property
     def part(self) -> Path:
@@ -56,6 +57,7 @@ class WorkInProgress:
 
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""
+        self.begun = True
         with disk_errors(str(self.target)):
             with open(self.part, "wb"):
                 pass  # emptied before the new plan appears: never an old part beside a new plan
@@ -71,11 +73,13 @@ class WorkInProgress:
 
     def begin(self) -> BinaryIO:
         """An empty part file without a plan: work that cannot be resumed."""
+        self.begun = True
         with disk_errors(str(self.target)):
             return open(self.part, "w+b")
 
     def reopen(self, offset: int) -> BinaryIO:
         """The part file cut to `offset` bytes and positioned there."""
+        self.begun = True
         with disk_errors(str(self.target)):
             file = open(self.part, "r+b")  # noqa: SIM115 - the caller closes it
             file.truncate(offset)

@@ -6,7 +6,6 @@ actions as it has whole chunks are done, the rest follow, and the bytes are thos
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.plan import CodedChunk, StreamPlan
-from embdc_cli.encoding.survey import Cut, channels_of
 from embdc_cli.errors import CorruptArchive
-from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums
+from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums, finite, pooled
 from embdc_cli.options import SIZE_TARGETS
 from embdc_cli.parallel import ordered_map
 from embdc_cli.reporter import Reporter, Silent
+from embdc_cli.tokens import Cut
 from embdc_cli.values import StreamSpec, Timeline
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class StreamOutcome:
                 "energy": energy,
                 "cosine_sum": self.sums.cosine_sum,
             },
-            "achieved": _finite(achieved),
+            "achieved": finite(achieved),
         }
 
 
@@ -189,7 +188,7 @@ def perform(
 def outcome_of(plan: StreamPlan) -> StreamOutcome:
     """The outcome of a stream of which nothing is written yet."""
     return StreamOutcome(
-        plan.spec, plan.survey.digest, plan.survey.moments, ErrorSums(channels_of(plan.spec)), lossy=plan.lossy
+        plan.spec, plan.survey.digest, plan.survey.moments, ErrorSums(plan.spec.channels), lossy=plan.lossy
     )
 
 
@@ -241,33 +240,3 @@ def finish(
         summary["duration_seconds"] = float(ticks * timeline.timebase)
     writer.finish(summary)
     return summary
-
-
-def pooled(streams: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Achieved quality over all streams: one stream's own figures, else sums over sums and value-weighted means."""
-    if len(streams) == 1:
-        return dict(streams[0]["achieved"])
-    sums = [entry["sums"] for entry in streams]
-    total = {key: sum(one[key] for one in sums) for key in ("values", "tokens", "sse", "energy", "cosine_sum")}
-    worst = [entry["achieved"]["cosine_p1"] for entry in streams if entry["sums"]["tokens"]]
-    weighted = [(entry["achieved"]["channel_nmse"], entry["sums"]["values"]) for entry in streams]
-    known = [(value, weight) for value, weight in weighted if value is not None]
-    return _finite(
-        {
-            "nmse": _share(total["sse"], total["energy"]),
-            "channel_nmse": _share(sum(v * w for v, w in known), sum(w for _, w in known)),
-            "cosine": total["cosine_sum"] / total["tokens"] if total["tokens"] else 1.0,
-            "cosine_p1": min(worst, default=1.0),
-        }
-    )
-
-
-def _share(part: float, whole: float) -> float:
-    if whole > 0:
-        return part / whole
-    return math.inf if part > 0 else 0.0
-
-
-def _finite(figures: dict[str, float]) -> dict[str, float | None]:
-    """JSON has no infinity: an error relative to nothing is null."""
-    return {key: value if math.isfinite(value) else None for key, value in figures.items()}

@@ -66,19 +66,3 @@ class Result:
 
 
 Embdc = Callable[..., Result]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run of the program left: exit code, stdout, stderr."""
-
-    exit: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Embdc = Callable[..., Result]

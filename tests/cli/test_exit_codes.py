@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 import pytest
 
 from embdc_cli import errors
-from embdc_cli.batch import Failure
 from tests.cli.program import Embdc, Fake
 
 KINDS = [
@@ -111,16 +109,3 @@ def test_broken_pipe_ends_a_batch(embdc: Embdc, fake: Fake) -> None:
     fake.answers["encode"] = BrokenPipeError(errno.EPIPE, "Broken pipe")
     done = embdc("encode", "a.npy", "b.npy")
     assert (done.exit, len(fake.calls)) == (141, 1)
-
-
-@pytest.mark.parametrize("error", [error for error, _ in FAILURES], ids=lambda error: type(error).__name__)
-def test_failure_says_something_in_one_line(error: BaseException) -> None:
-    failure = Failure.of(error)
-    assert failure.message
-    assert failure.message == failure.message.strip()
-    assert not failure.message.endswith(".")
-
-
-def test_failure_of_a_system_error_names_the_file() -> None:
-    error = FileNotFoundError(errno.ENOENT, "No such file or directory", str(Path("x") / "a.npy"))
-    assert Failure.of(error).message == "x/a.npy: no such file or directory"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from embdc_cli.errors import SourceError
-from tests import manual
+from tests import man_pages
 from tests.cli import documents
 from tests.cli.program import Embdc, Fake
 
@@ -33,8 +33,8 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("command", DOCUMENTS)
 def test_fields(command: str) -> None:
-    documented = manual.fields(manual.page(command))
-    assert manual.undocumented_and_missing(DOCUMENTS[command], documented) == (set(), set())
+    documented = man_pages.fields(man_pages.page(command))
+    assert man_pages.undocumented_and_missing(DOCUMENTS[command], documented) == (set(), set())
 
 
 def test_fields_of_a_batch_and_of_a_failure(embdc: Embdc, fake: Fake) -> None:
@@ -42,6 +42,6 @@ def test_fields_of_a_batch_and_of_a_failure(embdc: Embdc, fake: Fake) -> None:
     batch = embdc("encode", "a.npy", "b.npy", "--json").json
     failure = embdc("decode", "--json").json
     produced = {
-        "items[]" if path.startswith("items[]") else path for path in manual.paths(batch) | manual.paths(failure)
+        "items[]" if path.startswith("items[]") else path for path in man_pages.paths(batch) | man_pages.paths(failure)
     }
-    assert produced == set(manual.fields(manual.page()))
+    assert produced == set(man_pages.fields(man_pages.page()))

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sources import CHANNELS, dump_of, gaussian, tensor_of
 
 from embdc_cli.codebook import corpus
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.values import ArrayTensor, Dump, StreamSpec, Tensor
+from tests.codebook.sources import CHANNELS, dump_of, gaussian, tensor_of
 
 VIT = {"name": "vit", "layer": -2, "weights_sha256": "ab" * 32, "preprocessing": {"size": 224}}
 

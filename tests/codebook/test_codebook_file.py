@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from codebook_cases import make_codebook, make_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from embdc_cli.codebook import file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive, OutputExists, SourceError, UnsupportedArchive
+from tests.codebook.codebook_cases import make_codebook, make_tables
 
 SHAPES = [(1, 1), (2, 1), (7, 7), (12, 9), (64, 3)]
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from codebook_cases import ENCODER, make_codebook
 
 from embdc_cli.codebook import file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import PATH_VARIABLE, check_fit, find
 from embdc_cli.errors import MissingModel, SourceError
+from tests.codebook.codebook_cases import ENCODER, make_codebook
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sources import CHANNELS, dump_of, gaussian
 
 from embdc_cli import pipeline
 from embdc_cli.codebook import file
@@ -17,6 +16,7 @@ from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Silent
 from embdc_cli.values import Dump
+from tests.codebook.sources import CHANNELS, dump_of, gaussian
 
 
 def opened(path: Path, **options: Any) -> list[Dump]:

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from sources import CHANNELS, energies, gaussian, rotation, tensor_of
 
 from embdc_cli.codebook import report
 from embdc_cli.codebook.basis import mean_to_integers, to_integers
@@ -18,6 +17,7 @@ from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.reporter import Silent
 from embdc_cli.values import ArrayTensor, StreamSpec
+from tests.codebook.sources import CHANNELS, energies, gaussian, rotation, tensor_of
 
 
 def true_codebook(channels: int = CHANNELS) -> Codebook:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sources import CHANNELS, energies, gaussian, rotation
 
 from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
 from embdc_cli.codebook.codebook import SPECTRUM_FLOOR
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codec.transform.moments import Moments
+from tests.codebook.sources import CHANNELS, energies, gaussian, rotation
 
 
 def moments_of(tokens: np.ndarray) -> Moments:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from codebook_cases import make_codebook
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sources import gaussian, tensor_of
 
 from embdc_cli.codebook.table_training import codable_counts, saved_cost, symbol_counts, tables_of, trained_tables
 from embdc_cli.codec.transform.planes import FLAGGED_CLASSES, Planes
 from embdc_cli.entropy.levels import cost_levels
 from embdc_cli.entropy.tables import ESCAPE, ROWS, SYMBOLS, TOTAL, UNIT_CLASS, static_tables
 from embdc_cli.reporter import Silent
+from tests.codebook.codebook_cases import make_codebook
+from tests.codebook.sources import gaussian, tensor_of
 
 COUNTS = hnp.arrays(np.int64, (ROWS, SYMBOLS), elements=st.integers(0, 1 << 40))
 PEAKED = np.zeros((ROWS, SYMBOLS), np.int64)

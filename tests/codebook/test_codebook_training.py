@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sources import CHANNELS, dump_of, energies, gaussian, rotation
 
 from embdc_cli.codebook import file
 from embdc_cli.codebook.training import TrainOptions, train
@@ -18,6 +17,7 @@ from embdc_cli.errors import EmbdcError, OutputExists, SourceError, TargetMissed
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump
+from tests.codebook.sources import CHANNELS, dump_of, energies, gaussian, rotation
 
 VIT = {"name": "vit", "layer": -2, "weights_sha256": "ab" * 32}
 ARRAYS = {f"{i}.npy": gaussian(20 + i, seed=i) for i in range(6)}

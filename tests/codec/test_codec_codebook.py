@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from codec_cases import LIMITS, nmse, smooth, spec_of
 
 from embdc_cli.codec.table import ChunkKind, StageId, codec_for
 from embdc_cli.codec.transform.codec import TransformCodec
@@ -14,6 +13,7 @@ from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.entropy.tables import Tables, static_tables
 from embdc_cli.errors import CorruptArchive, MissingModel, UsageError
+from tests.codec.codec_cases import LIMITS, nmse, smooth, spec_of
 
 D = 64
 ROWS = smooth((40, 30, D))

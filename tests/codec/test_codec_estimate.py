@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from codec_cases import smooth, spec_of
 
 from embdc_cli.codec.transform import activity
 from embdc_cli.codec.transform.codec import TransformCodec
@@ -15,6 +14,7 @@ from embdc_cli.codec.transform.histogram import Histogram
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.entropy.tables import static_tables
+from tests.codec.codec_cases import smooth, spec_of
 
 
 def coefficients(seed: int = 0) -> np.ndarray:

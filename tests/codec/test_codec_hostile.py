@@ -7,7 +7,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from codec_cases import LIMITS, smooth, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import CorruptArchive, EmbdcError, MissingModel, UnsupportedArchive
+from tests.codec.codec_cases import LIMITS, smooth, spec_of
 
 ROWS = smooth((20, 6, 8)).astype(np.float16)
 SPEC = spec_of(ROWS.shape, "float16", special_tokens=1)

@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import pytest
 import zstandard
-from codec_cases import LIMITS, rows_of, spec_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from embdc_cli import dtypes
 from embdc_cli.codec.lossless.codec import LosslessCodec
 from embdc_cli.codec.table import ChunkKind, LosslessMethod, codec_for
 from embdc_cli.values import StreamSpec
+from tests.codec.codec_cases import LIMITS, rows_of, spec_of
 
 SHAPES = [(0, 3), (1,), (7,), (1, 1, 1), (5, 3, 2), (64, 10), (3, 0, 2), (2, 3, 4, 5)]
 

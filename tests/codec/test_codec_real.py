@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from codec_cases import nmse, spec_of
 
 from embdc_cli.codec.lossless.codec import LosslessCodec
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit
+from tests.codec.codec_cases import nmse, spec_of
 
 
 def dump(shared_data: Path, name: str) -> np.ndarray:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from codec_cases import LIMITS, rows_of
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.lossless.bit_pattern import BitPattern
@@ -27,6 +26,7 @@ from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.entropy.tables import static_tables
+from tests.codec.codec_cases import LIMITS, rows_of
 
 D = 6
 SHAPES = [(0, 3, D), (1, 1, D), (2, 3, D), (63, 2, D), (65, 1, D), (16, 5, D), (129, 1, D)]

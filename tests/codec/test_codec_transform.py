@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from codec_cases import LIMITS, nmse, rows_of, smooth, spec_of
 
 from embdc_cli import dtypes
 from embdc_cli.codec.table import ChunkKind, Codebook, codec_for
@@ -16,6 +15,7 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.values import StreamSpec
+from tests.codec.codec_cases import LIMITS, nmse, rows_of, smooth, spec_of
 
 CHUNK = 64
 NO_CODEBOOK = pytest.fail
@@ -178,7 +178,7 @@ def test_wide_channel_axes_are_folded(rows: int, width: int, axes: str) -> None:
 
 
 def test_tensors_without_rows() -> None:
-    for row_shape, axes in (((), ""), ((7,), "c"), ((4, 3), "nc")):
+    for row_shape, axes in (((), ""), ((7,), "c"), ((4, 3), "n,c")):
         rows = rows_of("noise", (1, *row_shape))
         spec = StreamSpec("weight", "float32", axes, row_shape, 1)
         decoded, _ = coded(rows, spec, 1e-4)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from container_cases import (
+
+from embdc_cli.container import landmarks, spec
+from embdc_cli.container.chunk import DataRecord
+from embdc_cli.container.contents import Entry
+from embdc_cli.container.framing import chunk_bytes
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.errors import CorruptArchive, UnsupportedArchive
+from tests.container.container_cases import (
     CODEBOOK,
     CODEBOOK_DIGEST,
     Plan,
@@ -21,13 +28,6 @@ from container_cases import (
     summary_of,
     times_of,
 )
-
-from embdc_cli.container import landmarks, spec
-from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.contents import Entry
-from embdc_cli.container.framing import chunk_bytes
-from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 SMALL = Plan(rows=4, chunk_rows=2, segment_chunks=1, payload_bytes=9, checkpoint_every=2, bias=False, brief=True)
 

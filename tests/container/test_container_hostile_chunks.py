@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from container_cases import (
+
+from embdc_cli.container import framing, landmarks, scan, spec, times, varint
+from embdc_cli.container.chunk import DataRecord
+from embdc_cli.container.framing import SIGNATURE, apply_mask, content_of, frame, parse_header
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.errors import CorruptArchive, UnsupportedArchive, UsageError
+from tests.container.container_cases import (
     HOSTILE,
     Plan,
     archive,
@@ -20,13 +27,6 @@ from container_cases import (
     parse,
     split,
 )
-
-from embdc_cli.container import framing, landmarks, scan, spec, times, varint
-from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.framing import SIGNATURE, apply_mask, content_of, frame, parse_header
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import CorruptArchive, UnsupportedArchive, UsageError
 
 
 def test_a_part_of_a_newer_format_is_exit_6() -> None:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from container_cases import (
+
+from embdc_cli.container import canonical, spec
+from embdc_cli.errors import CorruptArchive, UnsupportedArchive
+from tests.container.container_cases import (
     HOSTILE,
     Plan,
     archive,
@@ -18,9 +21,6 @@ from container_cases import (
     split,
     with_head,
 )
-
-from embdc_cli.container import canonical, spec
-from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 
 def test_forging_nothing_changes_nothing() -> None:

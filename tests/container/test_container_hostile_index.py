@@ -8,7 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from container_cases import (
+
+from embdc_cli.container import index, spec
+from embdc_cli.container.framing import frame
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.table import ChunkTable
+from embdc_cli.container.tail import Tail
+from embdc_cli.errors import CorruptArchive, UnsupportedArchive
+from tests.container.container_cases import (
     HOSTILE,
     archive,
     chunks_of,
@@ -19,13 +26,6 @@ from container_cases import (
     opened,
     split,
 )
-
-from embdc_cli.container import index, spec
-from embdc_cli.container.framing import frame
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.table import ChunkTable
-from embdc_cli.container.tail import Tail
-from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 
 def edited_index(edit: Callable[[ChunkTable], object]) -> bytes:

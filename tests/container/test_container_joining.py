@@ -8,7 +8,14 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from container_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embdc_cli.container.join import join
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.errors import IncompleteError, UsageError
+from tests.container.container_cases import (
     CODEBOOK,
     CODEBOOK_DIGEST,
     Plan,
@@ -21,13 +28,6 @@ from container_cases import (
     times_of,
     without_places,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from embdc_cli.container.join import join
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import IncompleteError, UsageError
 
 ONE = Plan(seed=1, rows=10, bias=False)
 TWO = Plan(seed=2, rows=5, bias=False)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from container_cases import Plan, archive, comparable, expected_chunks
 
 from embdc_cli.container import fetching, spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import RemoteFile
 from embdc_cli.errors import SourceError
+from tests.container.container_cases import Plan, archive, comparable, expected_chunks
 
 PLAN = Plan(rows=60, payload_bytes=9000, variable_rate=False, segment_chunks=10)
 

@@ -9,7 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from container_cases import (
+
+from embdc_cli.container import index, spec
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.recover import last_whole_chunk, open_for_append
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
+from tests.container.container_cases import (
     Plan,
     archive,
     calls,
@@ -22,12 +28,6 @@ from container_cases import (
     summary_of,
     write,
 )
-
-from embdc_cli.container import index, spec
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.recover import last_whole_chunk, open_for_append
-from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
 
 PLANS = [Plan(), Plan(rows=7, chunk_rows=1, checkpoint_every=2, brief=True), Plan(payload_bytes=9000, rows=30)]
 

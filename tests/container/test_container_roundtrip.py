@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from container_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embdc_cli.container.chunk import DataRecord
+from embdc_cli.container.header import Header
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.storage import FileObject
+from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.errors import CorruptArchive, SourceError, UsageError
+from tests.container.container_cases import (
     CODEBOOK,
     CODEBOOK_DIGEST,
     Plan,
@@ -24,15 +33,6 @@ from container_cases import (
     times_of,
     write,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.header import Header
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.storage import FileObject
-from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import CorruptArchive, SourceError, UsageError
 
 plans = st.builds(
     Plan,

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_folders import some_frames
 from PIL import Image
 
 from embdc_cli.embedder.exported_file import check_exported
@@ -20,6 +19,7 @@ from embdc_cli.embedder.open import open_embedder
 from embdc_cli.embedder.protocol import FrameEmbedder
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.options import EncodeOptions
+from tests.embedder.encoder_folders import some_frames
 
 SIZE = (24, 32)
 

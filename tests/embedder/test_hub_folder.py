@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from encoder_folders import build
 
 from embdc_cli.embedder.hub_folder import open_folder
 from embdc_cli.embedder.open import open_embedder
 from embdc_cli.errors import MissingModel
 from embdc_cli.options import EncodeOptions
+from tests.embedder.encoder_folders import build
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_folders import BUILDERS, FRAME_SIZE, Encoder, build, some_frames
 
 from embdc_cli.embedder.huggingface import HuggingFaceEmbedder
 from embdc_cli.embedder.open import open_embedder
 from embdc_cli.embedder.protocol import FrameEmbedder
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.options import EncodeOptions
+from tests.embedder.encoder_folders import BUILDERS, FRAME_SIZE, Encoder, build, some_frames
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from encoder_folders import some_frames
 
 from embdc_cli.embedder.preprocess import Preprocess
 from embdc_cli.errors import MissingModel
+from tests.embedder.encoder_folders import some_frames
 
 CPU = torch.device("cpu")
 CROP = {"height": 31, "width": 28}

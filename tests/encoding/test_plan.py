@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embdc_cli.codec.transform.fit import Fit
-from embdc_cli.encoding.survey import CHUNK_VALUES, cut_rows, survey
+from embdc_cli.encoding.survey import survey
 from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.tokens import CHUNK_VALUES, cut_rows
 from embdc_cli.values import ArrayTensor, StreamSpec
 from tests.synthetic import embeddings
 

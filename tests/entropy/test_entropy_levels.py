@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from entropy_cases import drawn_levels, mixed_classes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from embdc_cli.entropy.levels import (
 )
 from embdc_cli.entropy.tables import IMPOSSIBLE, Tables, classes_of_means, static_tables
 from embdc_cli.errors import CorruptArchive
+from tests.entropy.entropy_cases import drawn_levels, mixed_classes
 
 PAIRS = st.lists(st.tuples(st.integers(-LARGEST, LARGEST) | st.integers(-20, 20), st.integers(1, 63)), max_size=120)
 

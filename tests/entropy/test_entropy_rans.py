@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from entropy_cases import drawn_symbols, table_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from embdc_cli.entropy.rans import cpu, reference
 from embdc_cli.entropy.rans.layout import choose_lanes, split_payload
 from embdc_cli.entropy.tables import Tables, static_tables
 from embdc_cli.errors import CorruptArchive
+from tests.entropy.entropy_cases import drawn_symbols, table_cases
 
 COUNTS = [0, 1, 2, 31, 32, 33, 63, 64, 65, 1000, 4099]
 LANES = [1, 2, 4, 8, 16, 32]

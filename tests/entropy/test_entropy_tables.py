@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from entropy_cases import table_cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from embdc_cli.entropy.tables import (
     table_row_of_class,
 )
 from embdc_cli.errors import CorruptArchive
+from tests.entropy.entropy_cases import table_cases
 
 
 @pytest.mark.parametrize(

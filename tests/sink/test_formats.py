@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from written import written
 
 from embdc_cli.sink import npz
 from embdc_cli.values import StreamSpec
+from tests.sink.written import written
 
 RNG = np.random.default_rng(5)
 SPECS = [

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written import Dribble, written
 
 from embdc_cli.errors import ResourceError, UsageError
 from embdc_cli.sink import format_for, open_sink
 from embdc_cli.values import StreamSpec
+from tests.sink.written import Dribble, written
 
 ONE = StreamSpec("a", "float32", "t,c", (2,), 4)
 ROWS = np.arange(8, dtype=np.float32).reshape(4, 2)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from written import Dribble, written
 
 from embdc_cli.dtypes import FLOATS, STORAGE, storage
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source import open_dump
 from embdc_cli.source.axes import default_axes
 from embdc_cli.values import StreamSpec
+from tests.sink.written import Dribble, written
 
 MANY = ("npz", "safetensors", "h5", "pt")
 NAMES = st.sampled_from(["a", "b", "g/x", "g/y", "item/0/patch", "w.weight", "émile", "v 1", "0"])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dump_files import FEATURES, arrays
 
 from embdc_cli.source.array import open_arrays
+from tests.source.dump_files import FEATURES, arrays
 
 X = torch.from_numpy(FEATURES)
 

@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from dump_files import FEATURES, npy_bytes, opened
 from safetensors.numpy import save as safetensors_bytes
 
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source import detect_format
+from tests.source.dump_files import FEATURES, npy_bytes, opened
 
 
 def h5_bytes(user_block: int = 0) -> bytes:

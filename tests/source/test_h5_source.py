@@ -7,10 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from dump_files import FEATURES, RNG, arrays, opened
 
 from embdc_cli.errors import SourceError
 from embdc_cli.source import h5
+from tests.source.dump_files import FEATURES, RNG, arrays, opened
 
 
 def test_one_dataset_per_video(tmp_path: Path) -> None:

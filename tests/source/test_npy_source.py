@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dump_files import FEATURES, RNG, arrays, npy_bytes, opened
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embdc_cli.errors import SourceError
 from embdc_cli.source.npy_header import read_npy_header
+from tests.source.dump_files import FEATURES, RNG, arrays, npy_bytes, opened
 
 
 def npy(header: str, version: int = 1, data: bytes = b"") -> bytes:

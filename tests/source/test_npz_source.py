@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dump_files import FEATURES, RNG, arrays, npy_bytes, opened, write_zip
 
 from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.source import npz
+from tests.source.dump_files import FEATURES, RNG, arrays, npy_bytes, opened, write_zip
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dump_files import FEATURES, arrays, opened
 
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.source.raw import parse_raw
+from tests.source.dump_files import FEATURES, arrays, opened
 
 
 @pytest.mark.parametrize(

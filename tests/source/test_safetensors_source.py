@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dump_files import FEATURES, arrays, opened
 from safetensors.torch import save_file
 
 from embdc_cli.dtypes import STORAGE
 from embdc_cli.errors import SourceError
+from tests.source.dump_files import FEATURES, arrays, opened
 
 
 def write(path: Path, header: object, data: bytes = b"") -> Path:

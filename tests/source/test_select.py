@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dump_files import FEATURES, RNG
 
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.array import open_arrays
 from embdc_cli.values import Dump
+from tests.source.dump_files import FEATURES, RNG
 
 F32 = RNG.standard_normal((6, 5)).astype(np.float32)
 

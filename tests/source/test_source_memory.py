@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from dump_files import RNG, npy_bytes, opened
+
+from tests.source.dump_files import RNG, npy_bytes, opened
 
 ROW = (1024, 1024)  # 2 MiB of float16
 GROWTH_KIB = 100 << 10

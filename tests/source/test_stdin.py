@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from dump_files import FEATURES, RNG, arrays, npy_bytes, opened
 from safetensors.numpy import save as safetensors_bytes
 
 from embdc_cli.errors import ResourceError, SourceError
@@ -18,6 +17,7 @@ from embdc_cli.source import detect_format, open_stdin, stream_feed
 from embdc_cli.source.pipe import Pipe
 from embdc_cli.source.spool import spool
 from embdc_cli.values import Dump, Feed
+from tests.source.dump_files import FEATURES, RNG, arrays, npy_bytes, opened
 
 
 class Trickle(io.RawIOBase):

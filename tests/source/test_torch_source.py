@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dump_files import FEATURES, arrays, opened, write_zip
 
 from embdc_cli.errors import SourceError
 from embdc_cli.source.file_rows import FileRows
+from tests.source.dump_files import FEATURES, arrays, opened, write_zip
 
 X = torch.from_numpy(FEATURES)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
-from dump_files import FEATURES, arrays, npy_bytes, opened
 
 from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.source import detect_format
+from tests.source.dump_files import FEATURES, arrays, npy_bytes, opened
 
 
 @pytest.fixture

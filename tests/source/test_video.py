@@ -10,13 +10,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_files import ShortReads, make_video, number_of, numbers, picture, read, remux
 
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.digest import ends_digest, head_digest
 from embdc_cli.source.time_spec import parse_range
 from embdc_cli.source.video import open_video
+from tests.source.video_files import ShortReads, make_video, number_of, numbers, picture, read, remux
 
 KINDS: dict[str, dict[str, Any]] = {
     "b_frames.mp4": {"options": {"bf": "3", "b_strategy": "0"}},

@@ -9,12 +9,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_files import make_video, read
 
 from embdc_cli.errors import SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.video import open_video
 from embdc_cli.source.video_colour import Colour, RgbConverter, Turn, colour_of, upright
+from tests.source.video_files import make_video, read
 
 # H.273 number -> luma weights of red and blue
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}

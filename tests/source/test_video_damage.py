@@ -10,12 +10,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from video_files import ShortReads, make_video, numbers, picture, read
 
 from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.video import open_video
 from embdc_cli.source.video_input import declared_size
+from tests.source.video_files import ShortReads, make_video, numbers, picture, read
 
 TRUNCATED: dict[str, dict[str, Any]] = {
     "front.mp4": {"options": {"g": "6"}, "muxer": {"movflags": "faststart"}},

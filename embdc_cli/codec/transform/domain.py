@@ -1,7 +1,7 @@
 """The domain in which squared error means what the weighting asks for: channels divided by scales, perhaps a metric.
 
-u = (x - mean) / scale with scale = 1 / importance: channel weighting makes every variance 1, a vector of weights divides
-by its entries, a matrix W by the diagonal of W^T W and leaves the rest of it as a metric of unit diagonal.
+u = (x - mean) / scale, scale_c in quarter octaves: sigma_c for channel weighting, 1 / |w_c| for a vector of weights,
+and for a matrix W 1 / sqrt((W^T W)_cc), which leaves the rest of W^T W as a metric of unit diagonal.
 """
 
 from __future__ import annotations

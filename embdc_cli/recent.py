@@ -16,16 +16,18 @@ class Recent:
     def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
-    def get(self, key: Hashable, size_bytes: int, make: Callable[[], T]) -> T:
-        """The value of `key`, made by `make` when it is not kept."""
+    def get(self, key: Hashable, make: Callable[[], T], size_bytes: Callable[[T], int]) -> T:
+        """The value of `key`, made by `make` when it is not kept; threads that ask at once may both make it."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
-            else:
-                self._values[key] = make(), size_bytes
-                while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
-                    self._values.popitem(last=False)
-            value: T = self._values[key][0]
-            return value
+                kept: T = self._values[key][0]
+                return kept
+        value = make()
+        with self._lock:
+            self._values[key] = value, size_bytes(value)
+            while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
+                self._values.popitem(last=False)
+        return value

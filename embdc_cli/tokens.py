@@ -1,0 +1,52 @@
+"""Rows of a stream as chunks and as token vectors: what every part that looks at values agrees on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli import dtypes
+from embdc_cli.errors import UsageError
+from embdc_cli.values import StreamSpec, Tensor
+
+CHUNK_VALUES = 1 << 23  # 32 MiB as float32; a codec pass holds about six such arrays
+
+Cut = tuple[int, int]
+
+
+def as_tokens(rows: np.ndarray, spec: StreamSpec) -> np.ndarray:
+    """(n, D) float32: the vectors along the channel axis of `rows` in storage dtype."""
+    x = dtypes.to_float32(rows, spec.dtype)
+    if spec.row_shape and not spec.ragged:
+        x = np.moveaxis(x, 1 + spec.channel_axis, -1)
+    return x.reshape(-1, spec.channels)
+
+
+def cut_rows(tensor: Tensor, chunk_frames: int) -> list[Cut]:
+    """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
+
+    Raises: UsageError when a single row is larger than a chunk may be.
+    """
+    spec = tensor.spec
+    if chunk_frames < 1:
+        raise UsageError(f"--chunk-frames: expected at least 1, found {chunk_frames}")
+    if tensor.token_counts is not None:
+        sizes = tensor.token_counts * spec.channels
+    else:
+        sizes = np.full(spec.known_rows, spec.row_values)
+    if len(sizes) and int(sizes.max()) > CHUNK_VALUES:
+        raise UsageError(
+            f"stream {spec.name!r}: one row has {int(sizes.max())} values, at most {CHUNK_VALUES} can be coded",
+            hint="reshape the tensor so that its first axis has more rows",
+        )
+    if tensor.token_counts is None:
+        rows = min(chunk_frames, CHUNK_VALUES // max(1, spec.row_values))
+        return [(start, min(start + rows, spec.known_rows)) for start in range(0, spec.known_rows, rows)]
+    cuts, start, total = [], 0, 0
+    for row, size in enumerate(sizes):
+        if row > start and (row - start == chunk_frames or total + int(size) > CHUNK_VALUES):
+            cuts.append((start, row))
+            start, total = row, 0
+        total += int(size)
+    if start < len(sizes):
+        cuts.append((start, len(sizes)))
+    return cuts

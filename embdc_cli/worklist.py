@@ -1,0 +1,68 @@
+"""The work list of a command: the inputs that a list file names, and where the result of each one goes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from embdc_cli.errors import SourceError, UsageError
+
+Job = dict[str, str]
+"""`{input, output}`"""
+
+
+def read_list(source: BinaryIO, *, null: bool) -> list[str]:
+    """The items of a list file, one a line (or ended by NUL bytes); empty ones are left out."""
+    data = source.read()
+    lines = data.split(b"\0") if null else [line.removesuffix(b"\r") for line in data.split(b"\n")]
+    return [os.fsdecode(line) for line in lines if line]
+
+
+def open_list(path: str, stdin: Callable[[], BinaryIO], *, null: bool) -> list[str]:
+    """The items of the list file `path`, or of `stdin` for `-`; SourceError when it cannot be read."""
+    if path == "-":
+        return read_list(stdin(), null=null)
+    try:
+        with open(path, "rb") as source:
+            return read_list(source, null=null)
+    except OSError as error:
+        raise SourceError(f"--files-from: {path}: {error.strerror}") from error
+
+
+def output_name(source: str, folder: str | None, suffix: str) -> str:
+    """Where the result of `source` goes: beside it, or in `folder`; a URL's result goes to the working folder."""
+    if source == "-":
+        return "-"
+    if "://" in source:
+        source, folder = re.split(r"[?#]", source)[0].rstrip("/").rsplit("/", 1)[-1], folder or "."
+    path = Path(source)
+    named = path.name.removesuffix(path.suffix) + suffix
+    return str(Path(folder, named) if folder is not None else path.with_name(named))
+
+
+def assign_outputs(inputs: Sequence[str], *, output: str | None, folder: str | None, suffix: str) -> list[Job]:
+    """`{input, output}` of every input; UsageError when an output is shared by two inputs or is an input itself."""
+    if output is not None and folder is not None:
+        raise UsageError("output: -o and --out-dir exclude each other")
+    if output is not None and len(inputs) > 1:
+        raise UsageError(
+            f"output: -o {output} with {len(inputs)} inputs, expected one", hint="use --out-dir DIR for several inputs"
+        )
+    jobs: list[Job] = []
+    owners: dict[str, str] = {}
+    for source in inputs:
+        target = output if output is not None else output_name(source, folder, suffix)
+        place = target if target == "-" else os.path.realpath(target)
+        if target != "-" and "://" not in source and source != "-" and place == os.path.realpath(source):
+            raise UsageError(f"output: {target} is also the input", hint="choose another name with -o")
+        if place in owners:
+            raise UsageError(
+                f"output: {target} would hold both {owners[place]} and {source}",
+                hint="encode them one by one with -o, or into different folders",
+            )
+        owners[place] = source
+        jobs.append({"input": source, "output": target})
+    return jobs
