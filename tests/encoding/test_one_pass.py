@@ -71,3 +71,26 @@ def test_lossless_in_one_pass_is_exact(tmp_path: Path, monkeypatch: pytest.Monke
     piped(x, tmp_path / "a.embdc", monkeypatch, lossless=True)
     y = embdc.open(str(tmp_path / "a.embdc"))["data"][:].numpy()
     np.testing.assert_array_equal(x.view(np.uint16), y.view(np.uint16))
+
+
+def test_times_companions_and_other_streams_survive_one_pass(tmp_path: Path) -> None:
+    x = embeddings(400)
+    seconds = np.cumsum(np.linspace(0.02, 0.08, 400))
+    np.savez(tmp_path / "x.npz", features=x, timestamps=seconds)
+    outs = {}
+    for one_pass in (False, True):
+        out = str(tmp_path / f"{one_pass}.embdc")
+        embdc.encode(str(tmp_path / "x.npz"), out, one_pass=one_pass, target_nmse=0.05, chunk_frames=16)
+        outs[one_pass] = embdc.open(out)
+        assert embdc.verify(out)["ok"]
+    np.testing.assert_array_equal(outs[True]["timestamps"][:].numpy(), outs[False]["timestamps"][:].numpy())
+    for time in (0.0, 1.0, 7.77):
+        assert outs[True].at(time, "features") == outs[False].at(time, "features")
+    assert errors(x, outs[True]["features"][:].numpy())["nmse"] <= 0.05
+
+
+@pytest.mark.parametrize("options", [{"dry_run": True}, {"resume": True}, {"codebook": "c.embdcb"}])
+def test_what_needs_the_whole_input_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(embdc.UsageError, match="not with --one-pass"):
+        embdc.encode(embeddings(), str(tmp_path / "a.embdc"), one_pass=True, **options)
+    assert list(tmp_path.iterdir()) == []

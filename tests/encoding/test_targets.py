@@ -122,3 +122,22 @@ def test_several_streams_share_a_size_and_each_hold_an_error(tmp_path: Path) -> 
     values = sum(x.size for x in dump.values())
     result = embdc.encode(dump, out, target_bpv=3.0, force=True)
     assert 3.0 * 0.97 <= 8 * result["file_bytes"] / values <= 3.0
+
+
+@pytest.mark.parametrize("axes", ["t,n,c", "t,c,n"])
+def test_channels_are_the_axis_named_c(tmp_path: Path, axes: str) -> None:
+    x = embeddings(40, 6, 16)
+    laid = x if axes == "t,n,c" else np.ascontiguousarray(x.transpose(0, 2, 1))
+    result, y = encode(laid, tmp_path, axes=axes, target_cosine=0.98)
+    back = y if axes == "t,n,c" else y.transpose(0, 2, 1)
+    found = errors(x, back)["cosine"]
+    assert 0.98 <= found <= 0.9806
+    assert result["achieved"]["cosine"] == pytest.approx(found, abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"target_cosine": 0.98}])
+def test_more_channels_than_any_basis_has(tmp_path: Path, options: dict[str, Any]) -> None:
+    x = np.random.default_rng(1).standard_normal((3, 70_000)).astype(np.float16)
+    result, y = encode(x, tmp_path, **options)
+    assert y.shape == x.shape
+    assert errors(x, y)["cosine"] >= 0.98
