@@ -170,7 +170,8 @@ class VideoSource:
         notes = []
         others = [stream for stream in self._container.streams.video if not _is_cover(stream)]
         if len(others) > 1:
-            notes.append(f"{self._data.shown}: {len(others)} video tracks, the first one is used")
+            size = f"{self._stream.width}x{self._stream.height}"
+            notes.append(f"{self._data.shown}: {len(others)} video tracks, track {self._stream.index} ({size}) is used")
         if self._reader.leading:
             notes.append(f"{self._data.shown}: {self._reader.leading} frames before the first keyframe are left out")
         if int(picture.color_trc) in _HDR_TRANSFERS:
@@ -243,9 +244,11 @@ def _video_stream(container: av.container.InputContainer, data: VideoInput) -> a
     if not streams:
         kinds = sorted({stream.type for stream in container.streams})
         raise SourceError(f"{data.shown}: expected a video track, found {', '.join(kinds) or 'nothing'}")
-    if streams[0].codec_context is None:
+    # the track of highest resolution, as the ffmpeg program chooses; the first of equal ones
+    chosen = max(streams, key=lambda stream: stream.width * stream.height)
+    if chosen.codec_context is None:
         raise SourceError(f"{data.shown}: there is no decoder here for its video track")
-    return streams[0]
+    return chosen
 
 
 def _is_cover(stream: av.VideoStream) -> bool:

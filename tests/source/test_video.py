@@ -267,16 +267,19 @@ def test_closing_twice_and_early_is_harmless(videos: dict[str, Path]) -> None:
     assert number_of(first.pixels) == 0
 
 
-def test_a_second_video_track_is_left_out_with_a_note(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sizes", "used"), [(((128, 64), (128, 64)), 0), (((64, 32), (128, 64)), 1)])
+def test_the_best_of_several_video_tracks_is_used(
+    tmp_path: Path, sizes: tuple[tuple[int, int], ...], used: int
+) -> None:
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as output:
         streams = [output.add_stream("ffv1", rate=24) for _ in range(2)]
-        for stream in streams:
-            stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+        for stream, (width, height) in zip(streams, sizes, strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(3):
             for offset, stream in enumerate(streams):
-                frame = av.VideoFrame.from_ndarray(picture(number + 100 * offset), format="rgb24")
-                frame = frame.reformat(format="yuv420p")
+                frame = av.VideoFrame.from_ndarray(picture(number + 100 * (offset != used)), format="rgb24")
+                frame = frame.reformat(stream.width, stream.height, format="yuv420p")
                 frame.pts, frame.time_base = number, Fraction(1, 24)
                 output.mux(stream.encode(frame))
         for stream in streams:
@@ -284,7 +287,7 @@ def test_a_second_video_track_is_left_out_with_a_note(tmp_path: Path) -> None:
     video = open_video(path, EncodeOptions())
     assert numbers(list(video)) == [0, 1, 2]
     video.close()
-    assert video.notes == [f"{path}: 2 video tracks, the first one is used"]
+    assert video.notes == [f"{path}: 2 video tracks, track {used} (128x64) is used"]
 
 
 @pytest.mark.parametrize("options", [{"fps": "x"}, {"time": "5s"}])
