@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from embdc_cli.archive import Archive
 from embdc_cli.comparison import compare_with_dump
 from embdc_cli.container import spec
-from embdc_cli.container.contents import Damage, Item, Stream
+from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.metrics import pooled, sizes
 from embdc_cli.reporter import Reporter, Silent
@@ -58,7 +59,7 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         "source": {**item.source, **summary.get("source", {})},
         "target": summary.get("target", header.target),
         "achieved": _achieved(reader),
-        "damage": [_damage(one) for one in reader.damage],
+        "damage": [_damage(reader, one) for one in reader.damage],
         "exit": 0 if reader.complete else 3,
     }
 
@@ -122,7 +123,7 @@ def _stream_statistics(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
     }
 
 
-def _chunk(stream: Stream, entry: Any) -> dict[str, Any]:
+def _chunk(stream: Stream, entry: Entry) -> dict[str, Any]:
     record = entry.record
     return {
         "stream": stream.name,
@@ -141,16 +142,37 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _damage(one: Damage) -> dict[str, Any]:
+def _damage(reader: ArchiveReader, one: Damage) -> dict[str, Any]:
+    lost = one.lost or _lost_in(reader, one)
     return {
         "offset": one.offset,
         "bytes": one.length,
         "what": one.what,
         "lost": [
-            {"stream": lost.stream, "item": lost.item, "rows": [lost.row0, lost.stop], "seconds": lost.seconds}
-            for lost in one.lost
+            {"stream": rows.stream, "item": rows.item, "rows": [rows.row0, rows.stop], "seconds": rows.seconds}
+            for rows in lost
         ],
     }
+
+
+def _lost_in(reader: ArchiveReader, one: Damage) -> list[LostRows]:
+    """The rows of the chunk that the index places at the damage."""
+    found = []
+    for item in reader.items:
+        for stream in item.streams:
+            for entry in stream.entries:
+                if entry.offset < one.offset + max(one.length, 1) and one.offset < entry.offset + entry.length:
+                    timed = stream.header.timed and item.header.timebase is not None
+                    seconds = _entry_seconds(stream, entry, item) if timed else None
+                    found.append(LostRows(item.number, stream.name, entry.row0, entry.stop, seconds))
+    return found
+
+
+def _entry_seconds(stream: Stream, entry: Entry, item: Item) -> tuple[float, float]:
+    """When the rows of a chunk are, after the item's first row."""
+    assert item.header.timebase is not None
+    tick, origin = Fraction(*item.header.timebase), stream.entries[0].record.pts0
+    return float((entry.record.pts0 - origin) * tick), float((entry.record.pts1 - origin) * tick)
 
 
 def verify(
@@ -187,7 +209,7 @@ def verify(
             "format_version": spec.MAJOR,
             "chunks": sum(len(stream.entries) for stream in reader.streams),
             "bytes_checked": reader.file_bytes,
-            "problems": [_damage(one) for one in damage],
+            "problems": [_damage(reader, one) for one in damage],
             "against": compared,
             "exit": exit_code,
         }

@@ -32,7 +32,7 @@ ALLOWED = {
     "entropy": {"errors", "entropy"},
     "codec": PLAIN | {"codec", "entropy"},
     "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive", "source"},
-    "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output"},
+    "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "source": PLAIN | {"source"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

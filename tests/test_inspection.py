@@ -72,3 +72,12 @@ def test_verify_finds_flips_and_cuts(archive: Path) -> None:
         assert document["problems"], position
     archive.write_bytes(data[:-7])
     assert embdc.verify(str(archive))["exit"] == 3
+
+
+def test_verify_names_the_rows_of_a_damaged_chunk(archive: Path) -> None:
+    data = bytearray(archive.read_bytes())
+    chunk = embdc.inspect(str(archive), chunks=True)["chunks"][2]
+    data[chunk["offset"] + 120] ^= 1
+    archive.write_bytes(data)
+    (problem,) = embdc.verify(str(archive))["problems"]
+    assert problem["lost"] == [{"stream": "data", "item": 0, "rows": [16, 24], "seconds": None}]

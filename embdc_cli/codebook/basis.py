@@ -1,8 +1,8 @@
 """From a covariance to the integers of a codebook: eigenvectors, each with the precision its energy deserves.
 
 Source: Karhunen-Loeve transform. Step of vector i: an error of step^2 / 12 per entry, times eigenvalue_i, lands in
-every channel; the sum over the vectors is held below 1 % of the distortion at REFERENCE_NMSE (CODEC section 1 has
-the same rule with the quantiser step, which a codebook does not know yet).
+every channel; the sum over the vectors is held below 1 % of the distortion at REFERENCE_NMSE. A basis that is coded
+into an archive is as precise as the quantiser step there deserves; a codebook does not know that step yet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Statistics of a corpus: tokens, mean, and the covariance within streams, pooled.
 
-The codec removes a mean per segment, so what its basis sees is how tokens vary within streams, not between them
-(CODEC section 1: pooled within-clip covariance). Streams are added in a fixed order, in float64.
+The codec removes a mean per segment, so what its basis sees is how tokens vary within streams, not between them: each
+stream counts with the covariance about its own mean, in proportion to its tokens. Streams are added in a fixed order,
+in float64.
 """
 
 from __future__ import annotations
