@@ -34,7 +34,7 @@ from embdc_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from embdc_cli.archive import Archive
     from embdc_cli.source.array import ArrayInput
@@ -63,60 +63,127 @@ __all__ = [
 ]
 
 
+Name = str | PathLike[str]
+"""A path or URL."""
+
+
 def _name(path: Any) -> Any:
     """A path as the string that the commands take; arrays pass through."""
     return os.fspath(path) if isinstance(path, PathLike) else path
 
 
-def open(path: str | PathLike[str], *, codebooks: Sequence[str] = (), device: str = "cpu") -> Archive:
-    """The archive at a path or URL, read lazily; slices of its streams are torch tensors on `device`."""
+def _names(paths: Iterable[Name]) -> list[str]:
+    return [os.fspath(path) for path in paths]
+
+
+def open(path: Name, *, codebooks: Sequence[Name] = (), device: str = "cpu") -> Archive:
+    """The archive at a path or URL, read lazily; slices of its streams are torch tensors.
+
+    codebooks: files to look in for a codebook that the archive only refers to.
+    device: where the tensors go; they are decoded on the CPU.
+    Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive. A slice raises CorruptArchive when
+    its chunk is damaged, MissingModel when its codebook is not found.
+    """
     from embdc_cli.archive import Archive
 
-    return Archive(_name(path), codebooks=codebooks, device=device)
+    return Archive(_name(path), codebooks=_names(codebooks), device=device)
 
 
-def encode(source: str | PathLike[str] | ArrayInput, out: str | PathLike[str], **options: Any) -> dict[str, Any]:
-    """Encode a video, a dump, or arrays; options are the fields of `options.EncodeOptions`."""
+def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:
+    """Encode a video, a dump, or arrays into the archive `out`, and return the sizes and the quality achieved.
+
+    source: path or URL (`-`: stdin), a numpy array or torch tensor, a dict of them (a stream
+    each), or a list of matrices (rows of unequal token counts).
+    At most one target:
+    preset: "fast", "balanced" (the default), "small" or "near-lossless", a cosine and an effort.
+    target_bpv: at most so many bits per value. max_size: at most so many bytes.
+    target_nmse: at most this squared error over squared deviation from the channel means.
+    target_cosine: at least this mean cosine of the tokens.
+    lossless: True keeps every bit pattern.
+    Further options:
+    effort: 0 to 3, how hard to search, in time against size.
+    codebook: file of `train_codebook`. jobs: threads; bytes do not depend on it.
+    encoder, layer, fps, time, device: what computes embeddings of a video, of which frames, and where.
+    key, axes, special_tokens: which tensor of a dump, and what its axes mean.
+    force, skip_existing, resume, append: what to do with an archive that is there.
+    All of them: `options.EncodeOptions`, described in embdc-encode(1).
+    Raises: UsageError, SourceError, TargetMissed, OutputExists, MissingModel for an encoder or codebook that is not
+    here, ResourceError. The archive is then as it was before.
+    """
     from embdc_cli import pipeline
     from embdc_cli.options import EncodeOptions, from_keywords
 
     return pipeline.encode(_name(source), _name(out), from_keywords(EncodeOptions, options))
 
 
-def decode(archive: str | PathLike[str], out: str | PathLike[str], **options: Any) -> dict[str, Any]:
-    """Decode an archive into a dump; options are the fields of `options.DecodeOptions`."""
+def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
+    """Decode an archive, or a part of it, into the dump `out`, and return what was written.
+
+    format: "npy", "npz", "safetensors", "h5", "pt" or "raw"; default: what the suffix of `out` says.
+    item, stream: only this item (name or number), only this stream.
+    frames, time: only these rows: "A:B" or "A:B:S", or those that start in "A..B" (such as "60s..1m30s").
+    dtype: "float16", "bfloat16" or "float32"; default: that of the input.
+    on_damage: "fail", "skip" (leave the rows of a damaged chunk out) or "nan" (fill them).
+    codebooks: files to look in for a codebook that the archive only refers to.
+    jobs, force: threads; overwrite `out`.
+    All of them: `options.DecodeOptions`, described in embdc-decode(1).
+    Raises: UsageError, SourceError, CorruptArchive, UnsupportedArchive, MissingModel, OutputExists, ResourceError.
+    """
     from embdc_cli import pipeline
     from embdc_cli.options import DecodeOptions, from_keywords
 
     return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
 
 
-def inspect(path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()) -> dict[str, Any]:
-    """What is in an archive, where its bytes went, and the quality achieved."""
+def inspect(path: Name, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[Name] = ()) -> dict[str, Any]:
+    """What is in an archive, where its bytes went, and the quality achieved; reads only its head and end.
+
+    chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: as for `open`.
+    Raises: SourceError, CorruptArchive, UnsupportedArchive.
+    """
     from embdc_cli import inspection
 
-    return inspection.inspect(path, chunks=chunks, stats=stats, codebooks=codebooks)
+    return inspection.inspect(_name(path), chunks=chunks, stats=stats, codebooks=_names(codebooks))
 
 
 def verify(
-    path: str, *, against: str | None = None, key: str | None = None, codebooks: Sequence[str] = ()
+    path: Name, *, against: Name | None = None, key: str | None = None, codebooks: Sequence[Name] = ()
 ) -> dict[str, Any]:
-    """The result of checking every byte; `against` also compares the values with a dump."""
+    """The result of checking every byte: `ok`, `problems`, and as `exit` 0, 3 incomplete, 5 corrupt or 4.
+
+    against: a dump, perhaps its tensor `key`, whose values are compared too; exit 4 when the difference is not what
+    the archive says. codebooks: as for `open`.
+    Raises: SourceError, UsageError, UnsupportedArchive, CorruptArchive when nothing of it can be read. What is found
+    in an archive that can be read is returned, not raised.
+    """
     from embdc_cli import inspection
 
-    return inspection.verify(path, against=against, key=key, codebooks=codebooks)
+    return inspection.verify(_name(path), against=_name(against), key=key, codebooks=_names(codebooks))
 
 
-def cat(inputs: Sequence[str], out: str, *, join: str = "time", force: bool = False) -> dict[str, Any]:
-    """Join archives without re-encoding: into one longer stream (`time`) or as items (`items`)."""
+def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:
+    """Join archives without re-encoding, and return what `out` holds.
+
+    join: "time" makes one longer stream of parts with equal recipe and layout, "items" keeps each as an item.
+    force: overwrite `out`.
+    Raises: UsageError for parts that do not fit, IncompleteError, CorruptArchive, SourceError, OutputExists.
+    """
     from embdc_cli import joining
 
-    return joining.cat(inputs, out, join=join, force=force)
+    return joining.cat(_names(inputs), _name(out), join=join, force=force)
 
 
-def train_codebook(inputs: Sequence[str], out: str, **options: Any) -> dict[str, Any]:
-    """Learn a codebook; options are the fields of `codebook.training.TrainOptions`."""
+def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[str, Any]:
+    """Learn a codebook from dumps, archives or videos of one encoder, and return what it saves on held-out inputs.
+
+    max_bytes: at most this file size, by keeping fewer basis vectors.
+    sample: tokens to learn from, default 2 million. seed: which tokens and inputs are taken.
+    holdout: share of the inputs kept for the report, default 0.1.
+    force: overwrite `out`.
+    reading: how inputs are opened, an `options.EncodeOptions` with encoder, fps, key ...
+    Raises: UsageError, SourceError, TargetMissed when not even one vector fits, OutputExists, MissingModel.
+    """
     from embdc_cli.codebook.training import TrainOptions, train
     from embdc_cli.options import from_keywords
 
-    return train(inputs, out, from_keywords(TrainOptions, options))
+    return train(_names(inputs), _name(out), from_keywords(TrainOptions, options))

@@ -154,9 +154,13 @@ def from_keywords(kind: type[Options], options: dict[str, Any]) -> Options:
 
 
 def _as_declared(value: Any, declared: str) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if declared.startswith("str") and (number or isinstance(value, os.PathLike)):
-        return str(value)
+    if isinstance(value, list | tuple):
+        return tuple(_path_as_text(one) for one in value)
+    if declared.startswith("str"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return str(value) if number else _path_as_text(value)
     return value
+
+
+def _path_as_text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

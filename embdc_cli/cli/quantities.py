@@ -47,7 +47,10 @@ def shard(text: str) -> Shard:
 
 def jobs(text: str) -> int:
     """A number of threads; `0` means all cores that this process may use."""
-    return whole(0)(text) or len(os.sched_getaffinity(0))
+    if value := whole(0)(text):
+        return value
+    # macOS does not tell which cores a process may use
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def whole(low: int | None = None, high: int | None = None) -> Callable[[str], int]:

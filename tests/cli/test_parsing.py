@@ -202,6 +202,15 @@ def test_all_cores(embdc: Embdc, fake: Fake, monkeypatch: pytest.MonkeyPatch) ->
     assert fake.last["options"].jobs == 3
 
 
+def test_all_cores_where_the_system_does_not_tell_which(
+    embdc: Embdc, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 5)
+    embdc("encode", "a.npy", "-j", "0")
+    assert fake.last["options"].jobs == 5
+
+
 def test_train_settings(embdc: Embdc, fake: Fake) -> None:
     embdc(
         "train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--max-bytes", "256KiB", "--sample", "500k",

@@ -138,6 +138,6 @@ def test_channels_are_the_axis_named_c(tmp_path: Path, axes: str) -> None:
 @pytest.mark.parametrize("options", [{"lossless": True}, {"target_cosine": 0.98}])
 def test_more_channels_than_any_basis_has(tmp_path: Path, options: dict[str, Any]) -> None:
     x = np.random.default_rng(1).standard_normal((3, 70_000)).astype(np.float16)
-    result, y = encode(x, tmp_path, **options)
+    _, y = encode(x, tmp_path, **options)
     assert y.shape == x.shape
     assert errors(x, y)["cosine"] >= 0.98

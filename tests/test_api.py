@@ -1,0 +1,73 @@
+"""The public functions: paths of either kind, and docstrings that name real options and errors."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import embdc_cli as embdc
+from embdc_cli import errors
+from embdc_cli.codebook.training import TrainOptions
+from embdc_cli.options import DecodeOptions, EncodeOptions
+from tests.synthetic import embeddings
+
+
+class Place:
+    """A path that is no string and no pathlib.Path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+
+@pytest.mark.parametrize("kind", [Path, Place, os.fspath], ids=["Path", "PathLike", "str"])
+def test_every_function_takes_paths(kind: type, tmp_path: Path) -> None:
+    rows = embeddings(24)
+    np.save(tmp_path / "a.npy", rows)
+    np.save(tmp_path / "b.npy", rows[::-1])
+    a, archive, book = (kind(tmp_path / name) for name in ("a.npy", "a.embdc", "c.embdcb"))
+    trained = embdc.train_codebook([a, kind(tmp_path / "b.npy")], book, holdout=0.5)
+    assert trained["output"] == str(tmp_path / "c.embdcb")
+    done = embdc.encode(a, archive, codebook=book, embed_codebook="no", target_nmse=0.1)
+    assert done["output"] == str(tmp_path / "a.embdc")
+    (tmp_path / "c.embdcb").rename(tmp_path / "moved")  # found through its name only
+    books = [kind(tmp_path / "moved")]
+    assert embdc.inspect(archive, codebooks=books)["complete"]
+    assert embdc.verify(archive, against=a, codebooks=books)["ok"]
+    with embdc.open(archive, codebooks=books) as opened:
+        values = opened["data"][:].numpy()
+    embdc.decode(archive, kind(tmp_path / "out.npy"), codebooks=books)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), values)
+    joined = embdc.cat([archive, archive], kind(tmp_path / "two.embdc"), join="items")
+    assert (joined["items"], joined["inputs"]) == (2, [str(tmp_path / "a.embdc")] * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [(embdc.encode, EncodeOptions), (embdc.decode, DecodeOptions), (embdc.train_codebook, TrainOptions)],
+)
+def test_options_in_a_docstring_exist(function: Callable[..., object], options: type) -> None:
+    heads = re.findall(r"(?:^ {4}|\. )((?:[a-z_]+, )*[a-z_]+): ", function.__doc__ or "", re.MULTILINE)
+    named = {name for head in heads for name in head.split(", ")}
+    assert len(named) >= 5
+    assert named <= {field.name for field in fields(options)} | set(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    "function", [embdc.open, embdc.encode, embdc.decode, embdc.inspect, embdc.verify, embdc.cat, embdc.train_codebook]
+)
+def test_errors_in_a_docstring_exist(function: object) -> None:
+    raised = re.search(r"Raises: (.*)", function.__doc__ or "", re.DOTALL)
+    assert raised is not None
+    named = set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", raised[1]))
+    assert named
+    assert named <= set(vars(errors))
