@@ -14,7 +14,7 @@ from embdc_cli import dtypes
 from embdc_cli.archive import Archive, StreamView
 from embdc_cli.container.contents import Entry
 from embdc_cli.device import check_device
-from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
 from embdc_cli.options import DecodeOptions
 from embdc_cli.output import check_not_input, copy_stream, destination
 from embdc_cli.parallel import ordered_map
@@ -84,7 +84,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
             "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in chosen],
             "frames": max((one.kept for one in chosen), default=0),
             "lost": lost,
-            "exit": 0 if archive.complete and not lost else 3,
+            "exit": 0 if archive.complete and not lost else IncompleteError.exit_code,
         }
 
 

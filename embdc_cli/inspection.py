@@ -12,6 +12,7 @@ from embdc_cli.comparison import compare_with_dump
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
 from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.errors import CorruptArchive, IncompleteError, TargetMissed
 from embdc_cli.metrics import pooled, sizes
 from embdc_cli.reporter import Reporter, Silent
 
@@ -60,7 +61,7 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         "target": summary.get("target", header.target),
         "achieved": _achieved(reader),
         "damage": [_damage(reader, one) for one in reader.damage],
-        "exit": 0 if reader.complete else 3,
+        "exit": 0 if reader.complete else IncompleteError.exit_code,
     }
 
 
@@ -197,11 +198,12 @@ def verify(
             compared = compare_with_dump(archive, against, key, reporter)
         exit_code = 0
         if damage:
-            exit_code = 5 if reader.complete or _inside(damage, reader) else 3
+            corrupt = reader.complete or _inside(damage, reader)
+            exit_code = CorruptArchive.exit_code if corrupt else IncompleteError.exit_code
         elif not reader.complete:
-            exit_code = 3
-        if exit_code == 0 and compared is not None and not compared["matches"]:
-            exit_code = 4
+            exit_code = IncompleteError.exit_code
+        elif compared is not None and not compared["matches"]:
+            exit_code = TargetMissed.exit_code
         return {
             "path": path,
             "ok": exit_code == 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli import dtypes
+from embdc_cli.errors import IncompleteError
 from embdc_cli.metrics import sizes
 
 if TYPE_CHECKING:
@@ -39,5 +40,5 @@ def encode_result(
         "achieved": summary["achieved"],
         "seconds": seconds,
         "status": status,
-        "exit": 3 if status == "incomplete" else 0,
+        "exit": IncompleteError.exit_code if status == "incomplete" else 0,
     }
