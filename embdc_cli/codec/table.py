@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embdc_cli.codec.stage import ChunkCodec
-    from embdc_cli.codec.weighting import Weighting
     from embdc_cli.entropy.tables import Tables
     from embdc_cli.values import StreamSpec
 
@@ -134,11 +133,8 @@ def codec_for(
     models: bytes | memoryview,
     limits: Limits,
     lookup_codebook: LookupCodebook,
-    weighting: Weighting | None = None,
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
-
-    weighting: the encoder's, to go on encoding with these models (a resumed run); decoders have none.
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes.
     """
@@ -151,8 +147,7 @@ def codec_for(
         from embdc_cli.codec.transform.codec import TransformCodec
         from embdc_cli.codec.transform.models import TransformModels
 
-        read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, weighting)
-        return TransformCodec(spec, read, limits)
+        return TransformCodec(spec, TransformModels.from_bytes(models, spec, limits, lookup_codebook), limits)
     raise UnsupportedArchive(
         f"stream {spec.name!r}: chunk kind {kind} is unknown, expected one of "
         f"{', '.join(str(int(known)) for known in ChunkKind)}",

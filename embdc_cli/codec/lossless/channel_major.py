@@ -1,7 +1,8 @@
 """Values of one channel next to each other: (F, N, D) -> (D, N, F), exactly.
 
 A channel of one token over time changes little, and all values of a channel share sign and exponent patterns, which a
-byte compressor only sees when they are neighbours: 5 to 25 % of the bytes.
+byte compressor only sees when they are neighbours: 5 to 12 % of byte planes on video, 44 % on a ReLU map, nothing on
+unrelated images.
 """
 
 from __future__ import annotations

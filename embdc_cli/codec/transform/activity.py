@@ -5,8 +5,8 @@ say by a factor that hardly depends on basis vector or frequency, so one integer
 
     o = round(2 log2(sum |q| / sum of the classes' means)),   -12 <= o <= 11,
 
-tells the entropy coder nearly all there is to know: 15 % of the bits of a walking man before a still wall, 3 % where
-everything moves alike. Frequency 0 is left out; what it holds does not depend on motion. Groups of one row have no
+tells the entropy coder nearly all there is to know: 15 % of the bits of a juggler before a still background, 3 % of a
+street seen from above. Frequency 0 is left out; what it holds does not depend on motion. Groups of one row have no
 track, and no offsets are sent. Offsets are sent as differences to the token before, rows of tokens in raster order.
 """
 

@@ -18,7 +18,7 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL
 from embdc_cli.entropy.tables import classes_of_means
 
 LAMBDA: Final = 0.1
-"""Price of a bit in squared steps, measured: 0.15 and 0.2 cost 2 and 5 % more bits at equal error, 0.06 costs 1 %."""
+"""Price of a bit in squared steps. Bits at equal error on four ViT dumps: 0.15 costs 0 to 2 % more, 0.2 up to 8 %."""
 
 _HALF_STEP: Final = 127 * OFFSET_UNIT
 
