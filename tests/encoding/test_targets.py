@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 
 import embdc_cli as embdc
 from tests.synthetic import embeddings, errors
@@ -141,3 +142,26 @@ def test_more_channels_than_any_basis_has(tmp_path: Path, options: dict[str, Any
     _, y = encode(x, tmp_path, **options)
     assert y.shape == x.shape
     assert errors(x, y)["cosine"] >= 0.98
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 8), (1, 1, 1), (3,), (), (7, 5, 3), (200, 6, 16)])
+def test_lossless_archives_cost_at_most_zstd_and_a_little(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    x = np.asarray(np.random.default_rng(2).standard_normal(shape), np.float32)
+    result, y = encode(x, tmp_path, lossless=True)
+    assert x.tobytes() == y.tobytes()
+    compressor = zstandard.ZstdCompressor(level=9)
+    chunks = [x[at : at + 64] for at in range(0, len(x), 64)] if x.ndim > 1 else [x]
+    bound = sum(len(compressor.compress(np.ascontiguousarray(chunk).tobytes())) + 16 for chunk in chunks)
+    assert result["file_bytes"] <= bound + 2048 + 0.005 * x.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_lossless_keeps_every_bit_pattern(tmp_path: Path, dtype: type) -> None:
+    bits = np.dtype(dtype).itemsize * 8
+    patterns = np.random.default_rng(3).integers(0, 1 << bits, (40, 5, 8), dtype=np.uint64).astype(f"u{bits // 8}")
+    special = [0, 1 << (bits - 1), 1, (1 << (bits - 1)) + 1]  # zeros and the smallest subnormals
+    exponent = ((1 << (bits - 1)) - 1) ^ ((1 << (10 if bits == 16 else 23)) - 1)
+    special += [exponent, exponent | 1 << (bits - 1), exponent | 1, exponent | 0x155]  # infinities, NaN payloads
+    patterns.reshape(-1)[: len(special)] = special
+    _, y = encode(patterns.view(dtype), tmp_path, lossless=True)
+    np.testing.assert_array_equal(y.view(patterns.dtype), patterns)
