@@ -153,15 +153,20 @@ def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, report
     while (index := search.next()) is not None:
         search.record(index, measure((index, 0)))
         reporter.progress(f"plan {plan.spec.name}", len(search.tried), None, "trials")
-    best = search.best
-    if best is None:
+    if search.best is None:
         return None
-    # where models jump between two indices, keep the better models and move the quantiser alone
-    fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
-    fine.record(0, search.tried[best])
-    while (nudge := fine.next()) is not None and len(fine.tried) < _ENOUGH:
-        fine.record(nudge, measure((best, nudge)))
-    return best, fine.best or 0
+    # where models jump between two indices, keep those of either side and move the quantiser alone
+    found: dict[tuple[int, int], float] = {}
+    for index in (search.best, search.failing):
+        if index is None or any(value >= goal * (1 - _TRIAL_SLACK) for value in found.values()):
+            continue
+        fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
+        fine.record(0, search.tried[index])
+        while (nudge := fine.next()) is not None and len(fine.tried) < _ENOUGH:
+            fine.record(nudge, measure((index, nudge)))
+        if fine.best is not None:
+            found[index, fine.best] = fine.tried[fine.best]
+    return max(found, key=found.__getitem__)
 
 
 def _error(plan: StreamPlan, target: Target, jobs: int, step: tuple[int, int]) -> float:

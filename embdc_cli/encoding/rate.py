@@ -49,7 +49,7 @@ class StepSearch:
         return max(keeping) if self.rising else min(keeping)
 
     @property
-    def _failing(self) -> int | None:
+    def failing(self) -> int | None:
         """The failing index nearest to the keeping side."""
         failing = [index for index in self.tried if not self.keeps(index)]
         if not failing:
@@ -60,7 +60,7 @@ class StepSearch:
         """The index to measure next; None when the search is over."""
         if not self.tried:
             return self.start
-        best, failing = self.best, self._failing
+        best, failing = self.best, self.failing
         if best is not None and self.tried[best] >= self.goal * (1 - self.slack):
             return None
         if best is None or failing is None:
