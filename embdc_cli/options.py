@@ -48,7 +48,7 @@ class EncodeOptions:
     weighting: str = "none"  # none | channel | token | path of a vector or matrix
     codebook: str | None = None
     embed_codebook: str = "auto"  # auto | yes | no
-    chunk_frames: int = 64
+    chunk_frames: int | None = None  # None: `tokens.usual_chunk_rows`
     device: str = "auto"
     jobs: int = 1
     one_pass: bool = False

@@ -9,6 +9,8 @@ from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec, Tensor
 
 CHUNK_VALUES = 1 << 23  # 32 MiB as float32; a codec pass holds about six such arrays
+SMALL_CHUNK_VALUES = 1 << 18  # a few milliseconds to decode
+CHUNK_ROWS = 64
 
 Cut = tuple[int, int]
 
@@ -21,12 +23,23 @@ def as_tokens(rows: np.ndarray, spec: StreamSpec) -> np.ndarray:
     return x.reshape(-1, spec.channels)
 
 
-def cut_rows(tensor: Tensor, chunk_frames: int) -> list[Cut]:
+def usual_chunk_rows(spec: StreamSpec) -> int:
+    """Rows of a chunk where the user asks for none: 64, and more of small rows, whose chunks would be all overhead.
+
+    100,000 vectors of 64 channels take 0.30 bits per value in chunks of 64 rows and 0.015 in chunks of 4096.
+    """
+    small = SMALL_CHUNK_VALUES // max(1, spec.row_values)
+    return CHUNK_ROWS if spec.ragged else max(CHUNK_ROWS, small // CHUNK_ROWS * CHUNK_ROWS)
+
+
+def cut_rows(tensor: Tensor, chunk_frames: int | None) -> list[Cut]:
     """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
 
     Raises: UsageError when a single row is larger than a chunk may be.
     """
     spec = tensor.spec
+    if chunk_frames is None:
+        chunk_frames = usual_chunk_rows(spec)
     if chunk_frames < 1:
         raise UsageError(f"--chunk-frames: expected at least 1, found {chunk_frames}")
     if tensor.token_counts is not None:

@@ -138,6 +138,27 @@ def test_rows_by_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert document["streams"][0]["shape"] == [2, 2, 4]
 
 
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_streams_of_one_clock_may_have_chunks_of_different_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_pass: bool
+) -> None:
+    from embdc_cli import pipeline
+
+    dump = timed_dump([7 * row + row % 3 for row in range(50)])
+    vectors = embeddings(50, 1, 4)[:, 0]
+    spec = StreamSpec("cls", "float16", "t,c", (4,), 50)
+    dump.tensors = [*dump.tensors, ArrayTensor(spec, vectors)]
+    dump.timed_streams = frozenset({"patch", "cls"})
+    monkeypatch.setattr("embdc_cli.tokens.CHUNK_VALUES", 8 * 9)  # 9 rows of patch, 18 of cls
+    monkeypatch.setattr(pipeline, "open_input", lambda *_: dump)
+    out = str(tmp_path / "t.embdc")
+    encode("ignored", out, EncodeOptions(one_pass=one_pass, lossless=True))
+    archive = embdc.open(out)
+    np.testing.assert_array_equal(archive["cls"][:].numpy(), vectors)
+    assert archive.at(0.1, "cls") == archive.at(0.1, "patch") == 14
+    assert embdc.verify(out)["ok"]
+
+
 def test_a_stream_without_times_says_so(path: str) -> None:
     with embdc.open(path) as archive, pytest.raises(embdc.UsageError, match="keeps no times"):
         archive.at(1.0)

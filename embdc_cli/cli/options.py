@@ -128,8 +128,8 @@ class Codec:
         str, choice("--embed-codebook", choices=("auto", "yes", "no"), help="Put the codebook into the archive.")
     ] = EncodeOptions.embed_codebook
     chunk_frames: Annotated[
-        int,
-        option("--chunk-frames", metavar="N", read=quantities.whole(1), help="Most frames per chunk."),
+        int | None,
+        option("--chunk-frames", metavar="N", read=quantities.whole(1), help="Most frames per chunk (default 64)."),
     ] = EncodeOptions.chunk_frames
     nonfinite: Annotated[
         str, choice("--nonfinite", choices=("refuse", "keep"), help="What to do with NaN and Inf.")

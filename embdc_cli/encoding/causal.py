@@ -32,7 +32,7 @@ from embdc_cli.options import SIZE_TARGETS, EncodeOptions, Target
 from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
-from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows
+from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows, usual_chunk_rows
 from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
@@ -207,7 +207,7 @@ def _known_target(target: Target, specs: list[StreamSpec]) -> Target:
 
 def _limits(specs: list[StreamSpec], options: EncodeOptions) -> Limits:
     return Limits(
-        max_chunk_rows=options.chunk_frames,
+        max_chunk_rows=max(options.chunk_frames or usual_chunk_rows(spec) for spec in specs),
         max_chunk_values=CHUNK_VALUES,
         max_rank=max_rank(specs),
         max_modes=1,
@@ -259,7 +259,7 @@ def _clock(feed: Feed, blocks: list[Block]) -> Timeline:
     return Timeline(np.concatenate(starts), np.concatenate(ends), feed.timebase)
 
 
-def feed_of(dump: Dump, chunk_frames: int) -> Feed:
+def feed_of(dump: Dump, chunk_frames: int | None) -> Feed:
     """A dump as a feed: first the streams that share its timeline, in step, then the others one after the other."""
     specs = [tensor.spec for tensor in dump.tensors]
     return Feed(
@@ -275,7 +275,7 @@ def feed_of(dump: Dump, chunk_frames: int) -> Feed:
     )
 
 
-def _blocks_of(dump: Dump, chunk_frames: int) -> Iterator[Block]:
+def _blocks_of(dump: Dump, chunk_frames: int | None) -> Iterator[Block]:
     timed = [tensor for tensor in dump.tensors if dump.timeline is not None and tensor.spec.name in dump.timed_streams]
     groups = [timed] if timed else []
     groups += [[tensor] for tensor in dump.tensors if tensor not in timed]

@@ -59,15 +59,17 @@ class WriteJob:
         pieces = [(cut, plan.number) for plan in timed for cut in plan.cuts]
         pieces.sort(key=lambda piece: (piece[0][0], piece[1]))  # streams of one clock advance together
         pieces += [(cut, plan.number) for plan in others for cut in plan.cuts]
-        clock = timed[0].number if timed and self.timeline is not None else None
+        clocked = {plan.number for plan in timed} if self.timeline is not None else set()
+        times_until = 0
         begun: set[int] = set()
         for cut, stream in pieces:
             if stream not in begun:
                 begun.add(stream)
                 if self.streams[stream].models is not None:
                     yield Action("models", stream)
-            if stream == clock:
-                yield Action("times", stream, cut)
+            if stream in clocked and cut[1] > times_until:
+                yield Action("times", stream, (times_until, cut[1]))
+                times_until = cut[1]
             yield Action("data", stream, cut)
 
 

@@ -35,6 +35,13 @@ def test_ragged_cuts_cover_all_rows_once(counts: list[int], chunk_frames: int) -
     assert [row for start, stop in cuts for row in range(start, stop)] == list(range(len(counts)))
 
 
+@pytest.mark.parametrize(("width", "rows"), [(1, 1 << 18), (64, 4096), (1000, 256), (4096, 64), (40_000, 64)])
+def test_small_rows_make_long_chunks_unless_asked(width: int, rows: int) -> None:
+    narrow = tensor(np.broadcast_to(np.float32(0), (1 << 19, width)))
+    assert cut_rows(narrow, None)[0] == (0, rows)
+    assert cut_rows(narrow, 64)[0] == (0, 64)
+
+
 def test_large_rows_make_short_chunks() -> None:
     wide = np.broadcast_to(np.float32(0), (10, CHUNK_VALUES // 3))
     assert cut_rows(tensor(wide), 64) == [(0, 3), (3, 6), (6, 9), (9, 10)]

@@ -139,7 +139,7 @@ def test_a_stop_of_one_pass_keeps_nothing(dump: Path, tmp_path: Path, monkeypatc
     with monkeypatch.context() as patched:
         interrupt_at(patched, 2500)
         with pytest.raises(KeyboardInterrupt):
-            encoded(str(dump), tmp_path, one_pass=True)
+            encoded(str(dump), tmp_path, one_pass=True, chunk_frames=8)
     assert list(tmp_path.iterdir()) == [dump]
 
 
