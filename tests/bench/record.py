@@ -30,7 +30,8 @@ def append(name: str, rows: list[dict[str, Any]]) -> None:
 def commit() -> str:
     """Short hash, with + when the tree has changes."""
     short = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE).stdout
-    dirty = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, cwd=HERE).stdout
+    elsewhere = ["git", "status", "--porcelain", "--", ":/", ":!/tests/bench"]  # a run must not taint the next
+    dirty = subprocess.run(elsewhere, capture_output=True, text=True, cwd=HERE).stdout
     return short.strip() + ("+" if dirty.strip() else "")
 
 
