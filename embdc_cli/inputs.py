@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -38,5 +39,9 @@ def open_input(source: str | ArrayInput, options: EncodeOptions, reporter: Repor
 
 def _embedded(source: str | Pipe, options: EncodeOptions, reporter: Reporter) -> Feed:
     from embdc_cli.embedder.feed import embed_video
+    from embdc_cli.source.digest import ends_digest
 
-    return embed_video(source, options, reporter)
+    feed = embed_video(source, options, reporter)
+    if isinstance(source, str) and "://" not in source:  # known before any frame is decoded, for --skip-existing
+        feed.source.update(size_bytes=os.path.getsize(source), ends_digest=ends_digest(source))
+    return feed

@@ -18,6 +18,8 @@ Cut = tuple[int, int]
 def as_tokens(rows: np.ndarray, spec: StreamSpec) -> np.ndarray:
     """(n, D) float32: the vectors along the channel axis of `rows` in storage dtype."""
     x = dtypes.to_float32(rows, spec.dtype)
+    if not x.size:
+        return np.zeros((0, spec.channels), np.float32)
     if spec.row_shape and not spec.ragged:
         x = np.moveaxis(x, 1 + spec.channel_axis, -1)
     return x.reshape(-1, spec.channels)

@@ -81,3 +81,9 @@ def test_verify_names_the_rows_of_a_damaged_chunk(archive: Path) -> None:
     archive.write_bytes(data)
     (problem,) = embdc.verify(str(archive))["problems"]
     assert problem["lost"] == [{"stream": "data", "item": 0, "rows": [16, 24], "seconds": None}]
+
+
+def test_verify_against_a_dump_without_channels(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 0), np.float32))
+    embdc.encode(tmp_path / "x.npy", tmp_path / "a.embdc")
+    assert embdc.verify(tmp_path / "a.embdc", against=tmp_path / "x.npy")["ok"]

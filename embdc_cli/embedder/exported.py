@@ -79,7 +79,7 @@ class ExportedEmbedder:
             "name": "exported",
             "kind": "exported",
             "weights_sha256": self._digest,
-            **environment(self._device, self.batch_size),
+            **environment(self._device),
             "size": list(self._size),
             "preprocess": {"filter": "bicubic", "antialias": "pillow", "rescale": 1 / 255},
         }

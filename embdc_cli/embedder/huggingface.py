@@ -94,7 +94,7 @@ class HuggingFaceEmbedder:
     def _provenance(self, layout: Layout) -> dict[str, Any]:
         import transformers
 
-        facts = environment(self._device, self._request.batch_size)
+        facts = environment(self._device)
         facts["libraries"]["transformers"] = transformers.__version__
         attention = getattr(self._loaded.model.config, "_attn_implementation", None)
         return {

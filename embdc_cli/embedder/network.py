@@ -33,11 +33,10 @@ def run_in_batches(
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def environment(device: torch.device, batch_size: int) -> dict[str, Any]:
+def environment(device: torch.device) -> dict[str, Any]:
     """The part of the provenance that says how the network was run."""
     return {
         "dtype": {"compute": "float32", "storage": STORAGE},
         "device": device.type,
-        "batch_size": batch_size,
         "libraries": {"torch": str(torch.__version__)},
     }

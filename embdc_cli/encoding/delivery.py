@@ -131,8 +131,7 @@ def is_current(output: str, digest: str, source: dict[str, Any]) -> bool:
             return (
                 reader.complete
                 and reader.header.recipe_digest == digest
-                and "ends_digest" in source
-                and known == {key: source[key] for key in SOURCE_FACTS if key in source}
+                and all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
             )
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f

@@ -33,7 +33,9 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     if codebook is not None:
         recipe["codebook"] = codebook.digest.hex()
         recipe["embed_codebook"] = options.embed_codebook
-    for name in ("axes", "key", "encoder", "layer", "fps", "time"):
+    if options.record_name:
+        recipe["record_name"] = True
+    for name in ("axes", "key", "raw", "input_format", "encoder", "layer", "fps", "time"):
         value = getattr(options, name)
         if value is not None:
             recipe[name] = _encoder(value) if name == "encoder" else value

@@ -123,6 +123,7 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
         "settled": choice.settled,
         "streams": [
             {
+                "digest": plan.survey.digest,
                 "index": plan.index,
                 "nudge": plan.nudge,
                 "models": None if plan.models is None else base64.b64encode(plan.models).decode(),
@@ -138,7 +139,8 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
 
 def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions) -> Choice:
     """The decisions of the interrupted run. Raises: UsageError when the input is another one."""
-    if state["header"] != _header_digest(job):
+    digests = [plan.survey.digest for plan in job.streams]
+    if state["header"] != _header_digest(job) or [saved.get("digest") for saved in state["streams"]] != digests:
         raise UsageError(
             "--resume: the unfinished work was begun with another input or recipe",
             hint="encode without --resume, or restore the input",

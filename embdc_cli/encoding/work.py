@@ -6,15 +6,18 @@ same bytes. The final name appears only when the archive is complete.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from embdc_cli.errors import UsageError
+from embdc_cli.errors import ResourceError, UsageError
 from embdc_cli.output import publish, sync_folder
 from embdc_cli.scratch import disk_errors
+
+PLAN_FIELDS = {"header", "settled", "streams", "searches"}
 
 
 @dataclass
@@ -48,19 +51,23 @@ class WorkInProgress:
             )
 
     def load(self) -> dict[str, Any] | None:
-        """The saved plan, or None when there is nothing to go on from."""
+        """The saved plan, or None when there is nothing to go on from, a plan that cannot be read included."""
         if not (self.part.exists() and self.plan.exists()):
             return None
-        state: dict[str, Any] = json.loads(self.plan.read_text("utf-8"))
+        try:
+            state: dict[str, Any] = json.loads(self.plan.read_text("utf-8"))
+        except ValueError:
+            return None
+        if not isinstance(state, dict) or not state.keys() >= PLAN_FIELDS:
+            return None
         self.planned = True
         return state
 
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""
-        self.begun = True
         with disk_errors(str(self.target)):
-            with open(self.part, "wb"):
-                pass  # emptied before the new plan appears: never an old part beside a new plan
+            part = self._locked()
+            part.truncate(0)  # emptied before the new plan appears: never an old part beside a new plan
             temporary = self.plan.with_name(self.plan.name + ".new")
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(state, file)
@@ -69,22 +76,43 @@ class WorkInProgress:
             os.replace(temporary, self.plan)
             sync_folder(self.target.parent)
             self.planned = True
-            return open(self.part, "r+b")
+            return part
 
     def begin(self) -> BinaryIO:
         """An empty part file without a plan: work that cannot be resumed."""
-        self.begun = True
         with disk_errors(str(self.target)):
-            return open(self.part, "w+b")
+            part = self._locked()
+            part.truncate(0)
+            return part
 
     def reopen(self, offset: int) -> BinaryIO:
         """The part file cut to `offset` bytes and positioned there."""
-        self.begun = True
         with disk_errors(str(self.target)):
-            file = open(self.part, "r+b")  # noqa: SIM115 - the caller closes it
-            file.truncate(offset)
-            file.seek(offset)
-            return file
+            part = self._locked()
+            part.truncate(offset)
+            part.seek(offset)
+            return part
+
+    def _locked(self) -> BinaryIO:
+        """The part file, open for reading and writing, which no other process may write to meanwhile.
+
+        Raises: ResourceError when another one does.
+        """
+        while True:
+            descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600)
+            part = os.fdopen(descriptor, "r+b")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                same = self.part.exists() and os.path.samestat(os.fstat(descriptor), self.part.stat())
+            except BlockingIOError as error:
+                part.close()
+                raise ResourceError(
+                    f"output: {self.target}: another process is writing it", hint="wait for it, or choose another name"
+                ) from error
+            self.begun = same
+            if same:
+                return part
+            part.close()  # it was published or discarded between opening and locking
 
     def publish(self, out: BinaryIO) -> None:
         """Close the complete part and give it its final name."""

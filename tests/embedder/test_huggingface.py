@@ -179,7 +179,7 @@ def test_the_provenance_names_everything_but_the_folder(encoder: Callable[[str],
     weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     known = {
         "name": "clip_vision_model", "architecture": "CLIPVisionModel", "weights_sha256": weights, "layer": -2,
-        "device": "cpu", "batch_size": 8, "dtype": {"compute": "float32", "storage": "float16"}, "grid": [4, 4],
+        "device": "cpu", "dtype": {"compute": "float32", "storage": "float16"}, "grid": [4, 4],
         "size": [32, 32], "revision": None,
     }  # fmt: skip
     assert {key: facts[key] for key in known} == known

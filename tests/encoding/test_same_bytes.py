@@ -178,3 +178,66 @@ def test_kill_9_and_resume(tmp_path: Path) -> None:
 def test_kill_9_ten_times_and_resume(tmp_path: Path) -> None:
     np.save(tmp_path / "dump.npy", embeddings(4000, 32, 64))
     kill_and_resume(tmp_path / "dump.npy", tmp_path, seed=2, kills=10)
+
+
+def test_two_encodes_to_one_output_do_not_mix(dump: Path, tmp_path: Path) -> None:
+    begin = ArchiveWriter.__init__
+    refused = []
+
+    def second(self: ArchiveWriter, out: Any, *rest: Any, **options: Any) -> None:
+        begin(self, out, *rest, **options)
+        if not isinstance(out, NullOutput) and not refused:
+            refused.append(True)
+            with pytest.raises(embdc.ResourceError, match="another process is writing"):
+                encoded(str(dump), tmp_path, target_nmse=0.05)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ArchiveWriter, "__init__", second)
+        encoded(str(dump), tmp_path, target_nmse=0.05)
+    assert refused
+    assert embdc.verify(tmp_path / "a.embdc")["ok"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.embdc", "dump.npy"]
+
+
+def test_resume_refuses_an_input_that_changed_anywhere(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 20_000)
+        with pytest.raises(embdc.Stopped):
+            encoded(str(dump), tmp_path, **OPTIONS[2])
+    x = embeddings(100)
+    x[99, 3, 3] += 1
+    np.save(dump, x)
+    with pytest.raises(embdc.UsageError, match="another input"):
+        encoded(str(dump), tmp_path, resume=True, **OPTIONS[2])
+
+
+@pytest.mark.parametrize("plan", ["{", "{}", "[]", ""])
+def test_a_plan_that_cannot_be_read_means_a_fresh_start(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str
+) -> None:
+    whole = encoded(str(dump), tmp_path, "whole.embdc", **OPTIONS[0])
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, len(whole) // 2)
+        with pytest.raises(embdc.Stopped):
+            encoded(str(dump), tmp_path, **OPTIONS[0])
+    (file,) = tmp_path.glob(".a.embdc.part-*.plan")
+    file.write_text(plan)
+    assert encoded(str(dump), tmp_path, resume=True, **OPTIONS[0]) == whole
+
+
+def test_skip_existing_knows_dumps_and_videos(dump: Path, tmp_path: Path) -> None:
+    video = Path(__file__).parents[2] / "samples/shapes.mp4"
+    for source, options in ((dump, {}), (video, {"fps": 4})):
+        out = tmp_path / f"{source.stem}.embdc"
+        assert embdc.encode(source, out, **options)["status"] == "done"
+        assert embdc.encode(source, out, skip_existing=True, **options)["status"] == "skipped"
+        with pytest.raises(embdc.OutputExists):
+            embdc.encode(source, out, skip_existing=True, target_nmse=0.5, **options)
+
+
+def test_the_batch_size_changes_nothing(tmp_path: Path) -> None:
+    video = Path(__file__).parents[2] / "samples/shapes.mp4"
+    found = [encoded(str(video), tmp_path, fps=6, batch_size=size) for size in (1, 5)]
+    assert found[0] == found[1]
