@@ -5,7 +5,7 @@
     archive = embdc.open("video.embdc")      # path or URL
     archive.streams                          # names, in order
     archive["patch"][100:200]                # torch tensor, decoded lazily
-    archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first
+    archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
 `encode`, `decode`, `inspect`, `verify`, `cat` and `train_codebook` return what their commands print with `--json`.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from embdc_cli.errors import (
     CorruptArchive,
@@ -31,6 +31,7 @@ from embdc_cli.errors import (
     TargetMissed,
     UnsupportedArchive,
     UsageError,
+    WrongIndex,
 )
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ __all__ = [
     "TargetMissed",
     "UnsupportedArchive",
     "UsageError",
+    "WrongIndex",
     "cat",
     "decode",
     "encode",
@@ -67,26 +69,38 @@ Name = str | PathLike[str]
 """A path or URL."""
 
 
-def _name(path: Any) -> Any:
-    """A path as the string that the commands take; arrays pass through."""
-    return os.fspath(path) if isinstance(path, PathLike) else path
+def _name(path: Any) -> str:
+    """A path as the string that the commands take. Raises: UsageError for anything else."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise UsageError(f"path: expected a path or URL, found {path!r}") from None
 
 
-def _names(paths: Iterable[Name]) -> list[str]:
-    return [os.fspath(path) for path in paths]
+def _names(paths: Iterable[Name] | Name) -> list[str]:
+    """Several paths as strings; one path alone is a list of one."""
+    if isinstance(paths, str | bytes | PathLike):
+        return [_name(paths)]
+    try:
+        several = iter(paths)
+    except TypeError:
+        raise UsageError(f"path: expected paths or URLs, found {paths!r}") from None
+    return [_name(path) for path in several]
 
 
-def open(path: Name, *, codebooks: Sequence[Name] = (), device: str = "cpu") -> Archive:
-    """The archive at a path or URL, read lazily; slices of its streams are torch tensors.
+def open(path: Name | BinaryIO, *, codebooks: Sequence[Name] = (), device: str = "cpu") -> Archive:
+    """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
     codebooks: files to look in for a codebook that the archive only refers to.
-    device: where the tensors go; they are decoded on the CPU.
-    Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive. A slice raises CorruptArchive when
-    its chunk is damaged, MissingModel when its codebook is not found.
+    device: where the tensors go ("cpu", "cuda", "cuda:N", "auto"); they are decoded on the CPU.
+    Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
+    device that is none or not here. A slice raises CorruptArchive when its chunk is damaged, MissingModel when its
+    codebook is not found, WrongIndex for rows that are not there.
     """
     from embdc_cli.archive import Archive
 
-    return Archive(_name(path), codebooks=_names(codebooks), device=device)
+    place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
+    return Archive(place, codebooks=_names(codebooks), device=device)
 
 
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:
@@ -113,7 +127,8 @@ def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, An
     from embdc_cli import pipeline
     from embdc_cli.options import EncodeOptions, from_keywords
 
-    return pipeline.encode(_name(source), _name(out), from_keywords(EncodeOptions, options))
+    source = os.fspath(source) if isinstance(source, PathLike) else source
+    return pipeline.encode(source, _name(out), from_keywords(EncodeOptions, options))
 
 
 def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
@@ -121,7 +136,8 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
 
     format: "npy", "npz", "safetensors", "h5", "pt" or "raw"; default: what the suffix of `out` says.
     item, stream: only this item (name or number), only this stream.
-    frames, time: only these rows: "A:B" or "A:B:S", or those that start in "A..B" (such as "60s..1m30s").
+    frames, time: only these rows: "A:B" or "A:B:S", or those that start in "A..B" (such as "60s..1m30s"), counted
+    from the first row.
     dtype: "float16", "bfloat16" or "float32"; default: that of the input.
     on_damage: "fail", "skip" (leave the rows of a damaged chunk out) or "nan" (fill them).
     codebooks: files to look in for a codebook that the archive only refers to.
@@ -158,7 +174,8 @@ def verify(
     """
     from embdc_cli import inspection
 
-    return inspection.verify(_name(path), against=_name(against), key=key, codebooks=_names(codebooks))
+    against = None if against is None else _name(against)
+    return inspection.verify(_name(path), against=against, key=key, codebooks=_names(codebooks))
 
 
 def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ pickled and used after a fork: every process opens the file for itself.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ from embdc_cli.codec.stage import ChunkCodec
 from embdc_cli.codec.table import codec_for
 from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.device import check_device
+from embdc_cli.errors import CorruptArchive, UsageError, WrongIndex
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.recent import Recent
 from embdc_cli.slicing import row_at
@@ -42,11 +44,13 @@ class Archive:
 
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
+    device: where tensors go: cpu, cuda, cuda:N, or auto.
     """
 
     def __init__(self, path: str | BinaryIO, *, codebooks: Sequence[str] = (), device: str = "cpu") -> None:
         self._path = path
         self._codebooks = tuple(codebooks)
+        check_device(device)
         self.device = device
         self._open()
 
@@ -101,8 +105,9 @@ class Archive:
         return len(self._streams)
 
     def at(self, seconds: float, stream: str | None = None) -> int:
-        """The row that is shown `seconds` after the first one: the last that starts at or before then.
+        """The row that is shown `seconds` after the first row of the archive starts: the last that starts by then.
 
+        Time counts from the first row: in an archive of `--time 60s..90s` of a video, 0 is the frame at 60 s.
         stream: whose clock; needed only when items differ. Raises: UsageError where no times are kept.
         """
         view = self[stream] if stream is not None else next(iter(self._streams.values()))
@@ -227,21 +232,49 @@ class StreamView:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def __getitem__(self, index: int | slice) -> torch.Tensor:
+        """One row, or a slice of them; a tensor without a row axis takes every index that torch does.
+
+        Raises: WrongIndex (an IndexError), CorruptArchive for rows that are damaged or lost.
+        """
         if not self.spec.timed:
-            whole = self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))
-            return whole if index == slice(None) else whole[index]
+            return self._part_of_whole(index)
+        rows = self._rows(index)
         if isinstance(index, slice):
-            rows = range(len(self))[index]
-            if rows.step < 1:
-                raise UsageError(f"stream {self.name!r}: expected a step of at least 1, found {rows.step}")
             return self._tensor(self.numpy(rows))
-        position = int(index)
-        if position < 0:
-            position += len(self)
-        if not 0 <= position < len(self):
-            raise IndexError(f"row {index} of stream {self.name!r}, which has {len(self)}")
-        array = self.numpy(range(position, position + 1))
+        array = self.numpy(rows)
         return self._tensor(array if self.spec.ragged else array[0])
+
+    def _rows(self, index: int | slice) -> range:
+        """The rows that `index` means. Raises: WrongIndex."""
+        if isinstance(index, slice):
+            try:
+                rows = range(len(self))[index]
+            except (TypeError, ValueError) as error:  # bounds that are no whole numbers, a step of 0
+                raise WrongIndex(f"stream {self.name!r}: {error}") from error
+            if rows.step < 1:
+                raise WrongIndex(f"stream {self.name!r}: expected a step of at least 1, found {rows.step}")
+            return rows
+        try:
+            position = operator.index(index)
+        except TypeError:
+            position = None
+        if position is None or isinstance(index, bool):
+            raise WrongIndex(
+                f"stream {self.name!r}: expected a whole number or a slice of rows, found {index!r}",
+                hint="index the tensor of the rows further: archive[NAME][10:20][:, 0]",
+            )
+        if not -len(self) <= position < len(self):
+            raise WrongIndex(f"stream {self.name!r}: row {position} is not there, it has {len(self)}")
+        return range(position % len(self), position % len(self) + 1)
+
+    def _part_of_whole(self, index: Any) -> torch.Tensor:
+        whole = self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))
+        if isinstance(index, slice) and index == slice(None):
+            return whole  # also of a tensor without axes
+        try:
+            return whole[index]
+        except (IndexError, TypeError, ValueError) as error:
+            raise WrongIndex(f"stream {self.name!r}: {error}") from error
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         import torch
@@ -250,7 +283,10 @@ class StreamView:
         tensor = torch.from_numpy(array.copy())
         if self.spec.dtype == "bfloat16":
             tensor = tensor.view(torch.bfloat16)
-        return tensor.to(self._archive.device)
+        device = self._archive.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return tensor.to(device)
 
 
 def _part(entry: Entry | None, rows: range, start: int, stop: int) -> Iterator[tuple[Entry | None, range]]:

@@ -33,6 +33,10 @@ class UsageError(EmbdcError):
     exit_code = 2
 
 
+class WrongIndex(UsageError, IndexError):
+    """Rows of a stream that are not there, or an index that is none; an `IndexError`, which ends a `for` loop."""
+
+
 class IncompleteError(EmbdcError):
     """Some items failed, or an archive is readable but ends early or has damage that was skipped."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from embdc_cli.errors import EmbdcError, ResourceError, SourceError, Stopped
+from embdc_cli.errors import EmbdcError, ResourceError, SourceError
 
 _UNREADABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -17,6 +17,13 @@ _EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EMFIL
 def signal_exit(number: int) -> int:
     """The exit code of a program that signal `number` ended."""
     return 128 + number
+
+
+class TimeLimit(SystemExit):
+    """The end of a time limit; like a signal no `EmbdcError`, since nothing went wrong with the work."""
+
+    def __init__(self) -> None:
+        super().__init__(EmbdcError.exit_code)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,13 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that `error` means to a user."""
+        """The failure that `error` means to a user; notes added to it are further hints."""
+        found = cls._of(error)
+        notes = [note for note in (found.hint, *getattr(error, "__notes__", ())) if note]
+        return replace(found, hint="; ".join(notes) or None)
+
+    @classmethod
+    def _of(cls, error: BaseException) -> Failure:
         if isinstance(error, EmbdcError):
             return cls(error.message, error.hint, error.exit_code)
         if isinstance(error, KeyboardInterrupt):
@@ -51,10 +64,10 @@ class Failure:
 
     @classmethod
     def _of_exit(cls, error: SystemExit) -> Failure:
-        code = error.code if isinstance(error.code, int) else EmbdcError.exit_code
-        if code == Stopped.exit_code:
-            return cls("stopped, the time limit is over", "the same command with --resume goes on", code)
-        return cls("terminated", None, code)
+        if isinstance(error, TimeLimit):
+            # not 75: a script that starts the same command again and again would never get anywhere
+            return cls("stopped, the time limit is over and nothing is kept", "allow more time", EmbdcError.exit_code)
+        return cls("terminated", None, error.code if isinstance(error.code, int) else EmbdcError.exit_code)
 
     @classmethod
     def _of_system(cls, error: OSError, words: str) -> Failure:

@@ -6,7 +6,9 @@ The command line builds these from flags, the Python API from keyword arguments;
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, Final, Literal, TypeVar
 
 from embdc_cli.errors import UsageError
@@ -19,6 +21,11 @@ PRESETS: Final[dict[str, tuple[float, int]]] = {
     "near-lossless": (0.985, 2),
 }
 """preset -> (target cosine, effort)"""
+
+VIDEO_OPTIONS: Final = ("encoder", "layer", "streams", "fps", "time", "batch_size")
+"""Of `EncodeOptions`: how a video becomes embeddings; they say nothing about a dump."""
+DUMP_OPTIONS: Final = ("key", "raw", "axes", "special_tokens")
+"""Of `EncodeOptions`: how a dump is read; they say nothing about a video."""
 
 TargetKind = Literal["bpv", "nmse", "channel_nmse", "cosine", "max_size", "lossless"]
 SIZE_TARGETS: Final = ("bpv", "max_size")
@@ -76,6 +83,10 @@ class EncodeOptions:
     record_name: bool = False
     dry_run: bool = False
 
+    def given(self, names: Sequence[str]) -> list[str]:
+        """Those of `names` that ask for something else than the default, as flags."""
+        return [flag_of(name) for name in names if getattr(self, name) != getattr(EncodeOptions, name)]
+
     def target(self) -> Target:
         """The single target asked for (default: preset balanced); UsageError when there are several."""
         asked = [
@@ -85,17 +96,17 @@ class EncodeOptions:
         ]
         if self.lossless or self.codec == "lossless":
             if asked:
-                raise UsageError(f"rate: --lossless and --{asked[0].replace('_', '-')} exclude each other")
+                raise UsageError(f"rate: --lossless and {flag_of(asked[0])} exclude each other")
             return Target("lossless")
         if len(asked) > 1:
-            flags = " and ".join("--" + name.replace("_", "-") for name in asked)
+            flags = " and ".join(map(flag_of, asked))
             raise UsageError(f"rate: expected one target, found {flags}")
         if not asked or asked == ["preset"]:
             return Target("cosine", PRESETS[self._preset()][0])
         value = float(getattr(self, asked[0]))
         limits = {"target_cosine": (0.0, 1.0)}.get(asked[0], (0.0, float("inf")))
         if not limits[0] < value < limits[1]:
-            flag = "--" + asked[0].replace("_", "-")
+            flag = flag_of(asked[0])
             raise UsageError(f"{flag}: expected a number between {limits[0]:g} and {limits[1]:g}, found {value:g}")
         kind: dict[str, TargetKind] = {
             "target_bpv": "bpv",
@@ -140,27 +151,89 @@ class DecodeOptions:
 
 Options = TypeVar("Options")
 
+_CHOICES: Final = {
+    "codec": CODECS,
+    "embed_codebook": ("auto", "yes", "no"),
+    "nonfinite": ("refuse", "keep"),
+}
+_AT_LEAST: Final = {"jobs": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}
+
+
+def flag_of(name: str) -> str:
+    """The option of the command line that sets the field `name`."""
+    return "--" + {"codebooks": "codebook"}.get(name, name).replace("_", "-")
+
 
 def from_keywords(kind: type[Options], options: dict[str, Any]) -> Options:
     """`kind(**options)`, with numbers where the command line has words (fps=2) and paths and lists taken as well.
 
-    Raises: UsageError naming an option that it does not have.
+    Raises: UsageError naming an option that it does not have, or whose value it cannot be.
     """
     types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
     unknown = sorted(options.keys() - types.keys())
     if unknown:
         raise UsageError(f"option {unknown[0]!r} is unknown", hint=f"expected one of {', '.join(sorted(types))}")
-    return kind(**{name: _as_declared(value, types[name]) for name, value in options.items()})
+    return kind(**{name: _as_declared(name, value, types[name]) for name, value in options.items()})
 
 
-def _as_declared(value: Any, declared: str) -> Any:
-    if isinstance(value, list | tuple):
-        return tuple(_path_as_text(one) for one in value)
-    if declared.startswith("str"):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return str(value) if number else _path_as_text(value)
+def _as_declared(name: str, value: Any, declared: str) -> Any:
+    """`value` in the declared type, checked. Raises: UsageError."""
+    declared, _, optional = declared.partition(" | ")
+    if value is None and optional:
+        return None
+    words, read = _TYPES[declared]
+    try:
+        found = read(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{flag_of(name)}: expected {words}, found {value!r}") from None
+    if found not in _CHOICES.get(name, (found,)):
+        raise UsageError(f"{flag_of(name)}: expected one of {', '.join(_CHOICES[name])}, found {value!r}")
+    if name in _AT_LEAST and found < _AT_LEAST[name]:
+        raise UsageError(f"{flag_of(name)}: expected a whole number from {_AT_LEAST[name]}, found {value!r}")
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return str(value)
+    return os.fsdecode(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    # one name alone is one name, not its letters
+    return (_text(value),) if isinstance(value, str | os.PathLike) else tuple(_text(one) for one in value)
+
+
+def _whole(value: Any) -> int:
+    number = _real(value)
+    if not number.is_integer():
+        raise ValueError
+    return int(value)
+
+
+def _real(value: Any) -> float:
+    if isinstance(value, bool | str | bytes):  # float() would read them
+        raise TypeError
+    return float(value)
+
+
+def _switch(value: Any) -> bool:
+    if type(value).__name__ not in ("bool", "bool_"):  # numpy's own is no bool
+        raise TypeError
+    return bool(value)
+
+
+def _options(value: Any) -> EncodeOptions:
+    if not isinstance(value, EncodeOptions):
+        raise TypeError
     return value
 
 
-def _path_as_text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+_TYPES: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
+    "str": ("text", _text),
+    "tuple[str, ...]": ("names", _texts),
+    "int": ("a whole number", _whole),
+    "float": ("a number", _real),
+    "bool": ("True or False", _switch),
+    "EncodeOptions": ("an EncodeOptions", _options),
+}

@@ -45,12 +45,12 @@ def encode(
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
     destination = delivery.begin(source, output, options, digest)
-    with delivery.cleaned_up(destination), one_blas_thread():
+    with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread():
         opened = open_input(source, options, reporter)
         try:
             at_opening = dict(opened.source)
             if options.skip_existing:
-                if delivery.is_current(output, digest, opened.source):
+                if delivery.is_current(output, digest, opened.source, append=options.append):
                     return delivery.skipped(destination)
                 delivery.check_free(destination, force=options.force)
             readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened

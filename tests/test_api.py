@@ -71,3 +71,34 @@ def test_errors_in_a_docstring_exist(function: object) -> None:
     named = set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", raised[1]))
     assert named
     assert named <= set(vars(errors))
+
+
+def test_one_path_alone_is_a_list_of_one(tmp_path: Path) -> None:
+    embdc.encode(embeddings(), tmp_path / "a.embdc")
+    for one in (tmp_path / "a.embdc", str(tmp_path / "a.embdc")):
+        assert embdc.cat(one, tmp_path / "b.embdc", force=True)["inputs"] == [str(tmp_path / "a.embdc")]
+        assert embdc.inspect(tmp_path / "b.embdc", codebooks=one)["complete"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: embdc.open(3),  # type: ignore[arg-type]
+        lambda: embdc.encode("a.npy", 3),  # type: ignore[arg-type]
+        lambda: embdc.decode(None, "a.npy"),  # type: ignore[arg-type]
+        lambda: embdc.inspect(["a.embdc"]),  # type: ignore[arg-type]
+        lambda: embdc.verify("a.embdc", against=3),  # type: ignore[arg-type]
+        lambda: embdc.cat(3, "c.embdc"),  # type: ignore[arg-type]
+        lambda: embdc.cat(["a.embdc", 3], "c.embdc"),  # type: ignore[list-item]
+        lambda: embdc.train_codebook([None], "c.embdcb"),  # type: ignore[list-item]
+    ],
+)
+def test_what_is_no_path_is_named(call: Callable[[], object]) -> None:
+    with pytest.raises(embdc.UsageError, match=r"^path: expected (a path|paths) or URLs?, found "):
+        call()
+
+
+def test_an_open_file_is_an_archive(tmp_path: Path) -> None:
+    embdc.encode(embeddings(), tmp_path / "a.embdc")
+    with (tmp_path / "a.embdc").open("rb") as file:
+        assert embdc.open(file).streams == ["data"]

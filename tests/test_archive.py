@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,6 +57,44 @@ def test_rows_that_are_not_there(path: str) -> None:
             archive["data"][ROWS]
         with pytest.raises(embdc.UsageError, match="is not in the archive"):
             archive["patch"]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [ROWS, -ROWS - 1, 1.5, True, None, ..., "3", [1, 2], (0, 1), np.arange(2), np.True_, slice(0.5, 3), slice(0, 9, 0),
+     slice(9, 0, -1)],
+    ids=repr,
+)  # fmt: skip
+def test_an_index_that_is_none(path: str, index: Any) -> None:
+    with embdc.open(path) as archive, pytest.raises(embdc.WrongIndex, match=r"^stream 'data': ") as failure:
+        archive["data"][index]
+    assert isinstance(failure.value, IndexError)
+    assert failure.value.exit_code == 2
+
+
+@pytest.mark.parametrize("row", [np.int32(7), np.uint64(7), np.array(7), torch.tensor(7)], ids=repr)
+def test_whole_numbers_of_libraries_are_rows(path: str, whole: torch.Tensor, row: Any) -> None:
+    with embdc.open(path) as archive:
+        assert torch.equal(archive["data"][row], whole[7])
+
+
+def test_a_stream_can_be_iterated(path: str, whole: torch.Tensor) -> None:
+    with embdc.open(path) as archive:
+        assert torch.equal(torch.stack(list(archive["data"])), whole)  # type: ignore[arg-type]  # by __getitem__ alone
+
+
+@pytest.mark.parametrize(
+    ("device", "kind"), [("bogus", embdc.UsageError), ("auto:1", embdc.UsageError), ("cuda:77", embdc.ResourceError)]
+)
+def test_a_device_that_is_none(path: str, device: str, kind: type[embdc.EmbdcError]) -> None:
+    with pytest.raises(kind, match=r"^--device"):
+        embdc.open(path, device=device)
+
+
+def test_the_device_is_chosen_here(path: str, whole: torch.Tensor) -> None:
+    with embdc.open(path, device="auto") as archive:
+        assert archive["data"][3].is_cuda == torch.cuda.is_available()
+        assert torch.equal(archive["data"][3].cpu(), whole[3])
 
 
 def test_a_slice_reads_only_the_chunks_it_needs(path: str) -> None:
@@ -213,3 +252,6 @@ def test_tensors_without_rows(tmp_path: Path) -> None:
     assert archive["scale"].shape == ()
     np.testing.assert_array_equal(archive["bias"][1:3].numpy(), [1, 2])
     assert float(archive["scale"][:]) == 2.5
+    for name, index in (("bias", 5), ("bias", "x"), ("scale", 0)):
+        with pytest.raises(embdc.WrongIndex, match=f"^stream '{name}': "):
+            archive[name][index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import struct
 import sys
 import zipfile
@@ -171,6 +172,59 @@ def test_bad_input(
     assert "Traceback" not in captured.err
     assert "internal error" not in captured.err
     assert {path.name for path in tmp_path.iterdir()} == before, "nothing is left behind"
+
+
+VIDEO = Path(__file__).parents[1] / "samples/shapes.mp4"
+RAW = ("--raw", "dtype=f16,shape=?")
+OTHER_KIND = [
+    *(("x.npy", args, f"{args[0]}: x.npy: expected a video, found npy") for args in (
+        ("--time", "0s..1s"), ("--fps", "native"), ("--encoder", "patch-dct"), ("--layer", "-2"),
+        ("--streams", "cls"), ("--batch-size", "4"))),
+    *(("x.mp4", args, f"{args[0]}: x.mp4: expected a dump, found video") for args in (
+        ("--key", "a"), ("--axes", "t,n,c"), ("--special-tokens", "auto"))),
+    ("x.mp4", RAW, "--raw: x.mp4: expected bare numbers, found video"),
+    ("x.mp4", (*RAW, "--input-format", "video"), "--raw describes raw input, found --input-format video"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "message"), OTHER_KIND, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("piped", [False, True], ids=["file", "stdin"])
+def test_options_of_the_other_kind_of_input(
+    name: str,
+    args: tuple[str, ...],
+    message: str,
+    piped: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", embeddings())
+    shutil.copy(VIDEO, "x.mp4")
+    if piped:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(name).read_bytes())))
+    assert main(["encode", "-" if piped else name, "-o", "out.embdc", *args]) == 2
+    error, *hint = capsys.readouterr().err.splitlines()
+    assert error == f"embdc: {message.replace(name, 'stdin') if piped else message}"
+    assert not hint or (len(hint) == 1 and f"leave out {args[0]}" in hint[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npy"]
+
+
+def test_a_batch_fails_the_inputs_that_an_option_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", embeddings())
+    shutil.copy(VIDEO, "v.mp4")
+    assert main(["encode", "x.npy", "v.mp4", "--fps", "2", "--out-dir", "out", "--json"]) == 3
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [(item["status"], item["exit"]) for item in items] == [("failed", 2), ("done", 0)]
+
+
+@pytest.mark.parametrize("options", [{"fps": 2}, {"raw": "dtype=f2,shape=?"}, {"input_format": "npy"}])
+def test_options_of_files_and_videos_are_refused_for_arrays(options: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(embdc.UsageError, match=r"--(fps|raw|input-format): expected a .*, found arrays"):
+        embdc.encode(embeddings(), tmp_path / "a.embdc", **options)
 
 
 @pytest.mark.parametrize("case", ["NaN", "wrong magic", "unknown codec"])

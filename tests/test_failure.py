@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from embdc_cli import errors
-from embdc_cli.failure import Failure
+from embdc_cli.failure import Failure, TimeLimit
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EmbdcError)]
 
@@ -31,7 +31,7 @@ FAILURES = [
     (KeyboardInterrupt(), 130, "interrupted"),
     (SystemExit(143), 143, "terminated"),
     (SystemExit("words"), 1, "terminated"),
-    (SystemExit(75), 75, "stopped, the time limit is over"),
+    (TimeLimit(), 1, "stopped, the time limit is over and nothing is kept"),
 ]
 
 
@@ -44,6 +44,14 @@ def test_failure(error: BaseException, code: int, message: str) -> None:
 def test_hint_of_an_error_is_kept() -> None:
     failure = Failure.of(errors.SourceError("a.npy: empty", hint="record again"))
     assert failure.document() == {"message": "a.npy: empty", "hint": "record again"}
+
+
+@pytest.mark.parametrize(("hint", "expected"), [(None, "a; b"), ("first", "first; a; b")])
+def test_notes_are_further_hints(hint: str | None, expected: str) -> None:
+    error = errors.SourceError("a.npy: empty", hint=hint)
+    error.add_note("a")
+    error.add_note("b")
+    assert Failure.of(error).hint == expected
 
 
 def test_internal_error_names_its_place() -> None:

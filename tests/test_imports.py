@@ -20,6 +20,7 @@ PLAIN = {
     "options",
     "parallel",
     "recent",
+    "remote",
     "reporter",
     "scratch",
     "tokens",

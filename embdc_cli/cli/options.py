@@ -226,7 +226,9 @@ class Batch:
     ] = None
     time_limit: Annotated[
         float | None,
-        option("--time-limit", metavar="TIME", read=quantities.duration, help="Stop after this long, exit 75."),
+        option(
+            "--time-limit", metavar="TIME", read=quantities.duration, help="Stop after this long, exit 75 if resumable."
+        ),
     ] = None
     events: Annotated[
         str | None, option("--events", metavar="FILE|fd:N", help="Append one line of JSON per finished input.")
@@ -275,9 +277,9 @@ class Selection:
     frames: Annotated[
         str | None, option("--frames", metavar="A:B[:S]", help="Rows A to before B, every S-th; as in Python.")
     ] = None
-    time: Annotated[str | None, option("--time", metavar="A..B", help="Rows that start from time A to before B.")] = (
-        None
-    )
+    time: Annotated[
+        str | None, option("--time", metavar="A..B", help="Rows from time A to before B after the first.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class Names(tuple[str, ...]):
         names = cls(name.strip() for name in text.split(","))
         if not all(names):
             raise ValueError(f"expected names separated by commas, found {text!r}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected every name once, found {text!r}")
         return names
 
 

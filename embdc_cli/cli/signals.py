@@ -1,5 +1,5 @@
 """Signals as exceptions, so that `finally` and `with` clean up: SIGINT is KeyboardInterrupt, SIGTERM SystemExit(143),
-the end of a time limit SystemExit(75). A second signal ends the process at once.
+the end of a time limit TimeLimit. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from embdc_cli.errors import Stopped
-from embdc_cli.failure import signal_exit
+from embdc_cli.failure import TimeLimit, signal_exit
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -36,14 +35,13 @@ def raising() -> Iterator[None]:
 
 @contextmanager
 def time_limit(limit_seconds: float | None) -> Iterator[None]:
-    """Inside the block SystemExit(75) is raised once `limit_seconds` are over; None or off the main thread: never."""
+    """Inside the block TimeLimit is raised once `limit_seconds` are over; None or off the main thread: never."""
     if limit_seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def expire(number: int, frame: FrameType | None) -> NoReturn:
-        # like a signal, no EmbdcError: those mean that the work went wrong, and unfinished work is then thrown away
-        raise SystemExit(Stopped.exit_code)
+        raise TimeLimit
 
     before = signal.signal(signal.SIGALRM, expire)
     # 0 would disarm the timer: a limit of 0 s expires at once instead

@@ -6,7 +6,6 @@ All reads name their range, so one storage serves threads and forked processes. 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from embdc_cli.errors import SourceError
+from embdc_cli.remote import read_errors, unreadable
 
 Range = tuple[int, int]
 
@@ -42,7 +42,7 @@ class Storage(ABC):
         try:
             found = self._fetch(wanted)
         except read_errors() as error:
-            raise SourceError(f"{self.name}: cannot be read: {error}") from error
+            raise unreadable(self.name, error) from error
         self.round_trips += 1
         self.reads += len(wanted)
         self.bytes_read += sum(map(len, found))
@@ -123,10 +123,8 @@ class RemoteFile(Storage):
         self._connect()
         try:
             size = self._system.info(self._path).get("size")
-        except FileNotFoundError as error:
-            raise SourceError(f"{url}: not found") from error
         except read_errors() as error:
-            raise SourceError(f"{url}: cannot be read: {error}") from error
+            raise unreadable(url, error) from error
         if size is None:
             raise SourceError(f"{url}: the server does not tell its size", hint="download it first")
         super().__init__(url, int(size))
@@ -165,15 +163,6 @@ class RemoteFile(Storage):
                 f"{self.name}: asked for {stop - start} bytes, found {len(data)}", hint="download it first"
             )
         return data
-
-
-def read_errors() -> tuple[type[Exception], ...]:
-    """What a failing read raises; errors of HTTP and S3 clients are no OSErrors, and the clients may not be there."""
-    kinds: list[type[Exception]] = [OSError]
-    for module, name in (("aiohttp", "ClientError"), ("botocore.exceptions", "BotoCoreError")):
-        if module in sys.modules:
-            kinds.append(getattr(sys.modules[module], name))
-    return tuple(kinds)
 
 
 def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> Storage:

@@ -45,9 +45,11 @@ class Embedder(Protocol):
 
 
 def chosen_streams(asked: Sequence[str], available: Sequence[str], encoder: str) -> tuple[str, ...]:
-    """The streams of --streams without repetitions; UsageError for one that `encoder` does not have, or none."""
+    """The streams of --streams; UsageError for one that `encoder` does not have, one named twice, or none."""
     unknown = [name for name in asked if name not in available]
     if unknown or not asked:
         found = ", ".join(unknown) or "nothing"
         raise UsageError(f"--streams: {encoder} has {', '.join(available)}, found {found}")
-    return tuple(dict.fromkeys(asked))
+    if len(set(asked)) < len(asked):
+        raise UsageError(f"--streams: expected every name once, found {', '.join(asked)}")
+    return tuple(asked)

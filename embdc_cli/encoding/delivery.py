@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Final, Literal
 
+from embdc_cli.container.contents import Part
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.encoding.header import SOURCE_FACTS
 from embdc_cli.encoding.work import WorkInProgress
@@ -21,6 +22,7 @@ from embdc_cli.errors import (
     IncompleteError,
     SourceError,
     Stopped,
+    TargetMissed,
     UnsupportedArchive,
     UsageError,
 )
@@ -41,7 +43,7 @@ class Destination:
     @property
     def resumable(self) -> bool:
         """Whether a stop now can be continued later."""
-        return self.kind != "stdout" and self.work.planned
+        return self.kind != "stdout" and self.work.kept
 
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
@@ -98,13 +100,22 @@ def _check_appendable(output: str) -> None:
             raise IncompleteError(f"--append: {output} is incomplete", hint="run `embdc verify` on it")
 
 
+_REPEATED: Final = (UsageError, TargetMissed, CorruptArchive)
+"""Failures that going on from the same work would only meet again."""
+
+
 @contextmanager
-def cleaned_up(destination: Destination) -> Iterator[None]:
-    """Leave nothing behind on failure, except work that `--resume` can go on from after a stop."""
+def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[None]:
+    """Leave nothing behind on failure, except work that `--resume` can go on from.
+
+    That is kept after a stop, and where `resume` was asked for, also after a failure such as a full disk.
+    """
     try:
         yield
-    except Exception:
-        if destination.work.begun:  # work of an earlier run is not ours to delete
+    except Exception as error:
+        if resume and destination.resumable and not isinstance(error, _REPEATED):
+            error.add_note("what is done is kept: the same command with --resume goes on")
+        elif destination.work.begun:  # work of an earlier run is not ours to delete
             destination.work.discard()
         raise
     except BaseException as stop:
@@ -121,20 +132,25 @@ def cleaned_up(destination: Destination) -> Iterator[None]:
             shutil.rmtree(destination.work.target.parent, ignore_errors=True)
 
 
-def is_current(output: str, digest: str, source: dict[str, Any]) -> bool:
-    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends."""
+def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool = False) -> bool:
+    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends.
+
+    append: whether any part of it is, not only the first.
+    """
     if output == "-" or not os.path.exists(output):
         return False
     try:
         with ArchiveReader.open(output) as reader:
-            known = (reader.summary or {}).get("source", {})
-            return (
-                reader.complete
-                and reader.header.recipe_digest == digest
-                and all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
-            )
+            parts = reader.parts if append else reader.parts[:1]
+            return reader.complete and any(_is_made_of(part, digest, source) for part in parts)
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
+
+
+def _is_made_of(part: Part, digest: str, source: dict[str, Any]) -> bool:
+    known = (part.summary or {}).get("source", {})
+    same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
+    return same and part.header.recipe_digest == digest
 
 
 def check_free(destination: Destination, *, force: bool) -> None:

@@ -37,6 +37,11 @@ class WorkInProgress:
     def plan(self) -> Path:
         return self.part.with_name(self.part.name + ".plan")
 
+    @property
+    def kept(self) -> bool:
+        """Whether stopping now leaves work that can be gone on with: of this run, or untouched of an earlier one."""
+        return self.planned or (not self.begun and self.part.exists() and self.plan.exists())
+
     def check_recipe(self) -> None:
         """Refuse to resume beside work begun with another recipe."""
         others = sorted(

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from embdc_cli.dump_formats import SINGLE
+from embdc_cli.errors import ResourceError
 from embdc_cli.scratch import descriptor_path, disk_errors, scratch_folder
 from embdc_cli.sink.layout import OutputStream
 from embdc_cli.sink.sink import ByteOutput, Sink, row_bytes
@@ -38,7 +39,13 @@ class TorchSink(Sink):
     def _finish(self) -> None:
         values = {name: self._value(progress.stream) for name, progress in self._progress.items()}
         # a file object, because torch names the folder inside its zip file after the file at a path
-        torch.save(values[SINGLE] if list(values) == [SINGLE] else values, cast(IO[bytes], self._out))
+        out = _Witness(self._out)
+        try:
+            torch.save(values[SINGLE] if list(values) == [SINGLE] else values, cast(IO[bytes], out))
+        except RuntimeError as error:
+            if out.failure is None:
+                raise
+            raise out.failure from error
         self._out.flush()
 
     def _value(self, stream: OutputStream) -> torch.Tensor | list[torch.Tensor]:
@@ -54,6 +61,24 @@ class TorchSink(Sink):
             file.flush()
         path, count = descriptor_path(file), math.prod(stream.shape)
         return torch.from_file(path, shared=False, size=count, dtype=_dtype(stream)).reshape(stream.shape)
+
+
+class _Witness:
+    """An output that remembers why it failed: torch goes on to complain about positions, and that hides the reason."""
+
+    def __init__(self, out: ByteOutput) -> None:
+        self._out = out
+        self.failure: OSError | ResourceError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._out.write(data)
+        except (OSError, ResourceError) as error:
+            self.failure = self.failure or error
+            raise
+
+    def flush(self) -> None:
+        self._out.flush()
 
 
 def _dtype(stream: OutputStream) -> torch.dtype:

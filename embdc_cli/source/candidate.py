@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from embdc_cli.dtypes import STORAGE, storage
+from embdc_cli.dtypes import STORAGE
 from embdc_cli.errors import SourceError
+from embdc_cli.source.elements import as_coded
 from embdc_cli.values import StreamSpec
 
 Reader = Callable[[int, int], np.ndarray]
@@ -79,7 +80,4 @@ class CandidateTensor:
             rows = self._reader(start, stop)
         else:
             rows = self._reader(0, self._length * count)
-        if rows.dtype != storage(self.spec.dtype):
-            with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which the pipeline reports
-                rows = rows.astype(storage(self.spec.dtype))
-        return np.ascontiguousarray(rows).reshape(count, *self.spec.row_shape)
+        return np.ascontiguousarray(as_coded(rows, self.spec, start)).reshape(count, *self.spec.row_shape)

@@ -34,18 +34,14 @@ def detect_format(source: str | Path | bytes, options: EncodeOptions | None = No
     Raises SourceError for a missing or empty input and for content that embdc does not read, saying what it is.
     """
     if options is not None and (form := chosen_format(options)) is not None:
+        if options.input_format is None:
+            _check_bare(source, name)
         return form
     if isinstance(source, bytes):
         return _judge(source, name or "input", None)
     text = os.fspath(source)
-    if is_url(text):
-        return _judge(read_url(text, HEAD_BYTES), text, None)
-    check_regular(text)
-    file = PositionedFile.open(text)
-    try:
-        return _judge(file.read_up_to(0, HEAD_BYTES), name or text, text)
-    finally:
-        file.close()
+    url = is_url(text)
+    return _judge(_head(text), text if url else name or text, None if url else text)
 
 
 def chosen_format(options: EncodeOptions) -> str | None:
@@ -62,6 +58,27 @@ def chosen_format(options: EncodeOptions) -> str | None:
             "--input-format raw: expected --raw as well", hint="for example --raw dtype=f16,shape=?x196x192"
         )
     return options.input_format
+
+
+def _check_bare(source: str | Path | bytes, name: str) -> None:
+    """UsageError when what --raw describes begins as a video does."""
+    head, shown = (source, name) if isinstance(source, bytes) else (_head(os.fspath(source)), name or source)
+    if by_signature(head) == "video":
+        raise UsageError(
+            f"--raw: {shown}: expected bare numbers, found video",
+            hint="leave out --raw, or say --input-format raw as well",
+        )
+
+
+def _head(path: str) -> bytes:
+    if is_url(path):
+        return read_url(path, HEAD_BYTES)
+    check_regular(path)
+    file = PositionedFile.open(path)
+    try:
+        return file.read_up_to(0, HEAD_BYTES)
+    finally:
+        file.close()
 
 
 def _judge(head: bytes, name: str, path: str | None) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from embdc_cli.errors import ResourceError, SourceError
+from embdc_cli.remote import read_errors, unreadable
 from embdc_cli.scratch import descriptor_path, discard, disk_errors, scratch_file, scratch_folder
 from embdc_cli.source.positioned import PositionedFile
 
@@ -76,8 +76,8 @@ def open_url(url: str) -> BinaryIO:
     filesystem, path = _filesystem(url)
     try:
         file: BinaryIO = filesystem.open(path, "rb")
-    except _network_errors() as error:
-        raise _unreadable(url, error) from error
+    except read_errors() as error:
+        raise unreadable(url, error) from error
     return file
 
 
@@ -86,8 +86,8 @@ def read_url(url: str, size: int) -> bytes:
     filesystem, path = _filesystem(url)
     try:
         data: bytes = filesystem.cat_file(path, start=0, end=size)
-    except _network_errors() as error:
-        raise _unreadable(url, error) from error
+    except read_errors() as error:
+        raise unreadable(url, error) from error
     return data[:size]  # a server without ranges sends everything
 
 
@@ -107,7 +107,7 @@ def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None
     while True:
         try:
             piece = stream.read(_PIECE)
-        except _network_errors() as error:
+        except read_errors() as error:
             raise SourceError(f"{shown}: cannot be read after {total} bytes, {error}") from error
         if not piece:
             break
@@ -132,20 +132,3 @@ def _filesystem(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:  # a protocol whose package is missing, or no such protocol
         raise SourceError(f"{url}: cannot be opened, {error}") from error
     return filesystem, path
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """What reading an object can raise; aiohttp's errors, where it is in use, are not OSErrors."""
-    errors: tuple[type[Exception], ...] = (OSError, ValueError)
-    aiohttp = sys.modules.get("aiohttp")
-    return (*errors, aiohttp.ClientError) if aiohttp else errors
-
-
-def _unreadable(url: str, error: Exception) -> SourceError:
-    """fsspec tells a server that does not answer as a file that is not found, with the truth as its cause."""
-    cause = error.__cause__
-    unreachable = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
-    if isinstance(error, FileNotFoundError) and not unreachable:
-        return SourceError(f"{url}: no such object")
-    words = (str(cause or error).splitlines() or [type(error).__name__])[0]
-    return SourceError(f"{url}: cannot be read, {words}")

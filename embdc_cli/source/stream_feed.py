@@ -8,13 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from embdc_cli.dtypes import storage
 from embdc_cli.dump_formats import SINGLE
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.axes import Shape
 from embdc_cli.source.candidate import Candidate, Contents
 from embdc_cli.source.digest import head_digest
-from embdc_cli.source.elements import dtype_name, in_storage_order
+from embdc_cli.source.elements import as_coded, dtype_name, in_storage_order
 from embdc_cli.source.npy import truncated
 from embdc_cli.source.npy_header import HEAD_BYTES, read_npy_header
 from embdc_cli.source.pipe import Pipe
@@ -85,7 +84,7 @@ def _blocks(pipe: Pipe, feed: Feed, dtype: np.dtype, skip: int, check_end: Calla
         count = len(data) // row_bytes if row_bytes else wanted
         if count:
             array = np.frombuffer(data, dtype, count * spec.row_values).reshape(count, *spec.row_shape)
-            yield Block({spec.name: in_storage_order(array).astype(storage(spec.dtype), copy=False)})
+            yield Block({spec.name: as_coded(in_storage_order(array), spec, rows)})
         rows += count
         if len(data) < wanted * row_bytes:
             break

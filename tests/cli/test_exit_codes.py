@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from embdc_cli import errors
+from embdc_cli.failure import TimeLimit
 from tests.cli.program import Embdc, Fake
 
 KINDS = [
@@ -33,7 +34,7 @@ FAILURES = [
     (ZeroDivisionError("division by zero"), 1),
     (KeyboardInterrupt(), 130),
     (SystemExit(143), 143),
-    (SystemExit(75), 75),
+    (TimeLimit(), 1),
 ]
 
 

@@ -115,6 +115,7 @@ REFUSED = [
     (("encode", "a", "--device", "gpu"), "--device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
     (("encode", "a", "--special-tokens", "some"), "--special-tokens: expected auto or a whole number, found 'some'"),
     (("encode", "a", "--streams", "patch,,cls"), "--streams: expected names separated by commas, found 'patch,,cls'"),
+    (("encode", "a", "--streams", "patch,cls,patch"), "--streams: expected every name once, found 'patch,cls,patch'"),
     (("encode", "a", "--shard", "4/4"), "--shard: expected i/n with 0 <= i < n, such as 0/8, found '4/4'"),
     (
         ("encode", "a", "--time-limit", "soon"),

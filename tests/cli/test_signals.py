@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from embdc_cli.cli import signals
 from embdc_cli.errors import Stopped
 from tests.cli.program import Embdc, Fake
+from tests.synthetic import embeddings
 
 ENDINGS = [(signal.SIGINT, 130, "embdc: interrupted"), (signal.SIGTERM, 143, "embdc: terminated")]
 
@@ -76,6 +78,24 @@ def test_library_turns_a_signal_into_stopped(embdc: Embdc, fake: Fake) -> None:
     assert (done.exit, done.err.splitlines()[0]) == (75, "embdc: encode: b: stopped; what is done is kept")
 
 
+TIME_LIMITED = """
+import os, sys, time
+from embdc_cli.cli.app import main
+from embdc_cli.encoding.work import WorkInProgress
+
+start = WorkInProgress.start
+
+def slow(self, state):
+    part = start(self, state)
+    time.sleep(60)
+    return part
+
+WorkInProgress.start = slow
+os.chdir({folder!r})
+sys.exit(main(["encode", "a.npy", "--time-limit", "10s"]))
+"""
+
+
 def sleeping(**_: Any) -> Any:
     """An answer that takes longer than any time limit here."""
     time.sleep(30)
@@ -83,12 +103,31 @@ def sleeping(**_: Any) -> Any:
 
 
 @pytest.mark.parametrize("limit", ["0", "0.05s"])
-def test_time_limit(embdc: Embdc, fake: Fake, limit: str) -> None:
+def test_time_limit_before_anything_is_kept(embdc: Embdc, fake: Fake, limit: str) -> None:
     fake.answers["encode"] = sleeping
-    done = embdc("encode", "a.npy", "b.npy", "--time-limit", limit, "--json")
-    assert done.exit == done.json["exit"] == 75
-    assert done.err.splitlines()[0] == "embdc: stopped, the time limit is over"
+    done = embdc("encode", "a.npy", "b.npy", "--resume", "--time-limit", limit, "--json")
+    assert done.exit == done.json["exit"] == 1
+    assert done.err.splitlines()[0] == "embdc: stopped, the time limit is over and nothing is kept"
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_time_limit_after_an_input_is_done(embdc: Embdc, fake: Fake) -> None:
+    def answer(source: str, **_: Any) -> Any:
+        return sleeping() if source == "b.npy" else {"status": "done", "input": "a", "output": "b"}
+
+    fake.answers["encode"] = answer
+    for flags, code in ((("--resume",), 75), (("--skip-existing",), 75), ((), 1)):
+        assert embdc("encode", "a.npy", "b.npy", "c.npy", "--time-limit", "0.2s", "--json", *flags).exit == code
+
+
+def test_time_limit_with_work_kept(tmp_path: Path) -> None:
+    """The real program, stopped while it writes: 75 and resumable."""
+    np.save(tmp_path / "a.npy", embeddings())
+    work = TIME_LIMITED.format(folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert done.stderr.splitlines()[0].endswith("a.embdc: stopped; what is done is kept")
+    assert list(tmp_path.glob(".a.embdc.part-*.plan"))
 
 
 def test_time_limit_that_is_not_reached(embdc: Embdc, fake: Fake) -> None:

@@ -29,6 +29,10 @@ class RangeServer(BaseHTTPRequestHandler):
     ranges = True
     asked: list[str | None] = []  # noqa: RUF012 - replaced by the fixture
 
+    @property
+    def _refusal(self) -> int:
+        return 403 if self.path == "/secret.embdc" else 404
+
     def do_HEAD(self) -> None:
         self._headers(200, len(self.body))
 
@@ -36,7 +40,7 @@ class RangeServer(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         self.asked.append(wanted)
         if self.path != "/a.embdc":
-            self.send_error(404)
+            self.send_error(self._refusal)
             return
         body = self.body
         if wanted and self.ranges:
@@ -46,7 +50,7 @@ class RangeServer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _headers(self, status: int, length: int) -> None:
-        self.send_response(status if self.path == "/a.embdc" else 404)
+        self.send_response(status if self.path == "/a.embdc" else self._refusal)
         self.send_header("Content-Length", str(length if self.path == "/a.embdc" else 0))
         self.end_headers()
 
@@ -127,9 +131,16 @@ def test_a_small_archive_is_one_read(server: str) -> None:
 
 
 def test_missing_urls_are_input_errors(server: str) -> None:
-    for url in (f"{server}/none.embdc", "memory://none.embdc", "nosuchprotocol://a.embdc", "http://127.0.0.1:9/a"):
-        with pytest.raises(SourceError):
+    for url, words in (
+        (f"{server}/none.embdc", "no such object"),
+        (f"{server}/secret.embdc", "cannot be read, 403"),
+        ("memory://none.embdc", "no such object"),
+        ("nosuchprotocol://a.embdc", "nosuchprotocol"),
+        ("http://127.0.0.1:9/a", "cannot be read, .*127.0.0.1:9"),
+    ):
+        with pytest.raises(SourceError, match=f"^{url}: .*{words}") as caught:
             ArchiveReader.open(url)
+        assert "\n" not in caught.value.message
 
 
 def test_reading_past_the_end_gives_less(memory: str) -> None:

@@ -106,6 +106,7 @@ def test_batches_do_not_matter() -> None:
     [
         ({"streams": ("patch", "cls")}, "--streams: patch-dct has patch, found cls"),
         ({"streams": ()}, "--streams: patch-dct has patch, found nothing"),
+        ({"streams": ("patch", "patch")}, "--streams: expected every name once, found patch, patch"),
         ({"layer": -2}, "--layer: patch-dct has no layers"),
         ({"batch_size": 0}, "--batch-size: expected 1 or more"),
     ],

@@ -48,3 +48,24 @@ def test_append_needs_a_complete_archive(tmp_path: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:-50])
     with pytest.raises(embdc.IncompleteError, match="incomplete"):
         embdc.encode(embeddings(), str(archive), append=True)
+
+
+def test_append_skips_what_is_in_it_by_the_same_recipe(tmp_path: Path) -> None:
+    archive = tmp_path / "a.embdc"
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", embeddings(20, seed=number))
+    embdc.encode(tmp_path / "0.npy", archive)
+    cases: list[tuple[int, dict[str, object], str, int]] = [
+        (1, {}, "done", 2),
+        (0, {}, "skipped", 2),
+        (1, {}, "skipped", 2),
+        (1, {"target_nmse": 0.1}, "done", 3),
+        (2, {}, "done", 4),
+        (1, {"target_nmse": 0.1}, "skipped", 4),
+    ]
+    for number, options, status, items in cases:
+        before = archive.read_bytes()
+        done = embdc.encode(tmp_path / f"{number}.npy", archive, append=True, skip_existing=True, **options)
+        assert done["status"] == status
+        assert len(embdc.open(archive)) == items
+        assert (archive.read_bytes() == before) == (status == "skipped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -19,6 +20,7 @@ import pytest
 import embdc_cli as embdc
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.writing import NullOutput
+from embdc_cli.failure import Failure
 from tests.synthetic import embeddings
 
 OPTIONS: list[dict[str, Any]] = [
@@ -73,14 +75,16 @@ def test_record_name_is_the_exception(dump: Path, tmp_path: Path) -> None:
     assert embdc.inspect(str(tmp_path / "a.embdc"))["items"][0]["name"] == "dump"
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
-    """Let the first writer of a real file be stopped when it has written `offset` bytes."""
+def interrupt_at(
+    monkeypatch: pytest.MonkeyPatch, offset: int, stop: type[BaseException] | BaseException = KeyboardInterrupt
+) -> None:
+    """Let a writer of a real file be stopped, or fail, when it has written `offset` bytes."""
     write = ArchiveWriter._write
 
     def stopping(self: ArchiveWriter, data: bytes) -> None:
         if not isinstance(self._out, NullOutput) and self.bytes_written + len(data) > offset:
-            self._out.write(data[: offset - self.bytes_written])
-            raise KeyboardInterrupt
+            self._out.write(data[: max(0, offset - self.bytes_written)])
+            raise stop
         write(self, data)
 
     monkeypatch.setattr(ArchiveWriter, "_write", stopping)
@@ -211,6 +215,58 @@ def test_resume_refuses_an_input_that_changed_anywhere(
     np.save(dump, x)
     with pytest.raises(embdc.UsageError, match="another input"):
         encoded(str(dump), tmp_path, resume=True, **OPTIONS[2])
+
+
+OUTSIDE: list[Exception] = [
+    OSError(errno.EIO, "Input/output error"),
+    embdc.ResourceError("a.embdc: no space left on the device", hint="free some"),
+    embdc.SourceError("dump.npy: cannot be read"),
+    MemoryError(),
+]
+REPEATED: list[Exception] = [embdc.TargetMissed("too small"), embdc.CorruptArchive("two plans")]
+
+
+@pytest.mark.parametrize("failure", [*OUTSIDE, *REPEATED], ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_failure_keeps_what_resume_can_go_on_from(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, resume: bool
+) -> None:
+    whole = encoded(str(dump), tmp_path, "whole.embdc", **OPTIONS[0])
+    parts = []
+    for offset in (len(whole) // 3, 2 * len(whole) // 3):
+        with monkeypatch.context() as patched:
+            interrupt_at(patched, offset, failure)
+            with pytest.raises(type(failure)) as caught:
+                encoded(str(dump), tmp_path, resume=resume, **OPTIONS[0])
+        parts.append(sum(path.stat().st_size for path in tmp_path.glob(".a.embdc.part-????????")))
+        hint = Failure.of(caught.value).hint or ""
+        kept = resume and failure in OUTSIDE
+        assert ("--resume goes on" in hint) == kept
+        assert (parts[-1] > 0) == kept
+    if kept:
+        assert len(whole) > parts[1] > parts[0]
+    assert encoded(str(dump), tmp_path, resume=resume, **OPTIONS[0]) == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.embdc", "dump.npy", "whole.embdc"]
+
+
+def test_a_stop_before_the_work_is_looked_at_leaves_it(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 20_000)
+        with pytest.raises(embdc.Stopped):
+            encoded(str(dump), tmp_path, **OPTIONS[2])
+    kept = {path: path.read_bytes() for path in tmp_path.glob(".a.*")}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("embdc_cli.pipeline.open_input", stop)
+        with pytest.raises((embdc.Stopped, KeyboardInterrupt)) as stopped:
+            encoded(str(dump), tmp_path, resume=True, **OPTIONS[2])
+    assert stopped.type is embdc.Stopped
+    assert {path: path.read_bytes() for path in tmp_path.glob(".a.*")} == kept
 
 
 @pytest.mark.parametrize("plan", ["{", "{}", "[]", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import resource
@@ -112,6 +113,31 @@ def test_rows_that_do_not_fit(tmp_path: Path, form: str, row: int, rows: np.ndar
     with pytest.raises(ValueError, match="stream 'a'"):
         sink.write("a", row, rows)
     sink.discard()
+
+
+class Failing(Dribble):
+    """An output that fails once it has taken `room` bytes, and takes what comes later."""
+
+    def __init__(self, room: int, number: int) -> None:
+        super().__init__(1 << 20)
+        self._room, self._number = room, number
+
+    def write(self, data: object) -> int:
+        taken = super().write(data)
+        if self._number and len(self.data) > self._room:
+            number, self._number = self._number, 0
+            raise OSError(number, os.strerror(number))
+        return taken
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("room", [0, 100, 700, 300_000])
+@pytest.mark.parametrize(("number", "kind"), [(errno.EPIPE, BrokenPipeError), (errno.ENOSPC, ResourceError)])
+def test_an_output_that_fails_on_the_way_says_why(form: str, room: int, number: int, kind: type[Exception]) -> None:
+    rows = np.random.default_rng(1).standard_normal((400, 256)).astype(np.float32)
+    spec = StreamSpec("a", "float32", "t,c", (256,), 400)
+    with pytest.raises(kind):
+        written(form, Failing(room, number), [spec], {"a": rows})
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -74,8 +74,20 @@ def test_float64_is_not_cast_under_lossless(options: dict[str, Any]) -> None:
     assert types(dump_of({"x": F32, "t": np.ones(6)}, **options)) == {"x": "float32", "t": "float64"}
 
 
-def test_a_float64_beyond_float32_becomes_infinite() -> None:
-    assert np.isinf(dump_of(np.full((1, 1), 1e300)).tensors[0].read(0, 1)).all()
+@pytest.mark.parametrize(
+    ("shape", "at", "shown"),
+    [((4, 3, 2), (2, 1, 0), r"\[2, 1, 0\]"), ((6, 2), (5, 1), r"\[5, 1\]"), ((3,), (2,), r"\[2\]")],
+)
+def test_a_float64_beyond_float32_is_refused(shape: tuple[int, ...], at: tuple[int, ...], shown: str) -> None:
+    value = np.zeros(shape)
+    value[at] = -1e300
+    with pytest.raises(SourceError, match=f"stream 'data': -1e\\+300 at {shown}, expected at most 3.40282347e\\+38"):
+        dump_of(value).tensors[0].read(0, shape[0])
+
+
+def test_a_float64_that_is_infinite_stays_so() -> None:
+    value = np.array([[np.inf, -np.inf, np.nan, 3.4e38]])
+    np.testing.assert_array_equal(dump_of(value).tensors[0].read(0, 1), value.astype(np.float32))
 
 
 def test_keys() -> None:

@@ -167,3 +167,13 @@ def test_a_pipe_reads_as_a_file() -> None:
     assert pipe.read() == bytes(range(20, 256))
     assert pipe.read(1) == b""
     assert pipe.facts()["size_bytes"] == 256
+
+
+def test_a_float64_beyond_float32_is_named_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = np.zeros((9, 2, 3))
+    value[7, 1, 2] = 1e39
+    monkeypatch.setattr(stream_feed, "_BLOCK_BYTES", 100)
+    found = piped(npy_bytes(value), step=1000)
+    assert isinstance(found, Feed)
+    with pytest.raises(SourceError, match=r"1e\+39 at \[7, 1, 2\], expected at most"):
+        list(found.blocks)

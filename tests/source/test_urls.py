@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -61,12 +63,42 @@ def test_what_is_not_there(memory: str) -> None:
     for url, words in [
         (memory + "x", "no such object"),
         ("nonsense://x", "cannot be opened"),
-        ("http://127.0.0.1:9/a.npy", "cannot be read"),
+        ("http://127.0.0.1:9/a.npy", "cannot be read, .*127.0.0.1"),
     ]:
         for ask in (detect_format, opened):
             with pytest.raises(SourceError, match=words) as caught:
                 ask(url)
             assert "\n" not in caught.value.message
+
+
+class EndpointConnectionError(Exception):
+    """Named as botocore's own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "words"),
+    [
+        (FileNotFoundError("x"), None, "no such object"),
+        (FileNotFoundError("x"), FileNotFoundError("y"), "no such object"),
+        (FileNotFoundError("x"), KeyError("NoSuchKey"), "no such object"),
+        (FileNotFoundError("x"), ConnectionRefusedError(111, "Connection refused"), "cannot be read, .*refused"),
+        (FileNotFoundError("x"), TimeoutError(), "cannot be read, TimeoutError"),
+        (PermissionError("Forbidden"), None, "cannot be read, Forbidden"),
+        (EndpointConnectionError("no endpoint"), None, "cannot be read, no endpoint"),
+    ],
+)
+def test_what_happened_is_said(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, cause: Exception | None, words: str
+) -> None:
+    client = SimpleNamespace(BotoCoreError=EndpointConnectionError)
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", client)  # type: ignore[arg-type]
+
+    def fail(*_: object, **__: object) -> None:
+        raise error from cause
+
+    monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", fail)
+    with pytest.raises(SourceError, match=f"^memory://x: {words}"):
+        detect_format("memory://x")
 
 
 def test_a_web_server_without_ranges(web: str, tmp_path: Path) -> None:
