@@ -56,15 +56,19 @@ class Chain:
         for stage, side in zip(self.links, coded.sides, strict=True):
             if stage.has_side:
                 out.blob(side)
-        return out.bytes() + self.coder.encode(coded.codes)
+        return out.bytes() + self.coder.encode(coded.codes, self._side_of_codes(coded.sides))
 
     def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
         """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
         fields = FieldReader(data, "chunk")
         sides = tuple(bytes(fields.blob()) if stage.has_side else b"" for stage in self.links)
-        for stage in self.links:
-            shape = stage.shape(shape)
-        return Coded(self.coder.decode(fields.rest(), shape), sides)
+        for stage, side in zip(self.links, sides, strict=True):
+            shape = stage.shape(shape, side)
+        return Coded(self.coder.decode(fields.rest(), shape, self._side_of_codes(sides)), sides)
+
+    def _side_of_codes(self, sides: Sequence[bytes]) -> bytes:
+        """What the coder may know of the chunk: the side information of the last stage that has some."""
+        return next((s for stage, s in zip(reversed(self.links), reversed(sides), strict=True) if stage.has_side), b"")
 
     def reconstruct(self, coded: Coded) -> np.ndarray:
         """The array a decoder gives; the encoder calls this same function on the same codes."""

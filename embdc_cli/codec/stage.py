@@ -43,8 +43,9 @@ class Stage(ABC):
     gives: ClassVar[Kind]
     has_side: ClassVar[bool] = False
 
-    def shape(self, shape: Shape) -> Shape:
-        """Shape of what the stage gives when it takes `shape`."""
+    def shape(self, shape: Shape, side: bytes) -> Shape:
+        """Shape of what the stage gives when it takes `shape`. Raises CorruptArchive when `side` does not fit it."""
+        del side
         return shape
 
     def measure(self, x: np.ndarray) -> bytes:
@@ -99,10 +100,11 @@ class Coder(Stage):
     gives = Kind.BYTES
 
     @abstractmethod
-    def encode(self, codes: np.ndarray) -> bytes: ...
+    def encode(self, codes: np.ndarray, side: bytes) -> bytes:
+        """side: side information of the last stage before the coder that has some, else b""."""
 
     @abstractmethod
-    def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
+    def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         """The codes of `shape` in `data`, all of it. Raises CorruptArchive when they are not there."""
 
 

@@ -37,6 +37,7 @@ class StageId(IntEnum):
     FREE_KLT = 18
     CODEBOOK_KLT = 19
     TIME_DCT = 32
+    MIXTURE = 33
     # array -> codes
     DEAD_ZONE = 64
     BIT_PATTERN = 65
@@ -48,6 +49,7 @@ class StageId(IntEnum):
     PLANES = 128
     STORED = 129
     ZSTANDARD = 130
+    TRACK_PLANES = 131
 
 
 class LosslessMethod(IntEnum):

@@ -19,7 +19,7 @@ from embdc_cli.container.header import Limits
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import error_goal, size_goal
 from embdc_cli.encoding.delivery import Destination
-from embdc_cli.encoding.header import MAX_GROUP, ItemFacts, header_of, max_rank, summary_facts
+from embdc_cli.encoding.header import MAX_GROUP, MAX_MODES, ItemFacts, header_of, max_rank, summary_facts
 from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
@@ -210,7 +210,7 @@ def _limits(specs: list[StreamSpec], options: EncodeOptions) -> Limits:
         max_chunk_rows=max(options.chunk_frames or usual_chunk_rows(spec) for spec in specs),
         max_chunk_values=CHUNK_VALUES,
         max_rank=max_rank(specs),
-        max_modes=1,
+        max_modes=MAX_MODES,
         max_group=MAX_GROUP,
     )
 

@@ -13,6 +13,7 @@ from embdc_cli.encoding.plan import StreamPlan
 from embdc_cli.values import StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform
+MAX_MODES = 64  # bases of a mixture
 _HEAD = "head_digest"
 SOURCE_FACTS = ("size_bytes", "ends_digest")  # a pipe tells its size last, and must give the bytes a file gives
 
@@ -91,6 +92,6 @@ def limits_of(streams: Sequence[StreamPlan]) -> Limits:
         max_chunk_rows=max((rows for rows, _ in sizes), default=1),
         max_chunk_values=max((values for _, values in sizes), default=1),
         max_rank=max_rank([plan.spec for plan in streams]),
-        max_modes=1,
+        max_modes=MAX_MODES,
         max_group=MAX_GROUP,
     )

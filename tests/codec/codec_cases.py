@@ -17,7 +17,7 @@ class Limits:
     max_chunk_rows: int = 1 << 16
     max_chunk_values: int = 1 << 24
     max_rank: int = 8192
-    max_modes: int = 1
+    max_modes: int = 64
     max_group: int = 64
 
 

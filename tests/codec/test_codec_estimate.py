@@ -36,7 +36,7 @@ def test_bits_distortion_and_classes_are_foretold(step: float) -> None:
     error = ((quantiser.inverse(codes, b"") - c) ** 2).sum(axis=(0, 1)) / step**2
     np.testing.assert_allclose(found.distortion, error, rtol=0.03, atol=0.5)
     np.testing.assert_allclose(found.energy, (c**2).sum(axis=(0, 1)) / step**2, rtol=0.03)
-    payload = Planes(16, found.classes, static_tables()).encode(codes)
+    payload = Planes(16, found.classes, static_tables()).encode(codes, b"")
     assert found.bits.sum() + found.track_bits == pytest.approx(8 * len(payload), rel=0.15, abs=600)
 
 

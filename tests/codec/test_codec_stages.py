@@ -88,7 +88,7 @@ def test_array_stage_comes_back(name: str, shape: tuple[int, int, int]) -> None:
     before = x.tobytes()
     side = stage.measure(x)
     y = stage.forward(x, side)
-    assert y.shape == stage.shape(shape)
+    assert y.shape == stage.shape(shape, b"")
     assert y.dtype == np.float32
     assert np.abs(stage.inverse(y, side) - x).max(initial=0) <= bound
     assert x.tobytes() == before
@@ -133,7 +133,7 @@ def test_code_stage_is_exact(name: str, shape: tuple[int, int, int]) -> None:
     stage = CODE_STAGES[name]()
     codes = np.random.default_rng(6).integers(0, 2**32, shape, dtype=np.uint32)
     given = stage.forward(codes, b"")
-    assert given.shape == stage.shape(shape)
+    assert given.shape == stage.shape(shape, b"")
     np.testing.assert_array_equal(stage.inverse(given, b""), codes)
 
 
@@ -159,7 +159,7 @@ def test_bit_pattern_is_exact(dtype: str) -> None:
 def test_planes_are_exact_whatever_the_classes_say(group: int, scale: float, shape: tuple[int, int, int]) -> None:
     codes = (np.random.default_rng(7).laplace(size=shape) * scale).astype(np.int32)
     stage = planes(group)
-    np.testing.assert_array_equal(stage.decode(memoryview(stage.encode(codes)), shape), codes)
+    np.testing.assert_array_equal(stage.decode(memoryview(stage.encode(codes, b"")), shape, b""), codes)
 
 
 def test_planes_classify_as_they_encode() -> None:
@@ -169,7 +169,7 @@ def test_planes_classify_as_they_encode() -> None:
     stage = planes(8)
     levels, classes = stage.classify(codes)
     assert sorted(levels.tolist()) == sorted(codes.ravel().tolist())
-    assert stage.encode(codes).endswith(encode_levels(levels, classes, stage.tables))
+    assert stage.encode(codes, b"").endswith(encode_levels(levels, classes, stage.tables))
 
 
 CODERS: dict[str, Coder] = {
@@ -188,8 +188,8 @@ def test_byte_coders_are_exact(name: str, kind: str) -> None:
         "zero": np.zeros(shape, np.uint8),
         "ramp": (np.arange(1200) % 7).astype(np.uint8).reshape(shape),
     }[kind]
-    data = CODERS[name].encode(codes)
-    np.testing.assert_array_equal(CODERS[name].decode(memoryview(data), shape), codes)
+    data = CODERS[name].encode(codes, b"")
+    np.testing.assert_array_equal(CODERS[name].decode(memoryview(data), shape, b""), codes)
     if kind != "noise" and name != "stored":
         assert len(data) < 300
 
@@ -219,7 +219,7 @@ def test_parameters_come_back_through_bytes(name: str) -> None:
 def test_stage_ids_are_permanent() -> None:
     expected = {
         "TOKEN_SCALE": 1, "NORMALISE": 2, "IDENTITY": 16, "REFLECTED_KLT": 17, "FREE_KLT": 18, "CODEBOOK_KLT": 19,
-        "TIME_DCT": 32, "DEAD_ZONE": 64, "BIT_PATTERN": 65, "ROW_DELTA": 96, "CHANNEL_MAJOR": 97, "BYTE_PLANES": 98,
-        "PLANES": 128, "STORED": 129, "ZSTANDARD": 130,
+        "TIME_DCT": 32, "MIXTURE": 33, "DEAD_ZONE": 64, "BIT_PATTERN": 65, "ROW_DELTA": 96, "CHANNEL_MAJOR": 97,
+        "BYTE_PLANES": 98, "PLANES": 128, "STORED": 129, "ZSTANDARD": 130, "TRACK_PLANES": 131,
     }  # fmt: skip
     assert {stage.name: int(stage) for stage in StageId} == expected

@@ -337,7 +337,8 @@ def test_still_and_flickering_content_choose_other_group_lengths() -> None:
     noise = rows_of("noise", (64, 30, 12))
     still = np.repeat(noise[:1], 64, axis=0) + 0.05 * noise
     flickering = noise * (np.arange(64) % 13 == 0)[:, None, None]
-    chosen = [Fit(spec_of(x.shape), [x]).models(0.5).groups[0].group for x in (still, flickering)]
+    options = FitOptions(effort=0)
+    chosen = [Fit(spec_of(x.shape), [x], None, options).models(0.5).groups[0].group for x in (still, flickering)]
     assert chosen[0] == 64
     assert chosen[1] == 1
 

@@ -21,7 +21,7 @@ class BytePlanes(CodeStage):
     stage = StageId.BYTE_PLANES
     width: int
 
-    def shape(self, shape: Shape) -> Shape:
+    def shape(self, shape: Shape, side: bytes) -> Shape:
         return (self.width, *shape)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:

@@ -21,7 +21,7 @@ class ChannelMajor(CodeStage):
 
     stage = StageId.CHANNEL_MAJOR
 
-    def shape(self, shape: Shape) -> Shape:
+    def shape(self, shape: Shape, side: bytes) -> Shape:
         return shape[::-1]
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:

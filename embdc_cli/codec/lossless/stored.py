@@ -19,10 +19,10 @@ class Stored(Coder):
     stage = StageId.STORED
     dtype: str
 
-    def encode(self, codes: np.ndarray) -> bytes:
+    def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         return np.ascontiguousarray(codes).tobytes()
 
-    def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
+    def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         expected = math.prod(shape) * np.dtype(self.dtype).itemsize
         if len(data) != expected:
             raise CorruptArchive(f"lossless chunk: expected {expected} stored bytes, found {len(data)}")

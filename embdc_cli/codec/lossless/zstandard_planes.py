@@ -26,7 +26,7 @@ class ZstandardPlanes(Coder):
     dtype: str
     split: bool
 
-    def encode(self, codes: np.ndarray) -> bytes:
+    def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         planes = codes.reshape(len(codes) if self.split else 1, -1)
         out = FieldWriter()
         for plane in planes[:-1]:
@@ -34,7 +34,7 @@ class ZstandardPlanes(Coder):
         out.raw(compress(planes[-1].tobytes()) if planes[-1].any() else b"")
         return out.bytes()
 
-    def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
+    def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         planes = shape[0] if self.split else 1
         count = math.prod(shape) // planes
         fields = FieldReader(data, "lossless chunk")

@@ -34,7 +34,7 @@ class Basis(ArrayStage, SegmentStage):
     def analysis(self) -> np.ndarray:
         """A: (D, r) float32."""
 
-    def shape(self, shape: Shape) -> Shape:
+    def shape(self, shape: Shape, side: bytes) -> Shape:
         return (*shape[:-1], len(self.synthesis))
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:

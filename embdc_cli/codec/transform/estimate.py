@@ -7,6 +7,7 @@ frequency 1 on the coder knows the activity of each track, so there it is the me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,18 +42,30 @@ class Estimate:
     track_bits: float
 
 
+class Response:
+    """What the quantiser makes of magnitudes at a step, bucket by bucket.
+
+    per_bucket: (BUCKETS, 4) mean level, share of levels that are not zero, squared error, square; in steps.
+    offsets: reconstruction offsets of levels 1, 2 and 3 upwards in 1/256 step.
+    """
+
+    def __init__(self, samples: Callable[[int], np.ndarray], counts: np.ndarray, step: float) -> None:
+        """samples: of the buckets. counts: (BUCKETS,) of all coefficients, for the offsets."""
+        u = samples(_POINTS) / step
+        levels = np.minimum(np.floor(u + THETA), MAX_LEVEL)
+        self.offsets = _offsets(u, levels, counts)
+        points = np.array([0, *self.offsets]) * OFFSET_UNIT
+        errors = u - (levels + points[np.minimum(levels, 3).astype(np.int64)])
+        self.per_bucket = np.stack(
+            [levels.mean(axis=1), (levels > 0).mean(axis=1), (errors**2).mean(axis=1), (u**2).mean(axis=1)], axis=1
+        )
+
+
 def estimate(histogram: Histogram, step: float) -> Estimate:
     """What coding the counted coefficients at `step` gives."""
-    u = histogram.samples(_POINTS) / step
-    levels = np.minimum(np.floor(u + THETA), MAX_LEVEL)
-    offsets = _offsets(u, levels, histogram.counts.sum(axis=(0, 1)))
-    points = np.array([0, *offsets]) * OFFSET_UNIT
-    errors = u - (levels + points[np.minimum(levels, 3).astype(np.int64)])
-    per_bucket = np.stack(
-        [levels.mean(axis=1), (levels > 0).mean(axis=1), (errors**2).mean(axis=1), (u**2).mean(axis=1)], axis=1
-    )
+    response = Response(histogram.samples, histogram.counts.sum(axis=(0, 1)), step)
     counts = histogram.counts.astype(np.float64)
-    sums = counts @ per_bucket  # (bands, r, 4)
+    sums = counts @ response.per_bucket  # (bands, r, 4)
     n = counts.sum(axis=2)
     means = sums[..., 0] / np.maximum(n, 1)
     bits = n * entropy(means) + sums[..., 1]
@@ -63,7 +76,7 @@ def estimate(histogram: Histogram, step: float) -> Estimate:
         distortion=sums[..., 2].sum(axis=0),
         energy=sums[..., 3].sum(axis=0),
         classes=classes_of_means(sums[..., 0], np.maximum(n, 1)),
-        offsets=offsets,
+        offsets=response.offsets,
         track_bits=-histogram.tracks * float((shares * np.log2(shares)).sum()),
     )
 

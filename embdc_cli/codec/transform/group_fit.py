@@ -6,6 +6,9 @@ chain for a step takes no further look at the data.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -14,9 +17,11 @@ from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
-from embdc_cli.codec.transform.candidate import Candidate, Choice
+from embdc_cli.codec.transform.candidate import Candidate
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.domain import Domain
+from embdc_cli.codec.transform.mixture.columns import Columns
+from embdc_cli.codec.transform.mixture.mixture_fit import MixtureFit
 from embdc_cli.codec.transform.models import GroupModels
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.normalise import Normalise
@@ -30,6 +35,10 @@ from embdc_cli.values import StreamSpec
 MAX_KLT_CHANNELS: Final = 4096
 """Widest own KLT: 128 MiB of covariance in float64, and an eigendecomposition of under a minute."""
 
+_MODES: Final = ((), (4, 16, 48), (4, 12, 32, 64), (4, 12, 32, 64))
+"""Numbers of modes tried at each effort."""
+_TOKENS_PER_MODE: Final = 64
+_MIXTURE_VALUES: Final = 1 << 23
 _QUICK_GROUPS: Final = (1, 16, 64)
 _SPARSE: Final = 0.25
 """Share of exact zeros from which on the identity basis is tried, and without centring, which would fill them."""
@@ -51,6 +60,8 @@ class GroupFit:
         self.codebook = codebook
         self.moments = Moments(channels, pairs=channels <= MAX_KLT_CHANNELS)
         self._candidates: list[Candidate] = []
+        self._columns: Columns | None = None
+        self._columns_share = 1.0
         self._longest = 1
 
     def add_moments(self, tokens: np.ndarray) -> None:
@@ -71,6 +82,9 @@ class GroupFit:
         sparse = self.moments.zero_share > _SPARSE
         if few or sparse or self.effort >= 2 or not self._candidates:
             self._candidates.append(bases.identity(self._domain, None if sparse else mean, groups))
+        if self.effort and covariance is not None and self._domain.metric is None and self.moments.count > 1:
+            total = self.moments.count * self.moments.channels
+            self._columns = Columns(total, _MIXTURE_VALUES)
         if self.codebook is not None and self.weighting.kind == "none":
             tokens = self.moments.count
             self._candidates.append(bases.from_codebook(self._domain, self.codebook, mean, tokens, groups))
@@ -82,38 +96,62 @@ class GroupFit:
         for candidate in self._candidates:
             u = scaled if candidate.mean is None else scaled - candidate.mean.astype(np.float32)
             candidate.observe(u if scale is None else u / scale)
+        if self._columns is not None:
+            u = scaled - self.moments.mean.astype(np.float32)
+            self._columns.add(u if scale is None else u / scale)
 
     @property
     def energy(self) -> float:
         """Sum of squares of the centred sample in the weighted domain."""
         return self._domain.energy * self.moments.count
 
+    @cached_property
+    def _mixtures(self) -> list[MixtureFit]:
+        """One for each number of modes worth trying."""
+        if self._columns is None or self._domain.covariance is None:
+            return []
+        values, vectors = np.linalg.eigh(self._domain.covariance)
+        if not values[-1] > 0:
+            return []
+        principal = np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
+        sample = self._columns.arrays
+        kept = sum(array.shape[0] * array.shape[1] for array in sample)
+        self._columns_share = self.moments.count / kept
+        self._columns = None
+        counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
+        return [MixtureFit(sample, principal, modes, self._domain.unit) for modes in counts]
+
     def models(self, step: float, scale: float, tables: Codebook | None) -> GroupModels:
         """The chain at `step`. scale: tokens of the segment per token of the sample. tables: whose tables to use."""
         tokens = max(1.0, self.moments.count * scale)
+        precision = step / float(np.sqrt(tokens))
         choices = [(candidate, candidate.choose(step, scale, tokens)) for candidate in self._candidates]
         chosen, choice = min(choices, key=lambda pair: pair[1].cost)
-        return self._chain(chosen, choice, step, step / float(np.sqrt(tokens)), tables)
+        coding = static_tables() if tables is None or tables.tables is None else tables.tables
+        offers = [mixture.offer(step, scale * self._columns_share) for mixture in self._mixtures]
+        cost, build = min(offers, key=itemgetter(0), default=(math.inf, None))
+        if build is not None and cost < choice.cost:
+            head = self._head(self.moments.mean, None, precision)
+            return GroupModels(Chain([*head, *build(coding)]), 1)
+        stages = self._head(chosen.mean, chosen.known_mean, precision)
+        stages.append(chosen.build(choice.rank, choice.exponents))
+        if choice.group > 1:
+            stages.append(TimeDct(choice.group))
+        found = choice.estimate
+        stages += [DeadZone(step, found.offsets), Planes(choice.group, found.classes[:, : choice.rank], coding)]
+        return GroupModels(Chain(stages), choice.group)
 
-    def _chain(
-        self, chosen: Candidate, choice: Choice, step: float, precision: float, tables: Codebook | None
-    ) -> GroupModels:
+    def _head(self, mean: np.ndarray | None, known_mean: np.ndarray | None, precision: float) -> list[Stage]:
+        """The stages before the basis."""
         normalise = Normalise.fit(
-            np.zeros(self.moments.channels) if chosen.mean is None else chosen.mean,
+            np.zeros(self.moments.channels) if mean is None else mean,
             precision,
             scale_codes=self._domain.scale_codes,
             constant=self._constant,
             values=self.moments.first,
-            centre=chosen.known_mean,
+            centre=known_mean,
         )
-        stages: list[Stage] = [TokenScale()] if self.weighting.kind == "token" else []
-        stages += [normalise, chosen.build(choice.rank, choice.exponents)]
-        if choice.group > 1:
-            stages.append(TimeDct(choice.group))
-        found = choice.estimate
-        coding = static_tables() if tables is None or tables.tables is None else tables.tables
-        stages += [DeadZone(step, found.offsets), Planes(choice.group, found.classes[:, : choice.rank], coding)]
-        return GroupModels(Chain(stages), choice.group)
+        return [TokenScale(), normalise] if self.weighting.kind == "token" else [normalise]
 
     def _scaled_tokens(self, tokens: np.ndarray) -> np.ndarray:
         if self.weighting.kind != "token":

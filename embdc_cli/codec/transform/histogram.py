@@ -24,6 +24,32 @@ _TRACK_SHIFT: Final = 22  # float32 bits below exponent and one mantissa bit: ab
 _TRACK_BUCKETS: Final = 512
 
 
+@dataclass(frozen=True)
+class Buckets:
+    """Quarter octaves around `unit`, a magnitude > 0."""
+
+    unit: float
+
+    @property
+    def _base(self) -> int:
+        exponent = math.frexp(self.unit)[1] + 126 - _BELOW
+        return min(max(exponent, 1), 254 - BUCKETS // _PER_OCTAVE) * _PER_OCTAVE
+
+    def index(self, values: np.ndarray) -> np.ndarray:
+        """int64 bucket of the magnitude of each float32, 0..BUCKETS - 1."""
+        bits = np.ascontiguousarray(values).view(np.int32) & 0x7FFFFFFF
+        return np.asarray(np.clip((bits >> _SHIFT) - self._base, 0, BUCKETS - 1).astype(np.int64))
+
+    def samples(self, points: int) -> np.ndarray:
+        """(BUCKETS, points) float64: magnitudes spread evenly over each bucket; the lowest stands for zero."""
+        edges = np.arange(self._base, self._base + BUCKETS + 1, dtype=np.int32) << _SHIFT
+        limits = edges.view(np.float32).astype(np.float64)
+        inner = (np.arange(points) + 0.5) / points
+        spread: np.ndarray = limits[:-1, None] + np.diff(limits)[:, None] * inner
+        spread[0] = 0.0
+        return spread
+
+
 @dataclass
 class Histogram:
     """counts: (bands, r, BUCKETS) int64. unit: magnitude around which the buckets lie, > 0.
@@ -39,14 +65,11 @@ class Histogram:
     track_counts: np.ndarray = field(init=False)
     track_sums: np.ndarray = field(init=False)
     tracks: int = 0
-    _base: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.counts = np.zeros((band_count(self.group), self.rank, BUCKETS), np.int64)
         self.track_counts = np.zeros(_TRACK_BUCKETS)
         self.track_sums = np.zeros(_TRACK_BUCKETS)
-        exponent = math.frexp(self.unit)[1] + 126 - _BELOW
-        self._base = min(max(exponent, 1), 254 - BUCKETS // _PER_OCTAVE) * _PER_OCTAVE
 
     def add(self, coefficients: np.ndarray) -> None:
         """Count (F, N, r) float32, in groups of `group` rows from the first row."""
@@ -59,8 +82,7 @@ class Histogram:
         total = np.zeros(self.counts.size, np.int64)
         step = max(1, _VALUES_AT_ONCE // (tokens * rank))
         for start in range(0, rows, step):
-            bits = np.ascontiguousarray(coefficients[start : start + step]).view(np.int32) & 0x7FFFFFFF
-            index = np.clip((bits >> _SHIFT) - self._base, 0, buckets - 1).astype(np.int64)
+            index = Buckets(self.unit).index(coefficients[start : start + step])
             index += vector
             index += (band_of_row[start : start + step] * (rank * buckets))[:, None, None]
             total += np.bincount(index.ravel(), minlength=total.size)
@@ -89,10 +111,5 @@ class Histogram:
         return shares, self.track_sums[seen] / total / shares
 
     def samples(self, points: int) -> np.ndarray:
-        """(BUCKETS, points) float64: magnitudes spread evenly over each bucket; the lowest stands for zero."""
-        edges = np.arange(self._base, self._base + BUCKETS + 1, dtype=np.int32) << _SHIFT
-        limits = edges.view(np.float32).astype(np.float64)
-        inner = (np.arange(points) + 0.5) / points
-        spread: np.ndarray = limits[:-1, None] + np.diff(limits)[:, None] * inner
-        spread[0] = 0.0
-        return spread
+        """As `Buckets.samples`."""
+        return Buckets(self.unit).samples(points)

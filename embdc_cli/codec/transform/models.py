@@ -20,6 +20,8 @@ from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.free_klt import FreeKlt
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.klt import ReflectedKlt
+from embdc_cli.codec.transform.mixture.stage import Mixture
+from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.codec.transform.planes import Planes
@@ -37,8 +39,10 @@ _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
     FreeKlt,
     CodebookKlt,
     TimeDct,
+    Mixture,
     DeadZone,
     Planes,
+    TrackPlanes,
 )
 _STAGES: Final = {stage.stage: stage for stage in _CLASSES}
 

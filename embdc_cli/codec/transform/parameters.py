@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import Codebook, Limits
 from embdc_cli.entropy.levels import decode_levels, encode_levels
 from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
+
+if TYPE_CHECKING:
+    from embdc_cli.codec.transform.mixture.stage import Mixture
 
 MAX_LEVEL: Final = 1 << 30
 """Largest magnitude of any integer that is coded: room for the escape codes within 32 bits."""
@@ -26,6 +29,7 @@ class Scope:
 
     channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
     metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
+    mixture: the mixture of the chain, once read.
     """
 
     channels: int
@@ -34,6 +38,7 @@ class Scope:
     tables: Tables
     codebook: Codebook | None
     metric: np.ndarray | None
+    mixture: Mixture | None = None
 
 
 class SegmentStage(Stage, ABC):

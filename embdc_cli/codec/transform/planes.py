@@ -38,7 +38,7 @@ class Planes(Coder, SegmentStage):
     classes: np.ndarray
     tables: Tables
 
-    def encode(self, codes: np.ndarray) -> bytes:
+    def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         out = FieldWriter()
         levels, classes = self._classify(codes, out)
         return out.bytes() + encode_levels(levels, classes, self.tables)
@@ -65,7 +65,7 @@ class Planes(Coder, SegmentStage):
             activity.write(out, offsets)
         return levels, self._level_classes(final, offsets, codes.shape)
 
-    def decode(self, data: memoryview, shape: Shape) -> np.ndarray:
+    def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         sizes = self._sizes(shape)
         classes, flagged = self._plane_classes(sizes)
         fields = FieldReader(data, "chunk")

@@ -1,0 +1,121 @@
+"""How a chunk's tracks are sent: the cut of every token into tracks, and the mode of each, beside the chunk.
+
+`walk` turns tracks into symbols (differences of levels, matches with neighbours, numbers of modes); these go through
+rANS under two tables of the segment, made from its sample, and the numbers as raw bits.
+Layout: [varint] rows; [varint] tokens; [varint] tracks; [blob] level differences; [blob] matches; numbers to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks, longest_levels
+from embdc_cli.codec.transform.mixture.walk.reference import NO_MATCH
+from embdc_cli.entropy import rans
+from embdc_cli.entropy.backend import kernels
+from embdc_cli.entropy.bits import pack_bits, unpack_bits
+from embdc_cli.entropy.tables import TOTAL, Tables
+
+_WALK: Final = "embdc_cli.codec.transform.mixture.walk"
+_SHIFTS: Final = 2 * LEVELS - 1
+_MAX_SIDE: Final = 1 << 31
+
+
+@dataclass(frozen=True)
+class TrackTables:
+    """One row each. shifts: 13 level differences. matches: 4."""
+
+    shifts: Tables
+    matches: Tables
+
+    @classmethod
+    def of(cls, sample: Sequence[Tracks]) -> TrackTables:
+        """Tables that suit the tracks of a sample; whatever it lacks can still be sent."""
+        shifts, matches = np.zeros(_SHIFTS, np.int64), np.zeros(NO_MATCH + 1, np.int64)
+        for tracks in sample:
+            found = _symbols(tracks)
+            shifts += np.bincount(found[0], minlength=_SHIFTS)
+            matches += np.bincount(found[1], minlength=NO_MATCH + 1)
+        return cls(adapted(shifts), adapted(matches))
+
+    def write(self, out: FieldWriter) -> None:
+        for tables in (self.shifts, self.matches):
+            out.blob(tables.to_bytes())
+
+    @classmethod
+    def read(cls, fields: FieldReader) -> TrackTables:
+        found = [Tables.from_bytes(fields.blob()) for _ in range(2)]
+        if [one.freq.shape for one in found] != [(1, count) for count in (_SHIFTS, NO_MATCH + 1)]:
+            raise fields.corrupt("tables of tracks: wrong number of symbols")
+        return cls(*found)
+
+
+def adapted(counts: np.ndarray) -> Tables:
+    """One row of 12-bit frequencies for counts (symbols,), every symbol possible, precise to an eighth of an octave."""
+    share = (counts.astype(np.int64) * 64 + 1) / float((counts * 64 + 1).sum()) * TOTAL
+    coarse = np.exp2(np.rint(8 * np.log2(np.maximum(share, 1.0))) / 8).astype(np.int64)
+    freq = np.maximum(1, coarse)
+    while freq.sum() > TOTAL:
+        freq[freq.argmax()] -= min(freq.sum() - TOTAL, freq.max() // 2)
+    freq[freq.argmax()] += TOTAL - freq.sum()
+    return Tables(freq[None])
+
+
+def write_tracks(out: FieldWriter, tracks: Tracks, tables: TrackTables, modes: int) -> None:
+    """modes: how many there are; numbers take as many bits as the largest needs."""
+    out.varint(tracks.rows)
+    out.varint(tracks.tokens)
+    out.varint(len(tracks.starts))
+    shifts, matches, numbers = _symbols(tracks)
+    out.blob(rans.encode(shifts, np.zeros_like(shifts), tables.shifts))
+    if modes > 1:
+        out.blob(rans.encode(matches, np.zeros_like(matches), tables.matches))
+        out.raw(pack_bits(numbers, np.full(len(numbers), (modes - 1).bit_length())))
+
+
+def read_tracks(fields: FieldReader, tables: TrackTables, modes: int) -> Tracks:
+    """The tracks that `write_tracks` wrote. Raises CorruptArchive."""
+    rows, tokens = fields.varint(limit=_MAX_SIDE), fields.varint(limit=_MAX_SIDE)
+    count = fields.varint(limit=rows * tokens)
+    row = np.zeros(count, np.uint8)
+    shifts = rans.decode(fields.blob(), row, tables.shifts)
+    starts, token, level, mode = (np.zeros(count, np.int64) for _ in range(4))
+    walk = kernels(_WALK)
+    if not walk.to_tracks(shifts, longest_levels(rows), tokens, starts, token, level):
+        raise fields.corrupt("tracks: they do not tile the chunk")
+    if modes > 1:
+        matches = rans.decode(fields.blob(), row, tables.matches)
+        numbers_sent = int(np.count_nonzero(matches == NO_MATCH))
+        widths = np.full(numbers_sent, (modes - 1).bit_length())
+        numbers = unpack_bits(fields.rest(), widths).astype(np.int64)
+        if numbers.max(initial=0) >= modes:
+            raise fields.corrupt(f"tracks: expected modes below {modes}, found {numbers.max()}")
+        if not walk.to_modes(token, matches, numbers, tokens, isqrt(tokens), mode):
+            raise fields.corrupt("tracks: a mode is taken from a neighbour that is not there")
+    fields.end()
+    return Tracks(rows, tokens, starts, token, level, mode)
+
+
+def _symbols(tracks: Tracks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Level differences and matches (n,) uint8, and the numbers of the modes that match no neighbour."""
+    count = len(tracks.starts)
+    shifts, matches, numbers = np.zeros(count, np.uint8), np.zeros(count, np.uint8), np.zeros(count, np.int64)
+    sent = kernels(_WALK).to_symbols(
+        tracks.starts,
+        tracks.token,
+        tracks.level,
+        tracks.mode,
+        longest_levels(tracks.rows),
+        tracks.tokens,
+        isqrt(tracks.tokens),
+        shifts,
+        matches,
+        numbers,
+    )
+    return shifts, matches, numbers[:sent]

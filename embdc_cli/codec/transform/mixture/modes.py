@@ -1,0 +1,169 @@
+"""The modes of a mixture and how they are sent: for each a mean, an orthonormal basis, and how large its codes are.
+
+Everything is integers: means in units of 2^e, basis vectors as reflections in units of 2^(-h/2), magnitudes as classes
+of the entropy coder, for each vector one for frequency 0 and one for all others. What a track's level changes about
+magnitudes is told once for all modes: an offset for each level and temporal band.
+Layout: [varint] modes; for each mode [varint] rank, [i8] e, [byte] class of the mean's codes, [byte] first h; then the
+small integers of all modes (falls of h, changes of class - h for either class, the offsets), each kind under a class of
+its own; then means and basis entries of all modes, under classes that both sides know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from math import isqrt
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.table import Limits
+from embdc_cli.codec.transform.mixture.tracks import LEVELS
+from embdc_cli.codec.transform.parameters import read_levels, read_uniform_levels, write_levels, write_uniform_levels
+from embdc_cli.codec.transform.reflections import check_codes, lengths_of, vectors_of
+from embdc_cli.entropy.tables import CLASSES, class_of_mean
+
+MAX_MODES: Final = 64
+COARSEST_H: Final = 4
+FINEST_H: Final = 52
+_EXPONENT_LIMIT: Final = 126
+_SENT: Final = np.tril_indices(LEVELS)  # [level, band]: a track of level l has bands 0..l
+_MAX_OFFSET: Final = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """mean_codes: (D,) int32 in units of 2^mean_exponent. h: (r,) int64, never rising.
+
+    basis_codes: `reflections` of r vectors. classes: (2, r) int64 of frequency 0 and of the others, 1..63.
+    """
+
+    mean_codes: np.ndarray
+    mean_exponent: int
+    h: np.ndarray
+    basis_codes: np.ndarray
+    classes: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        return len(self.h)
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean_codes)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(D,) float32."""
+        return np.ldexp(self.mean_codes.astype(np.float64), self.mean_exponent).astype(np.float32)
+
+    @cached_property
+    def synthesis(self) -> np.ndarray:
+        """(r, D) float32, orthonormal rows; the analysis is the transpose."""
+        return vectors_of(self.basis_codes, self.rank, self.channels)
+
+    @property
+    def mean_class(self) -> int:
+        return class_of_mean(int(np.abs(self.mean_codes.astype(np.int64)).sum()), max(1, self.channels))
+
+
+def precisions_of(h: np.ndarray) -> np.ndarray:
+    """(r,) float64: what one unit of a basis entry is worth."""
+    return np.asarray(np.exp2(-0.5 * h))
+
+
+def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) -> None:
+    """offsets: (LEVELS, LEVELS) int64 by level and band."""
+    out.varint(len(modes))
+    for mode in modes:
+        out.varint(mode.rank)
+        out.signed_byte(mode.mean_exponent)
+        out.byte(mode.mean_class)
+        out.byte(int(mode.h[0]) if mode.rank else COARSEST_H)
+    write_uniform_levels(out, _folded(np.concatenate([-np.diff(mode.h) for mode in modes])))
+    for kind in range(2):
+        above = [mode.classes[kind] - mode.h for mode in modes]
+        write_uniform_levels(out, np.diff(np.concatenate(above), prepend=0))
+    write_uniform_levels(out, offsets[_SENT])
+    levels = [codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)]
+    write_levels(
+        out, np.concatenate(levels), _large_classes([(mode.mean_class, mode.h) for mode in modes], modes[0].channels)
+    )
+
+
+def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tuple[Mode, ...], np.ndarray]:
+    """(modes, offsets) as `write_modes` wrote them. Raises CorruptArchive, before allocating what they claim."""
+    count = fields.varint(limit=min(MAX_MODES, limits.max_modes))
+    if count == 0:
+        raise fields.corrupt("modes: expected at least 1, found 0")
+    ranks, exponents, mean_classes, first_h = [], [], [], []
+    for _ in range(count):
+        ranks.append(fields.varint(limit=min(channels, limits.max_rank)))
+        exponents.append(fields.signed_byte())
+        mean_classes.append(fields.byte(limit=CLASSES - 1))
+        first_h.append(fields.byte(limit=FINEST_H))
+        if abs(exponents[-1]) > _EXPONENT_LIMIT:
+            raise fields.corrupt(f"exponent of means: expected at most {_EXPONENT_LIMIT}, found {exponents[-1]}")
+    falls = _unfolded(read_uniform_levels(fields, sum(max(0, rank - 1) for rank in ranks)))
+    h = _split_h(falls, ranks, first_h)
+    if any(len(one) and one.min() < COARSEST_H for one in h):
+        raise fields.corrupt(f"basis precision: expected at least {COARSEST_H}")
+    total = sum(ranks)
+    together = np.concatenate(h)
+    classes = [np.cumsum(read_uniform_levels(fields, total), dtype=np.int64) + together for _ in range(2)]
+    if total and not 1 <= min(map(np.min, classes)) <= max(map(np.max, classes)) < CLASSES:
+        raise fields.corrupt(f"classes: expected 1 to {CLASSES - 1}")
+    offsets = np.zeros((LEVELS, LEVELS), np.int64)
+    offsets[_SENT] = read_uniform_levels(fields, len(_SENT[0]))
+    if np.abs(offsets).max() > _MAX_OFFSET:
+        raise fields.corrupt(f"class offsets: expected at most {_MAX_OFFSET}, found {np.abs(offsets).max()}")
+    large = read_levels(fields, _large_classes(list(zip(mean_classes, h, strict=True)), channels))
+    modes, at, row = [], 0, 0
+    for rank, exponent, mode_h in zip(ranks, exponents, h, strict=True):
+        basis = large[at + channels : at + channels + int(lengths_of(rank, channels).sum())]
+        check_codes(basis, rank, channels, fields)
+        levels = np.stack([kind[row : row + rank] for kind in classes])
+        modes.append(Mode(large[at : at + channels], exponent, mode_h, basis, levels))
+        at, row = at + channels + len(basis), row + rank
+    return tuple(modes), offsets
+
+
+def _split_h(falls: np.ndarray, ranks: Sequence[int], first: Sequence[int]) -> list[np.ndarray]:
+    found, at = [], 0
+    for rank, top in zip(ranks, first, strict=True):
+        steps = falls[at : at + max(0, rank - 1)]
+        found.append(top - np.concatenate([[0], np.cumsum(steps)])[:rank].astype(np.int64))
+        at += len(steps)
+    return found
+
+
+def _large_classes(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> np.ndarray:
+    """(n,) uint8: the class of every mean code and basis entry, in the order they are sent."""
+    parts = []
+    for mean_class, h in modes:
+        parts.append(np.full(channels, mean_class, np.uint8))
+        lengths = lengths_of(len(h), channels)
+        classes = [entry_class(int(one), int(length)) for one, length in zip(h, lengths, strict=True)]
+        parts.append(np.repeat(np.array(classes, np.uint8), lengths))
+    return np.concatenate(parts)
+
+
+@cache
+def entry_class(h: int, dimensions: int) -> int:
+    """The class of a random unit vector's entries in units of 2^(-h/2): mean 0.8 / sqrt(D), by integers alone."""
+    root = isqrt(dimensions << 32)
+    half = 92682 if h % 2 else 65536  # sqrt(2) and 1 in 1/65536
+    return class_of_mean(3277 * half << (h // 2) >> 12, root)
+
+
+def _folded(values: np.ndarray) -> np.ndarray:
+    """0, 1, 2, 3, .. as 0, 1, -1, 2, ..: magnitudes that are never negative make use of their signs."""
+    folded: np.ndarray = np.where(values % 2, (values + 1) // 2, -(values // 2))
+    return folded.astype(np.int32)
+
+
+def _unfolded(levels: np.ndarray) -> np.ndarray:
+    wide = levels.astype(np.int64)
+    return np.where(wide > 0, 2 * wide - 1, -2 * wide)

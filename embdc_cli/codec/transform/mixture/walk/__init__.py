@@ -1,0 +1,1 @@
+"""Tracks to symbols and back, in order: `reference.py` defines it, `cpu.py` compiles the same loops."""

@@ -1,0 +1,66 @@
+"""Orthonormal vectors as integers: each in the complement of those before it, by Householder reflections.
+
+Vector i has D - i coordinates in the orthogonal complement of vectors 0..i-1, sent as integers q_i in units of some
+precision. With v_i = (0, .., 0, q_i) the decoder forms u_i = v_i + sign(v_i[i]) |v_i| e_i, of unit length, and the
+vectors are the first r columns of
+
+    H_0 H_1 .. H_{r-1} = I - U T U^T,   H_i = I - 2 u_i u_i^T,   T^-1 = striu(U^T U) + I / 2
+
+so any integers that are not all zero give exactly orthonormal vectors, whatever the precision was.
+Source: Householder form as in LAPACK's orgqr; T after Joffrain et al., "Accumulating Householder transformations,
+revisited", ACM TOMS 32, 2006.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader
+
+
+def quantised(vectors: np.ndarray, precisions: np.ndarray) -> np.ndarray:
+    """int32 codes of orthonormal rows `vectors` (r, D) float64, D - i of vector i in units of precisions[i]."""
+    remaining = np.array(vectors.T, order="C")  # a copy: it is reflected in place
+    codes = []
+    for i, precision in enumerate(precisions.tolist()):
+        w = remaining[i:, i]
+        q = np.rint(w / (max(float(np.sqrt(w @ w)), 1e-300) * precision)).astype(np.int32)
+        if not q.any():
+            q[np.argmax(np.abs(w))] = 1
+        codes.append(q)
+        u = _reflector(q.astype(np.float64))
+        rest = remaining[i:, i + 1 :]
+        rest -= np.outer(2 * u, u @ rest)
+    return np.concatenate(codes) if codes else np.zeros(0, np.int32)
+
+
+def vectors_of(codes: np.ndarray, rank: int, channels: int) -> np.ndarray:
+    """(rank, channels) float32, orthonormal rows."""
+    reflectors = np.zeros((channels, rank))
+    end = 0
+    for i in range(rank):
+        start, end = end, end + channels - i
+        reflectors[i:, i] = _reflector(codes[start:end].astype(np.float64))
+    inverse_t = np.triu(reflectors.T @ reflectors, 1) + np.eye(rank) / 2
+    basis = np.eye(channels, rank) - reflectors @ np.linalg.solve(inverse_t, reflectors[:rank].T)
+    return np.ascontiguousarray(basis.T, dtype=np.float32)
+
+
+def lengths_of(rank: int, channels: int) -> np.ndarray:
+    """(rank,) int64: how many codes each vector has."""
+    return channels - np.arange(rank)
+
+
+def check_codes(codes: np.ndarray, rank: int, channels: int, fields: FieldReader) -> None:
+    """Raises CorruptArchive when a vector is zero, which has no direction."""
+    lengths = lengths_of(rank, channels)
+    starts = np.cumsum(lengths) - lengths
+    if rank and not np.add.reduceat(codes != 0, starts).all():
+        raise fields.corrupt("basis: a vector is zero")
+
+
+def _reflector(v: np.ndarray) -> np.ndarray:
+    """The unit vector u of the reflection I - 2 u u^T that takes v (not zero) to the first axis; v is overwritten."""
+    v[0] += np.copysign(np.sqrt(v @ v), v[0])
+    v /= np.sqrt(v @ v)
+    return v
