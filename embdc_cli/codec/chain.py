@@ -41,11 +41,14 @@ class Chain:
     def stages(self) -> tuple[Stage, ...]:
         return (*self.links, self.coder)
 
-    def encode(self, x: np.ndarray) -> Coded:
-        """The codes and side information of `x`, from which both `pack` and `reconstruct` start."""
+    def encode(self, x: np.ndarray, known: tuple[bytes, ...] | None = None) -> Coded:
+        """The codes and side information of `x`, from which both `pack` and `reconstruct` start.
+
+        known: the side information, where it has been measured before.
+        """
         sides = []
-        for stage in self.links:
-            side = stage.measure(x)
+        for number, stage in enumerate(self.links):
+            side = stage.measure(x) if known is None else known[number]
             x = stage.forward(x, side)
             sides.append(side)
         return Coded(x, tuple(sides))

@@ -27,6 +27,10 @@ TokenCounts = Sequence[int] | np.ndarray
 """Tokens of each row of a ragged stream."""
 
 
+Sides = tuple[tuple[bytes, ...], ...]
+"""Side information of the stages of every token group."""
+
+
 class Kind(Enum):
     """What passes between two stages."""
 
@@ -113,12 +117,14 @@ class Encoded:
     """One coded chunk.
 
     payload: its bytes. symbol_crc: CRC-32 of its integer codes, which every decoder must find again.
-    decoded: exactly what `decode` gives for the payload, in storage dtype.
+    decoded: exactly what `decode` gives for the payload, in storage dtype. sides: what was measured of the chunk, the
+    same for models that differ in the quantiser's step alone.
     """
 
     payload: bytes
     symbol_crc: int
     decoded: np.ndarray
+    sides: Sides = ()
 
 
 class ChunkCodec(Protocol):
@@ -131,8 +137,11 @@ class ChunkCodec(Protocol):
     def kind(self) -> int:
         """The permanent number of this codec in chunk headers (`table.ChunkKind`)."""
 
-    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None) -> Encoded:
-        """The coded chunk. Raises SourceError for values the codec does not take (NaN and infinities, unless kept)."""
+    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None, sides: Sides = ()) -> Encoded:
+        """The coded chunk. Raises SourceError for values the codec does not take (NaN and infinities, unless kept).
+
+        sides: of an earlier encoding of the same rows, to save measuring them again.
+        """
 
     def decode(
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None

@@ -21,9 +21,10 @@ from embdc_cli.errors import TargetMissed
 from embdc_cli.options import SIZE_TARGETS, Target
 from embdc_cli.reporter import Reporter
 
-ERROR_SLACK = 0.03  # targets are met from the good side by less than this
-SIZE_SLACK = 0.03
-_TRIAL_SLACK = 0.02
+ERROR_SLACK = 0.01  # targets are met from the good side by less than this
+SIZE_SLACK = 0.01
+_TRIAL_SLACK = 0.006
+_MODELS_SLACK = 0.06  # models made for a step this near serve as well; then the quantiser alone is moved
 _ENOUGH = 12  # measurements after which the best one so far is taken
 _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
@@ -42,7 +43,8 @@ def error_goal(target: Target) -> float:
 class Choice:
     """The searches behind a decision, continued when a whole pass shows that the sample misled.
 
-    settled: what was measured was the whole archive, so that nothing is left to correct.
+    settled: what was measured was the whole archive, so that nothing is left to correct. Whole passes search among
+    nudges: models stay, the quantiser moves.
     """
 
     target: Target
@@ -70,7 +72,7 @@ class Choice:
             if plan.index is None or plan.number not in self.searches:
                 continue
             search = self.searches[plan.number]
-            search.record(plan.index, error_of(self.target.kind, outcome.sums, plan.moments))
+            search.record(plan.nudge, error_of(self.target.kind, outcome.sums, plan.moments))
             held &= _move(plan, search)
         return held
 
@@ -81,21 +83,20 @@ class Choice:
                 raise _too_small(self.goal, result.file_bytes)
             return True
         search = self.searches[-1]
-        current = lossy[0].index
-        assert current is not None
+        current = lossy[0].nudge
         search.record(current, result.file_bytes)
-        index = _following(search)
-        if index is None:
+        nudge = _following(search)
+        if nudge is None:
             raise _too_small(self.goal, result.file_bytes)
-        if index == current:
+        if nudge == current:
             return True
         for plan in lossy:
-            plan.set_step(index)
+            plan.move(nudge)
         return False
 
 
 def _following(search: StepSearch) -> int | None:
-    """The next index of a search, or its best one when it is over or has had enough passes; None: no step will do."""
+    """The next nudge of a search, or its best one when it is over or has had enough passes; None: no step will do."""
     if search.best is not None and len(search.tried) >= _ENOUGH:
         return search.best
     following = search.next()
@@ -103,14 +104,14 @@ def _following(search: StepSearch) -> int | None:
 
 
 def _move(plan: StreamPlan, search: StepSearch) -> bool:
-    """Set the stream to the search's next or best index; True when it is there already."""
-    index = _following(search)
-    if index == plan.index:
+    """Set the stream to the search's next or best nudge; True when it is there already."""
+    nudge = _following(search)
+    if nudge == plan.nudge:
         return True
-    if index is None:
+    if nudge is None:
         plan.set_lossless()
     else:
-        plan.set_step(index)
+        plan.move(nudge)
     return False
 
 
@@ -131,7 +132,8 @@ def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
         _choose_for_size(choice, job, lossy, reporter)
         return choice
     for plan in lossy:
-        found = _found(choice.goal, True, partial(_error, plan, target, job.jobs), plan, reporter)
+        start = plan.likely_index(error=choice.goal)
+        found = _found(choice.goal, True, start, partial(_error, plan, target, job.jobs), plan, reporter)
         if found is None:
             plan.set_lossless()
             continue
@@ -139,25 +141,27 @@ def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
         _prefer_lossless(plan, job.jobs)
         if not plan.sample_is_all:
             choice.settled = False
-            plan.set_step(found[0])
-            choice.searches[plan.number] = StepSearch(choice.goal, rising=True, slack=ERROR_SLACK, start=found[0])
+            choice.searches[plan.number] = StepSearch(choice.goal, rising=True, slack=ERROR_SLACK, start=found[1])
     return choice
 
 
 Measure = Callable[[tuple[int, int]], float]
 
 
-def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, reporter: Reporter) -> tuple[int, int] | None:
+def _found(
+    goal: float, rising: bool, start: int, measure: Measure, plan: StreamPlan, reporter: Reporter
+) -> tuple[int, int] | None:
     """(index, nudge) that holds the goal and nearly uses it up; None when no step holds it."""
-    search = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
-    while (index := search.next()) is not None:
+    search = StepSearch(goal, rising=rising, slack=_MODELS_SLACK, start=start)
+    near = None
+    while near is None and (index := search.next()) is not None:
         search.record(index, measure((index, 0)))
         reporter.progress(f"plan {plan.spec.name}", len(search.tried), None, "trials")
-    if search.best is None:
-        return None
-    # where models jump between two indices, keep those of either side and move the quantiser alone
+        if abs(search.tried[index] / goal - 1) < _MODELS_SLACK:
+            near = index
+    # models for a step nearby will do; where they jump between two indices, those of either side are tried
     found: dict[tuple[int, int], float] = {}
-    for index in (search.best, search.failing):
+    for index in (search.best, search.failing) if near is None else (near,):
         if index is None or any(value >= goal * (1 - _TRIAL_SLACK) for value in found.values()):
             continue
         fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)
@@ -166,7 +170,7 @@ def _found(goal: float, rising: bool, measure: Measure, plan: StreamPlan, report
             fine.record(nudge, measure((index, nudge)))
         if fine.best is not None:
             found[index, fine.best] = fine.tried[fine.best]
-    return max(found, key=found.__getitem__)
+    return max(found, key=found.__getitem__, default=None)
 
 
 def _error(plan: StreamPlan, target: Target, jobs: int, step: tuple[int, int]) -> float:
@@ -199,16 +203,18 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
         smallest = min(smallest, size)
         return size
 
-    found = _found(goal, False, measure, lossy[0], reporter)
+    largest = max(lossy, key=lambda plan: plan.values)
+    start = largest.likely_index(bits_per_value=8 * goal / sum(plan.values for plan in job.streams))
+    found = _found(goal, False, start, measure, lossy[0], reporter)
     if found is None:
         if exact:
             raise _too_small(goal, smallest)
         found = (COARSEST, 0)
     choice.settled = exact
     for plan in lossy:
-        plan.set_step(found[0], found[1] if exact else 0)
+        plan.set_step(*found)
     if not exact:
-        choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK, start=found[0])
+        choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK, start=found[1])
 
 
 def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> float:

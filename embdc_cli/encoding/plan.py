@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
-from embdc_cli.encoding.rate import step_of
+from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.survey import Survey, survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
@@ -35,7 +35,7 @@ from embdc_cli.values import Dump, StreamSpec, Tensor
 
 if TYPE_CHECKING:
     from embdc_cli.codebook.codebook import Codebook
-    from embdc_cli.codec.stage import ChunkCodec
+    from embdc_cli.codec.stage import ChunkCodec, Sides
     from embdc_cli.codec.table import Codebook as CodebookOfCodec
 
 SAMPLE_BYTES = 128 << 20  # of raw rows, for models and rate trials
@@ -87,9 +87,12 @@ class StreamPlan:
     fit_options: FitOptions
     recent: Recent  # fits and codecs of all streams: thousands of them must not be in memory together
     models: bytes | None = None  # None: lossless
+    _fitted_index: int | None = None
+    _fitted: TransformModels | None = None
     index: int | None = None
     nudge: int = 0
     _last_trial: tuple[tuple[int | None, int], Trial] | None = None
+    _sides: dict[Cut, Sides] = field(default_factory=dict)  # of the sample, for the models of the present index
 
     @property
     def spec(self) -> StreamSpec:
@@ -167,20 +170,41 @@ class StreamPlan:
         rms = math.sqrt(float((self.moments.mean**2).mean())) if self.moments.channels else 0.0
         return rms if rms > 0 else 1.0
 
+    def likely_index(self, *, bits_per_value: float = 0.0, error: float = 0.0) -> int:
+        """The index that the fit foretells for a rate, or for a relative error, without coding anything."""
+        low, high = FINEST, COARSEST
+        while high - low > INDICES_PER_OCTAVE // 8:
+            middle = (low + high) // 2
+            foretold = self.fit.foretell(step_of(self.unit, middle))
+            coarser = foretold.bits > bits_per_value * self.values if bits_per_value else foretold.error < error
+            low, high = (middle, high) if coarser else (low, middle)
+        return (low + high) // 2
+
     def set_step(self, index: int, nudge: int = 0) -> None:
         """Code with the transform: models for the step of `index`, quantiser coarser by `nudge` more indices.
 
         Models change by jumps (a basis vector more, another group length); the nudge moves between the jumps.
         """
-        models = self.fit.models(step_of(self.unit, index))
+        if index != self._fitted_index:
+            self._fitted_index, self._fitted = index, self.fit.models(step_of(self.unit, index))
+            self._sides.clear()
+        models = self._fitted
+        assert models is not None
         if nudge:
             models = models.with_steps_scaled(step_of(1.0, nudge))
         self.index, self.nudge = index, nudge
         self.models = models.to_bytes()
 
+    def move(self, nudge: int) -> None:
+        """The same models, another nudge."""
+        assert self.index is not None
+        self.set_step(self.index, nudge)
+
     def set_models(self, index: int, nudge: int, models: bytes) -> None:
         """Take over the decision of an interrupted run."""
         self.index, self.nudge, self.models = index, nudge, models
+        self._fitted_index, self._fitted = None, None
+        self._sides.clear()
 
     def set_lossless(self) -> None:
         """Keep every bit."""
@@ -191,7 +215,9 @@ class StreamPlan:
         rows = self.tensor.read(*cut)
         counts = self.tensor.token_counts
         counts = None if counts is None else counts[cut[0] : cut[1]]
-        encoded = self.codec.encode(rows, counts)
+        encoded = self.codec.encode(rows, counts, self._sides.get(cut, ()) if self.lossy else ())
+        if self.lossy and self.sample_is_all:
+            self._sides[cut] = encoded.sides
         sums = self.measure(rows, encoded.decoded)
         listed = None if counts is None else tuple(int(n) for n in counts)
         return CodedChunk(cut, encoded.payload, encoded.symbol_crc, listed, sums)

@@ -22,7 +22,7 @@ from embdc_cli.codec.lossless.channel_major import ChannelMajor
 from embdc_cli.codec.lossless.row_delta import RowDelta
 from embdc_cli.codec.lossless.stored import Stored
 from embdc_cli.codec.lossless.zstandard_planes import ZstandardPlanes
-from embdc_cli.codec.stage import Encoded, TokenCounts
+from embdc_cli.codec.stage import Encoded, Sides, TokenCounts
 from embdc_cli.codec.table import ChunkKind, Limits, LosslessMethod
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 from embdc_cli.values import StreamSpec
@@ -38,7 +38,7 @@ class LosslessCodec:
         self.limits = limits
         self.chains = _chains(spec.dtype)
 
-    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None) -> Encoded:
+    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None, sides: Sides = ()) -> Encoded:
         """The coded chunk of `rows` in storage dtype."""
         elements = np.ascontiguousarray(rows, dtype=dtypes.storage(self.spec.dtype))
         best = b""

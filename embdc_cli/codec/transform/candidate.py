@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
 
-from embdc_cli.codec.stage import ArrayStage
+from embdc_cli.codec.stage import ArrayStage, Stage
 from embdc_cli.codec.transform.basis import apply, exponents_for
+from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.estimate import LAMBDA, Estimate, entropy, estimate
 from embdc_cli.codec.transform.histogram import Histogram
+from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.time_dct import TimeDct
+from embdc_cli.entropy.tables import Tables
 
 _CLASS_BITS: Final = 2.0  # a class costs about this as a difference to its neighbour
 
 BuildBasis = Callable[[int, np.ndarray], ArrayStage]
 """(rank, exponents (rank,)) -> the stage with that many basis vectors at those precisions."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The best that a candidate can do at one step. cost: squared steps, bits at LAMBDA each."""
-
-    cost: float
-    group: int
-    rank: int
-    exponents: np.ndarray
-    estimate: Estimate
 
 
 @dataclass
@@ -65,29 +60,38 @@ class Candidate:
         for group, histogram in self.histograms.items():
             histogram.add(y if group == 1 else TimeDct(group).forward(y, b""))
 
-    def choose(self, step: float, scale: float, tokens: float) -> Choice:
+    def offer(self, step: float, scale: float, tokens: float) -> Offer:
         """The best group length and rank at `step`. scale: segment tokens / sample tokens; tokens: of the segment."""
         fixed_bits = self._mean_bits(step / float(np.sqrt(tokens))) + self.reference_bits
         exponents = exponents_for(self.variances, step, tokens)
         magnitude = 0.8 * np.exp2(-exponents) / np.sqrt(np.maximum(self.entries, 1))
         basis_bits = self.entries * (entropy(magnitude) + np.minimum(magnitude, 1.0))
-        best: Choice | None = None
+        offers = []
         for group, histogram in self.histograms.items():
             found = estimate(histogram, step)
             bits = found.bits * scale + basis_bits + _CLASS_BITS * len(found.classes)
-            gains = (found.energy - found.distortion) * scale - LAMBDA * bits
-            rank = len(gains)
+            saved = (found.energy - found.distortion) * scale
+            rank = len(saved)
             if self.truncates:
-                totals = np.concatenate([[0.0], np.cumsum(gains)])
-                rank = int(np.argmax(totals))
-            energy = found.energy.sum() + self.outside / step**2
-            cost = energy * scale - gains[:rank].sum()
-            cost += LAMBDA * (fixed_bits + found.track_bits * scale)
-            if best is None or cost < best.cost:
-                best = Choice(float(cost), group, rank, exponents[:rank], found)
-        if best is None:
-            raise ValueError("candidate: no group length to choose from")
-        return best
+                rank = int(np.argmax(np.concatenate([[0.0], np.cumsum(saved - LAMBDA * bits)])))
+            offers.append(
+                Offer(
+                    distortion=float((found.energy.sum() + self.outside / step**2) * scale - saved[:rank].sum()),
+                    bits=float(bits[:rank].sum() + fixed_bits + found.track_bits * scale),
+                    build=partial(self._stages, step, group, exponents[:rank], found),
+                    mean=self.mean,
+                    known_mean=self.known_mean,
+                    group=group,
+                )
+            )
+        return min(offers, key=attrgetter("cost"))
+
+    def _stages(self, step: float, group: int, exponents: np.ndarray, found: Estimate, tables: Tables) -> list[Stage]:
+        rank = len(exponents)
+        stages: list[Stage] = [self.build(rank, exponents)]
+        if group > 1:
+            stages.append(TimeDct(group))
+        return [*stages, DeadZone(step, found.offsets), Planes(group, found.classes[:, :rank], tables)]
 
     def _mean_bits(self, precision: float) -> float:
         """Bits for the means in units of `precision`."""

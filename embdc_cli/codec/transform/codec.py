@@ -16,7 +16,7 @@ from embdc_cli.codec import nonfinite
 from embdc_cli.codec.chain import Coded
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.layout import chunk_length
-from embdc_cli.codec.stage import Encoded, TokenCounts
+from embdc_cli.codec.stage import Encoded, Sides, TokenCounts
 from embdc_cli.codec.table import ChunkKind, Limits
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.values import StreamSpec
@@ -32,7 +32,7 @@ class TransformCodec:
         self.models = models
         self.limits = limits
 
-    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None) -> Encoded:
+    def encode(self, rows: np.ndarray, token_counts: TokenCounts | None = None, sides: Sides = ()) -> Encoded:
         """The coded chunk of `rows` in storage dtype. Raises SourceError for NaN and infinities that are not kept."""
         out = FieldWriter()
         record = b""
@@ -43,12 +43,13 @@ class TransformCodec:
             nonfinite.refuse(rows, self.spec)
         # products may overflow for values far outside the sample; the quantiser limits what comes of it
         with np.errstate(all="ignore"):
-            groups = zip(self.models.groups, self.models.layout.split(rows), strict=True)
-            coded = [models.chain.encode(tokens) for models, tokens in groups]
+            known = sides or (None,) * len(self.models.groups)
+            groups = zip(self.models.groups, self.models.layout.split(rows), known, strict=True)
+            coded = [models.chain.encode(tokens, side) for models, tokens, side in groups]
         for models, part in zip(self.models.groups, coded, strict=True):
             out.blob(models.chain.pack(part))
         decoded = self._reconstruct(coded, record)
-        return Encoded(out.bytes(), _symbol_crc(coded), decoded)
+        return Encoded(out.bytes(), _symbol_crc(coded), decoded, tuple(part.sides for part in coded))
 
     def decode(
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None

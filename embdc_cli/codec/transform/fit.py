@@ -33,6 +33,14 @@ class FitOptions:
     segment_rows: int | None = None
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """bits: of models and chunks. error: squared, in the weighted domain, relative to the centred values."""
+
+    bits: float
+    error: float
+
+
 class Fit:
     """Step-independent knowledge of one segment.
 
@@ -72,9 +80,17 @@ class Fit:
         energy = sum(group.energy for group in fitted)
         self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
 
+    def foretell(self, step: float) -> Foretold:
+        """What coding the segment at `step` will cost, found without coding."""
+        scaled = self._scaled(step)
+        offers = [group.best(scaled, self._scale) for group in self._groups]
+        energy = sum(group.energy for group in self._groups) * self._scale
+        distortion = sum(offer.distortion for offer in offers) * scaled**2
+        return Foretold(sum(offer.bits for offer in offers), distortion / energy if energy > 0 else 0.0)
+
     def models(self, step: float) -> TransformModels:
         """The models to code the segment with quantisation step `step`, in the units of the weighted values."""
-        scaled = min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
+        scaled = self._scaled(step)
         codebook = self.options.codebook
         tables = codebook if codebook is not None and codebook.tables is not None else None
         groups = tuple(group.models(scaled, self._scale, tables) for group in self._groups)
@@ -86,6 +102,9 @@ class Fit:
             codebook=codebook if used else None,
             codebook_tables=tables is not None,
         )
+
+    def _scaled(self, step: float) -> float:
+        return min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
 
     def _tokens(
         self, fitted: Sequence[GroupFit], sample: Sequence[np.ndarray]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -18,15 +18,14 @@ from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
 from embdc_cli.codec.transform.candidate import Candidate
-from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.domain import Domain
 from embdc_cli.codec.transform.mixture.columns import Columns
 from embdc_cli.codec.transform.mixture.mixture_fit import MixtureFit
 from embdc_cli.codec.transform.models import GroupModels
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.normalise import Normalise
-from embdc_cli.codec.transform.planes import Planes
-from embdc_cli.codec.transform.time_dct import GROUPS, TimeDct
+from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.time_dct import GROUPS
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.tables import static_tables
@@ -119,27 +118,23 @@ class GroupFit:
         self._columns_share = self.moments.count / kept
         self._columns = None
         counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
-        return [MixtureFit(sample, principal, modes, self._domain.unit) for modes in counts]
+        mean, unit = self.moments.mean, self._domain.unit
+        return [MixtureFit(sample, principal, modes, mean, unit) for modes in counts]
+
+    def best(self, step: float, scale: float) -> Offer:
+        """The cheapest way to code at `step`. scale: tokens of the segment per token of the sample."""
+        tokens = max(1.0, self.moments.count * scale)
+        offers = [candidate.offer(step, scale, tokens) for candidate in self._candidates]
+        offers += [mixture.offer(step, scale * self._columns_share) for mixture in self._mixtures]
+        return min(offers, key=attrgetter("cost"))
 
     def models(self, step: float, scale: float, tables: Codebook | None) -> GroupModels:
-        """The chain at `step`. scale: tokens of the segment per token of the sample. tables: whose tables to use."""
-        tokens = max(1.0, self.moments.count * scale)
-        precision = step / float(np.sqrt(tokens))
-        choices = [(candidate, candidate.choose(step, scale, tokens)) for candidate in self._candidates]
-        chosen, choice = min(choices, key=lambda pair: pair[1].cost)
+        """The chain at `step`. tables: whose tables to use."""
+        offer = self.best(step, scale)
+        precision = step / math.sqrt(max(1.0, self.moments.count * scale))
         coding = static_tables() if tables is None or tables.tables is None else tables.tables
-        offers = [mixture.offer(step, scale * self._columns_share) for mixture in self._mixtures]
-        cost, build = min(offers, key=itemgetter(0), default=(math.inf, None))
-        if build is not None and cost < choice.cost:
-            head = self._head(self.moments.mean, None, precision)
-            return GroupModels(Chain([*head, *build(coding)]), 1)
-        stages = self._head(chosen.mean, chosen.known_mean, precision)
-        stages.append(chosen.build(choice.rank, choice.exponents))
-        if choice.group > 1:
-            stages.append(TimeDct(choice.group))
-        found = choice.estimate
-        stages += [DeadZone(step, found.offsets), Planes(choice.group, found.classes[:, : choice.rank], coding)]
-        return GroupModels(Chain(stages), choice.group)
+        stages = [*self._head(offer.mean, offer.known_mean, precision), *offer.build(coding)]
+        return GroupModels(Chain(stages), offer.group)
 
     def _head(self, mean: np.ndarray | None, known_mean: np.ndarray | None, precision: float) -> list[Stage]:
         """The stages before the basis."""

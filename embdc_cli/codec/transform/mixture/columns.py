@@ -1,4 +1,4 @@
-"""The part of a sample that mixtures are learnt from: spans of 64 rows of some tokens, in equal numbers from everywhere."""
+"""The part of a sample that mixtures are learnt from: spans of 64 rows of some tokens, evenly from everywhere."""
 
 from __future__ import annotations
 

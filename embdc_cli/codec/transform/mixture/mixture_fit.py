@@ -7,8 +7,9 @@ the bases of the modes are counted, so that ranks, classes and the number of mod
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from embdc_cli.codec.transform.mixture.modes import COARSEST_H, FINEST_H, Mode, 
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
+from embdc_cli.codec.transform.offer import Offer
 from embdc_cli.codec.transform.reflections import lengths_of, quantised
 from embdc_cli.codec.transform.time_dct import matrix
 from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables
@@ -51,8 +53,11 @@ class _ModeStatistics:
 class MixtureFit:
     """One number of modes. sample: (R, n, D) float32 arrays, centred and scaled, as the mixture stage gets them."""
 
-    def __init__(self, sample: Sequence[np.ndarray], principal: np.ndarray, modes: int, unit: float) -> None:
-        """principal: (D, P) leading principal axes. unit: rms of a value."""
+    def __init__(
+        self, sample: Sequence[np.ndarray], principal: np.ndarray, modes: int, mean: np.ndarray, unit: float
+    ) -> None:
+        """principal: (D, P) leading principal axes. mean: (D,) of the tokens before centring. unit: rms of a value."""
+        self._mean = mean
         reduced = [np.ascontiguousarray(array @ principal[:, :DIMENSIONS]) for array in sample]
         self.count, maps = learn(reduced, modes, LEARNING_REACH * unit)
         self._buckets = Buckets(unit)
@@ -95,18 +100,16 @@ class MixtureFit:
                 self._by_level[block.level, band] += counts.sum(axis=0)
                 self._weights[block.mode, block.level, band] += part.shape[0] * part.shape[1]
 
-    def offer(self, step: float, scale: float) -> tuple[float, Callable[[Tables], list[Stage]]]:
-        """(cost in squared steps, bits at LAMBDA each; the stages from mixture to coder) at `step`.
-
-        scale: tokens of the segment per token of the sample.
-        """
+    def offer(self, step: float, scale: float) -> Offer:
+        """The mixture at `step`, with the ranks that pay. scale: tokens of the segment per token of the sample."""
         response = Response(self._buckets.samples, self._counts.sum(axis=(0, 1)), step)
         sums = self._counts @ response.per_bucket  # (2, total, 4)
         coefficients = self._counts.sum(axis=2)
         bits = coefficients * entropy(sums[..., 0] / np.maximum(coefficients, 1)) + sums[..., 1]
-        gain = ((sums[..., 3] - sums[..., 2]) - LAMBDA * bits).sum(axis=0) * scale
-        cost = float(sums[..., 3].sum()) * scale
-        cost += LAMBDA * _TRACK_BITS * scale * sum(len(tracks.starts) for tracks in self._tracks)
+        saved = (sums[..., 3] - sums[..., 2]).sum(axis=0) * scale
+        bits = bits.sum(axis=0) * scale
+        distortion = float(sums[..., 3].sum()) * scale
+        total_bits = _TRACK_BITS * scale * sum(len(tracks.starts) for tracks in self._tracks)
         plans = []
         for mode in self._modes:
             tokens = mode.tokens * scale
@@ -114,25 +117,25 @@ class MixtureFit:
             h = _precisions(mode.variances, step, tokens)
             magnitude = 0.8 * np.exp2(0.5 * h) / np.sqrt(lengths_of(len(h), channels))
             entry_bits = lengths_of(len(h), channels) * (entropy(magnitude) + np.minimum(magnitude, 1.0))
-            gains = gain[mode.first : mode.first + len(h)] - LAMBDA * (entry_bits + _SMALL_BITS)
-            totals = np.concatenate([[0.0], np.cumsum(gains)])
-            rank = int(totals.argmax())
-            cost -= float(totals[rank])
+            own = slice(mode.first, mode.first + len(h))
+            vector_bits = bits[own] + entry_bits + _SMALL_BITS
+            rank = int(np.concatenate([[0.0], np.cumsum(saved[own] - LAMBDA * vector_bits)]).argmax())
             precision = step / math.sqrt(tokens)
-            cost += LAMBDA * channels * (float(entropy(np.abs(mode.mean).mean() / precision)) + 1.0)
+            distortion -= float(saved[own][:rank].sum())
+            total_bits += float(vector_bits[:rank].sum())
+            total_bits += channels * (float(entropy(np.abs(mode.mean).mean() / precision)) + 1.0)
             plans.append((mode, rank, h[:rank], precision))
-        return cost, lambda tables: self._stages(plans, sums, response.offsets, step, tables)
+        return Offer(distortion, total_bits, partial(self._stages, plans, sums[..., 0], response, step), self._mean)
 
     def _stages(
         self,
         plans: Sequence[tuple[_ModeStatistics, int, np.ndarray, float]],
         sums: np.ndarray,
-        points: tuple[int, int, int],
+        response: Response,
         step: float,
         tables: Tables,
     ) -> list[Stage]:
-        response = Response(self._buckets.samples, self._counts.sum(axis=(0, 1)), step)
-        classes, offsets = self._classes(sums[..., 0], self._by_level @ response.per_bucket[:, 0])
+        classes, offsets = self._classes(sums, self._by_level @ response.per_bucket[:, 0])
         modes = []
         for mode, rank, h, precision in plans:
             exponent = round(math.log2(precision))
@@ -147,7 +150,7 @@ class MixtureFit:
             )
         reach = int(quarter_octave.codes_of(np.array([REACH * step]))[0])
         mixture = Mixture(tuple(modes), offsets, TrackTables.of(self._tracks), reach)
-        return [mixture, DeadZone(step, points), TrackPlanes(mixture, tables)]
+        return [mixture, DeadZone(step, response.offsets), TrackPlanes(mixture, tables)]
 
     def _classes(self, sums: np.ndarray, by_level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(classes (2, total), offsets (LEVELS, LEVELS)) that foretell the mean levels best.

@@ -1,4 +1,4 @@
-"""Tokens to coefficients under a mixture of KLTs: each track minus the mean of its mode, in its basis, then DCT in time.
+"""Tokens to coefficients under a mixture of KLTs: each track less the mean of its mode, in its basis, then DCT in time.
 
     y[k, i] = sum_t c_k(t) (x_t - mean_m) . v_mi        k < 2^level, i < r_m,  m the mode of the track
 

@@ -46,14 +46,15 @@ class Searcher:
             spans = whole // SPAN
             beside = x[:whole].reshape(spans, SPAN, tokens, channels).transpose(1, 0, 2, 3)
             found = self._span(beside.reshape(SPAN, spans * tokens, channels))
-            for target, values in zip((levels, modes), found, strict=True):
-                target[:whole] = values.reshape(SPAN, spans, tokens).transpose(1, 0, 2).reshape(whole, tokens)
+            levels[:whole], modes[:whole] = (
+                one.reshape(SPAN, spans, tokens).transpose(1, 0, 2).reshape(whole, tokens) for one in found
+            )
         if whole < rows:
             levels[whole:], modes[whole:] = self._span(x[whole:])
         return levels, modes
 
     def _span(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        rows, tokens, channels = x.shape
+        rows, tokens = x.shape[:2]
         least = [np.full((rows >> level, tokens), np.inf) for level in range(rows.bit_length())][:LEVELS]
         chosen = [np.zeros(cost.shape, np.int16) for cost in least]
         step = max(1, _COEFFICIENTS_AT_ONCE // (rows * max(1, self._bases.shape[1])))
