@@ -94,8 +94,19 @@ def test_only_nvdec_imports_pynvvideocodec() -> None:
 
 
 def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
-    compiled = ("entropy/levels", "entropy/rans", "codec/transform/mixture/search", "codec/transform/mixture/walk")
-    assert importers("numba") == {"entropy/backend.py", *(f"{package}/cpu.py" for package in compiled)}
+    compiled = (
+        "codec/transform/mixture/search",
+        "codec/transform/mixture/walk",
+        "codec/transform/rdoq",
+        "codec/transform/sticky",
+        "codec/transform/time_context",
+        "codec/transform/trellis",
+        "entropy/dependent",
+        "entropy/levels",
+        "entropy/rans",
+    )
+    parts = {"entropy/backend.py", "codec/transform/time_context/cpu_contexts.py"}
+    assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
 
 
 @pytest.mark.parametrize(

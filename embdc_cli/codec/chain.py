@@ -46,11 +46,11 @@ class Chain:
 
         known: the side information, where it has been measured before.
         """
-        sides = []
+        sides = [] if known is None else list(known)
         for number, stage in enumerate(self.links):
-            side = stage.measure(x) if known is None else known[number]
-            x = stage.forward(x, side)
-            sides.append(side)
+            if known is None:
+                sides.append(stage.measure(x))
+            x = stage.forward(x, self._side_at(number, sides))
         return Coded(x, tuple(sides))
 
     def pack(self, coded: Coded) -> bytes:
@@ -59,25 +59,25 @@ class Chain:
         for stage, side in zip(self.links, coded.sides, strict=True):
             if stage.has_side:
                 out.blob(side)
-        return out.bytes() + self.coder.encode(coded.codes, self._side_of_codes(coded.sides))
+        return out.bytes() + self.coder.encode(coded.codes, self._side_at(len(self.links) - 1, coded.sides))
 
     def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
         """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
         fields = FieldReader(data, "chunk")
         sides = tuple(bytes(fields.blob()) if stage.has_side else b"" for stage in self.links)
-        for stage, side in zip(self.links, sides, strict=True):
-            shape = stage.shape(shape, side)
-        return Coded(self.coder.decode(fields.rest(), shape, self._side_of_codes(sides)), sides)
+        for number, stage in enumerate(self.links):
+            shape = stage.shape(shape, self._side_at(number, sides))
+        return Coded(self.coder.decode(fields.rest(), shape, self._side_at(len(self.links) - 1, sides)), sides)
 
-    def _side_of_codes(self, sides: Sequence[bytes]) -> bytes:
-        """What the coder may know of the chunk: the side information of the last stage that has some."""
-        return next((s for stage, s in zip(reversed(self.links), reversed(sides), strict=True) if stage.has_side), b"")
+    def _side_at(self, number: int, sides: Sequence[bytes]) -> bytes:
+        """What stage `number` may know of the chunk: its side information, or that of the last stage that had some."""
+        return next((sides[n] for n in range(number, -1, -1) if self.links[n].has_side), b"")
 
     def reconstruct(self, coded: Coded) -> np.ndarray:
         """The array a decoder gives; the encoder calls this same function on the same codes."""
         y = coded.codes
-        for stage, side in zip(reversed(self.links), reversed(coded.sides), strict=True):
-            y = stage.inverse(y, side)
+        for number in reversed(range(len(self.links))):
+            y = self.links[number].inverse(y, self._side_at(number, coded.sides))
         return y
 
     def __iter__(self) -> Iterator[Stage]:

@@ -58,11 +58,16 @@ class FieldReader:
         self._what = what
 
     def _take(self, count: int) -> memoryview:
-        if count > len(self._data) - self._at:
-            raise self.corrupt(f"expected {count} more bytes, found {len(self._data) - self._at}")
+        if count > self.left:
+            raise self.corrupt(f"expected {count} more bytes, found {self.left}")
         piece = self._data[self._at : self._at + count]
         self._at += count
         return piece
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._at
 
     def byte(self, *, limit: int = 255) -> int:
         """One byte, at most `limit`."""
@@ -97,7 +102,7 @@ class FieldReader:
 
     def rest(self) -> memoryview:
         """Everything that is left."""
-        return self._take(len(self._data) - self._at)
+        return self._take(self.left)
 
     def end(self) -> None:
         """Raises CorruptArchive unless everything has been read."""

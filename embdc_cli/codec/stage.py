@@ -7,7 +7,8 @@
 
 A stage is a frozen value: it holds the parameters of one segment, and `forward` and `inverse` change nothing.
 What a stage learns from a single chunk (the scale of each token, say) it writes with `measure`; both directions then
-get those same bytes, so the encoder never uses what a decoder cannot see.
+get those same bytes, so the encoder never uses what a decoder cannot see. A stage that measures nothing gets those of
+the last stage before it that did.
 """
 
 from __future__ import annotations

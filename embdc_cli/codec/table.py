@@ -41,6 +41,9 @@ class StageId(IntEnum):
     # array -> codes
     DEAD_ZONE = 64
     BIT_PATTERN = 65
+    RATE_ROUNDING = 67
+    TRELLIS = 68
+    STICKY = 66
     # codes -> codes
     ROW_DELTA = 96
     CHANNEL_MAJOR = 97
@@ -50,6 +53,8 @@ class StageId(IntEnum):
     STORED = 129
     ZSTANDARD = 130
     TRACK_PLANES = 131
+    TRACK_PATHS = 133
+    TIME_CONTEXT = 132
 
 
 class LosslessMethod(IntEnum):

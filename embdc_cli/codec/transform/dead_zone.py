@@ -71,10 +71,16 @@ class DeadZone(Quantiser, SegmentStage):
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> DeadZone:
-        step = fields.float64()
-        if not (math.isfinite(step) and STEPS[0] <= step <= STEPS[1]):
-            raise fields.corrupt(f"quantisation step: expected {STEPS[0]:g} to {STEPS[1]:g}, found {step:g}")
+        step = read_step(fields)
         offsets = (fields.signed_byte(), fields.signed_byte(), fields.signed_byte())
         if min(offsets) < -_MAX_OFFSET:
             raise fields.corrupt(f"reconstruction offsets: expected at least {-_MAX_OFFSET}, found {offsets}")
         return cls(step, offsets)
+
+
+def read_step(fields: FieldReader) -> float:
+    """A quantisation step. Raises CorruptArchive when it is not within STEPS."""
+    step = fields.float64()
+    if not (math.isfinite(step) and STEPS[0] <= step <= STEPS[1]):
+        raise fields.corrupt(f"quantisation step: expected {STEPS[0]:g} to {STEPS[1]:g}, found {step:g}")
+    return step

@@ -119,7 +119,8 @@ class GroupFit:
         self._columns = None
         counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
         mean, unit = self.moments.mean, self._domain.unit
-        return [MixtureFit(sample, principal, modes, mean, unit) for modes in counts]
+        dependent = self.effort >= 3
+        return [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent) for modes in counts]
 
     def best(self, step: float, scale: float) -> Offer:
         """The cheapest way to code at `step`. scale: tokens of the segment per token of the sample."""

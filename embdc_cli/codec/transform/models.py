@@ -20,11 +20,16 @@ from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.free_klt import FreeKlt
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.klt import ReflectedKlt
+from embdc_cli.codec.transform.mixture.rate_rounding import RateRounding
 from embdc_cli.codec.transform.mixture.stage import Mixture
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
+from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.codec.transform.planes import Planes
+from embdc_cli.codec.transform.sticky import Sticky
+from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
@@ -42,10 +47,20 @@ _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
     Mixture,
     DeadZone,
     Planes,
+    RateRounding,
     TrackPlanes,
+    TrellisPoints,
+    TrackPaths,
+    Sticky,
+    TimeContext,
 )
 _STAGES: Final = {stage.stage: stage for stage in _CLASSES}
 
+_MIXTURES: Final[tuple[list[type[SegmentStage]], ...]] = (
+    [Mixture, RateRounding, TrackPlanes],
+    [Mixture, TrellisPoints, TrackPaths],
+)
+_FLAT: Final = {kind for kinds in _MIXTURES for kind in kinds}
 _MAX_STAGES: Final = 16
 _MAX_GROUP: Final = 64
 _NONFINITE = 1
@@ -80,7 +95,9 @@ class TransformModels:
         groups = []
         for group in self.groups:
             stages = [
-                replace(stage, step=stage.step * factor) if isinstance(stage, DeadZone) else stage
+                replace(stage, step=stage.step * factor)
+                if isinstance(stage, DeadZone | Sticky | TrellisPoints)
+                else stage
                 for stage in group.chain.stages
             ]
             groups.append(GroupModels(Chain(stages), group.group))
@@ -160,6 +177,9 @@ def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:
 def _read_chain(fields: FieldReader, listed: Sequence[type[SegmentStage]], scope: Scope) -> Chain:
     count = fields.byte(limit=_MAX_STAGES)
     kinds = [listed[fields.byte(limit=len(listed) - 1)] for _ in range(count)]
+    # the coefficients of a mixture are flat: other stages take rows of tokens
+    if _FLAT & set(kinds) and (kinds[-3:] not in _MIXTURES or _FLAT & set(kinds[:-3])):
+        raise fields.corrupt("expected a mixture, its quantiser and its coder, and nothing after them")
     stages = [kind.read(fields, scope) for kind in kinds]
     try:
         return Chain(stages)

@@ -13,20 +13,31 @@ revisited", ACM TOMS 32, 2006.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from embdc_cli.codec.fields import FieldReader
 
+Rounding = Callable[[np.ndarray, int], np.ndarray]
+"""(values (n,) in units of the precision, number of the vector) -> integers (n,) int32."""
 
-def quantised(vectors: np.ndarray, precisions: np.ndarray) -> np.ndarray:
+
+def plainly(values: np.ndarray, number: int) -> np.ndarray:
+    """The nearest integers."""
+    del number
+    return np.asarray(np.rint(values).astype(np.int32))
+
+
+def quantised(vectors: np.ndarray, precisions: np.ndarray, rounding: Rounding = plainly) -> np.ndarray:
     """int32 codes of orthonormal rows `vectors` (r, D) float64, D - i of vector i in units of precisions[i]."""
     remaining = np.array(vectors.T, order="C")  # a copy: it is reflected in place
     codes = []
     for i, precision in enumerate(precisions.tolist()):
         w = remaining[i:, i]
-        q = np.rint(w / (max(float(np.sqrt(w @ w)), 1e-300) * precision)).astype(np.int32)
+        q = rounding(w / (max(float(np.sqrt(w @ w)), 1e-300) * precision), i)
         if not q.any():
-            q[np.argmax(np.abs(w))] = 1
+            q[np.argmax(np.abs(w))] = 2  # also a point that every trellis begins with
         codes.append(q)
         u = _reflector(q.astype(np.float64))
         rest = remaining[i:, i + 1 :]

@@ -2,7 +2,7 @@
 
 `walk` turns tracks into symbols (differences of levels, matches with neighbours, numbers of modes); these go through
 rANS under two tables of the segment, made from its sample, and the numbers as raw bits.
-Layout: [varint] rows; [varint] tokens; [varint] tracks; [blob] level differences; [blob] matches; numbers to the end.
+Layout: [varint] rows; [varint] tokens; [varint] tracks; [blob] level differences; [blob] matches; numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks, longest_lev
 from embdc_cli.codec.transform.mixture.walk.reference import NO_MATCH
 from embdc_cli.entropy import rans
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.bits import pack_bits, unpack_bits
+from embdc_cli.entropy.bits import pack_bits, packed_bytes, unpack_bits
 from embdc_cli.entropy.tables import TOTAL, Tables
 
 _WALK: Final = "embdc_cli.codec.transform.mixture.walk"
@@ -92,13 +92,13 @@ def read_tracks(fields: FieldReader, tables: TrackTables, modes: int) -> Tracks:
     if modes > 1:
         matches = rans.decode(fields.blob(), row, tables.matches)
         numbers_sent = int(np.count_nonzero(matches == NO_MATCH))
-        widths = np.full(numbers_sent, (modes - 1).bit_length())
-        numbers = unpack_bits(fields.rest(), widths).astype(np.int64)
+        width = (modes - 1).bit_length()
+        sent = fields.raw(packed_bytes(numbers_sent * width))
+        numbers = unpack_bits(sent, np.full(numbers_sent, width)).astype(np.int64)
         if numbers.max(initial=0) >= modes:
             raise fields.corrupt(f"tracks: expected modes below {modes}, found {numbers.max()}")
         if not walk.to_modes(token, matches, numbers, tokens, isqrt(tokens), mode):
             raise fields.corrupt("tracks: a mode is taken from a neighbour that is not there")
-    fields.end()
     return Tracks(rows, tokens, starts, token, level, mode)
 
 

@@ -14,27 +14,28 @@ from typing import Final
 
 import numpy as np
 
-from embdc_cli.codec import quarter_octave
 from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.transform.bands import band_count, band_of
-from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.estimate import LAMBDA, Response, entropy
 from embdc_cli.codec.transform.histogram import BUCKETS, Buckets
 from embdc_cli.codec.transform.mixture.cutting import TrackTables
+from embdc_cli.codec.transform.mixture.entries import HALF_STEP, PLAIN, TRELLIS
 from embdc_cli.codec.transform.mixture.learning import DIMENSIONS, Maps, learn
-from embdc_cli.codec.transform.mixture.modes import COARSEST_H, FINEST_H, Mode, precisions_of
+from embdc_cli.codec.transform.mixture.modes import COARSEST_H, FINEST_H, Mode
+from embdc_cli.codec.transform.mixture.rate_rounding import RateRounding
 from embdc_cli.codec.transform.mixture.stage import Mixture
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
+from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.offer import Offer
-from embdc_cli.codec.transform.reflections import lengths_of, quantised
+from embdc_cli.codec.transform.reflections import lengths_of
 from embdc_cli.codec.transform.time_dct import matrix
 from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables
 
 PRECISION: Final = 1.19
 """Basis entries against coefficients: an error of either then costs alike. 1 and 1.41 cost 1 to 2 % more."""
 LEARNING_REACH: Final = 0.5  # of the rms
-REACH: Final = 0.7  # of the step
 _TRACK_BITS: Final = 3.0
 _SMALL_BITS: Final = 4.0  # a basis vector's precision and classes, as differences
 
@@ -54,10 +55,21 @@ class MixtureFit:
     """One number of modes. sample: (R, n, D) float32 arrays, centred and scaled, as the mixture stage gets them."""
 
     def __init__(
-        self, sample: Sequence[np.ndarray], principal: np.ndarray, modes: int, mean: np.ndarray, unit: float
+        self,
+        sample: Sequence[np.ndarray],
+        principal: np.ndarray,
+        modes: int,
+        mean: np.ndarray,
+        unit: float,
+        *,
+        dependent: bool,
     ) -> None:
-        """principal: (D, P) leading principal axes. mean: (D,) of the tokens before centring. unit: rms of a value."""
+        """principal: (D, P) leading principal axes. mean: (D,) of the tokens before centring. unit: rms of a value.
+
+        dependent: quantise by trellis.
+        """
         self._mean = mean
+        self._dependent = dependent
         reduced = [np.ascontiguousarray(array @ principal[:, :DIMENSIONS]) for array in sample]
         self.count, maps = learn(reduced, modes, LEARNING_REACH * unit)
         self._buckets = Buckets(unit)
@@ -136,21 +148,15 @@ class MixtureFit:
         tables: Tables,
     ) -> list[Stage]:
         classes, offsets = self._classes(sums, self._by_level @ response.per_bucket[:, 0])
+        entries = TRELLIS if self._dependent else PLAIN
         modes = []
         for mode, rank, h, precision in plans:
-            exponent = round(math.log2(precision))
-            modes.append(
-                Mode(
-                    np.rint(np.ldexp(mode.mean, -exponent)).astype(np.int32),
-                    exponent,
-                    h,
-                    quantised(mode.vectors[:, :rank].T, precisions_of(h)),
-                    classes[:, mode.first : mode.first + rank],
-                )
-            )
-        reach = int(quarter_octave.codes_of(np.array([REACH * step]))[0])
-        mixture = Mixture(tuple(modes), offsets, TrackTables.of(self._tracks), reach)
-        return [mixture, DeadZone(step, response.offsets), TrackPlanes(mixture, tables)]
+            own = classes[:, mode.first : mode.first + rank]
+            modes.append(Mode.fit(entries, mode.mean, precision, mode.vectors[:, :rank].T, h, own))
+        mixture = Mixture(tuple(modes), offsets, TrackTables.of(self._tracks), step)
+        if self._dependent:
+            return [mixture, TrellisPoints(HALF_STEP * step, mixture), TrackPaths(mixture)]
+        return [mixture, RateRounding(step, response.offsets, mixture, tables), TrackPlanes(mixture, tables)]
 
     def _classes(self, sums: np.ndarray, by_level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(classes (2, total), offsets (LEVELS, LEVELS)) that foretell the mean levels best.

@@ -3,28 +3,37 @@
 Everything is integers: means in units of 2^e, basis vectors as reflections in units of 2^(-h/2), magnitudes as classes
 of the entropy coder, for each vector one for frequency 0 and one for all others. What a track's level changes about
 magnitudes is told once for all modes: an offset for each level and temporal band.
-Layout: [varint] modes; for each mode [varint] rank, [i8] e, [byte] class of the mean's codes, [byte] first h; then the
-small integers of all modes (falls of h, changes of class - h for either class, the offsets), each kind under a class of
-its own; then means and basis entries of all modes, under classes that both sides know.
+Layout: [byte] kind of entries (`entries`); [varint] modes; for each mode [varint] rank, [i8] e, [byte] class of the
+mean's codes, [byte] first h; then the small integers of all modes (falls of h, changes of class - h for either class,
+the offsets), each kind under a class of its own; then means and basis entries of all modes, under known classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import isqrt
 from typing import Final
 
 import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import Limits
+from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, entry_class
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
-from embdc_cli.codec.transform.parameters import read_levels, read_uniform_levels, write_levels, write_uniform_levels
-from embdc_cli.codec.transform.reflections import check_codes, lengths_of, vectors_of
-from embdc_cli.entropy.tables import CLASSES, class_of_mean
+from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
+from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
+from embdc_cli.entropy.tables import (
+    CLASSES,
+    FINE_COST_UNIT,
+    class_rows,
+    class_shifts,
+    classes_of_means,
+    static_tables,
+)
 
+KINDS: Final = (PLAIN, TRELLIS)
 MAX_MODES: Final = 64
 COARSEST_H: Final = 4
 FINEST_H: Final = 52
@@ -35,13 +44,15 @@ _MAX_OFFSET: Final = 60
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """mean_codes: (D,) int32 in units of 2^mean_exponent. h: (r,) int64, never rising.
+    """mean_codes: (D,) int32 in units of `entries.unit` 2^mean_exponent, coded under mean_class. h: (r,), never rising.
 
     basis_codes: `reflections` of r vectors. classes: (2, r) int64 of frequency 0 and of the others, 1..63.
     """
 
+    entries: Entries
     mean_codes: np.ndarray
     mean_exponent: int
+    mean_class: int
     h: np.ndarray
     basis_codes: np.ndarray
     classes: np.ndarray
@@ -57,16 +68,31 @@ class Mode:
     @cached_property
     def mean(self) -> np.ndarray:
         """(D,) float32."""
-        return np.ldexp(self.mean_codes.astype(np.float64), self.mean_exponent).astype(np.float32)
+        return np.ldexp(self.mean_codes * self.entries.unit, self.mean_exponent).astype(np.float32)
 
     @cached_property
     def synthesis(self) -> np.ndarray:
         """(r, D) float32, orthonormal rows; the analysis is the transpose."""
         return vectors_of(self.basis_codes, self.rank, self.channels)
 
-    @property
-    def mean_class(self) -> int:
-        return class_of_mean(int(np.abs(self.mean_codes.astype(np.int64)).sum()), max(1, self.channels))
+    @classmethod
+    def fit(
+        cls,
+        entries: Entries,
+        mean: np.ndarray,
+        precision: float,
+        vectors: np.ndarray,
+        h: np.ndarray,
+        classes: np.ndarray,
+    ) -> Mode:
+        """The mode for a mean (D,) wanted to within `precision`, and orthonormal vectors (r, D) at the precisions h."""
+        exponent = round(math.log2(precision))
+        wanted = np.ldexp(mean, -exponent)
+        mean_class = int(classes_of_means(np.abs(np.rint(wanted)).sum(), max(1, len(wanted))))
+        mean_class = max(mean_class, 1)
+        classes_of_vectors = [entry_class(int(one), len(mean) - i) for i, one in enumerate(h)]
+        codes = quantised(vectors, precisions_of(h), lambda values, i: entries.rounded(values, classes_of_vectors[i]))
+        return cls(entries, entries.rounded(wanted, mean_class), exponent, mean_class, h, codes, classes)
 
 
 def precisions_of(h: np.ndarray) -> np.ndarray:
@@ -76,6 +102,7 @@ def precisions_of(h: np.ndarray) -> np.ndarray:
 
 def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) -> None:
     """offsets: (LEVELS, LEVELS) int64 by level and band."""
+    out.byte(KINDS.index(modes[0].entries))
     out.varint(len(modes))
     for mode in modes:
         out.varint(mode.rank)
@@ -87,14 +114,15 @@ def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) ->
         above = [mode.classes[kind] - mode.h for mode in modes]
         write_uniform_levels(out, np.diff(np.concatenate(above), prepend=0))
     write_uniform_levels(out, offsets[_SENT])
-    levels = [codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)]
-    write_levels(
-        out, np.concatenate(levels), _large_classes([(mode.mean_class, mode.h) for mode in modes], modes[0].channels)
-    )
+    integers = np.concatenate([codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)])
+    entries = modes[0].entries
+    each, lengths = _large([(mode.mean_class, mode.h) for mode in modes], modes[0].channels)
+    entries.write(out, integers, np.repeat(each, lengths), lengths)
 
 
 def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tuple[Mode, ...], np.ndarray]:
     """(modes, offsets) as `write_modes` wrote them. Raises CorruptArchive, before allocating what they claim."""
+    entries = KINDS[fields.byte(limit=len(KINDS) - 1)]
     count = fields.varint(limit=min(MAX_MODES, limits.max_modes))
     if count == 0:
         raise fields.corrupt("modes: expected at least 1, found 0")
@@ -119,13 +147,16 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
     offsets[_SENT] = read_uniform_levels(fields, len(_SENT[0]))
     if np.abs(offsets).max() > _MAX_OFFSET:
         raise fields.corrupt(f"class offsets: expected at most {_MAX_OFFSET}, found {np.abs(offsets).max()}")
-    large = read_levels(fields, _large_classes(list(zip(mean_classes, h, strict=True)), channels))
+    each, lengths = _large(list(zip(mean_classes, h, strict=True)), channels)
+    if float(_least_bits()[each] @ lengths) > 2 * 8 * fields.left:
+        raise fields.corrupt(f"expected {lengths.sum()} means and basis entries, found {fields.left} bytes for them")
+    large = entries.read(fields, np.repeat(each, lengths), lengths)
     modes, at, row = [], 0, 0
-    for rank, exponent, mode_h in zip(ranks, exponents, h, strict=True):
+    for rank, exponent, mean_class, mode_h in zip(ranks, exponents, mean_classes, h, strict=True):
         basis = large[at + channels : at + channels + int(lengths_of(rank, channels).sum())]
         check_codes(basis, rank, channels, fields)
         levels = np.stack([kind[row : row + rank] for kind in classes])
-        modes.append(Mode(large[at : at + channels], exponent, mode_h, basis, levels))
+        modes.append(Mode(entries, large[at : at + channels], exponent, mean_class, mode_h, basis, levels))
         at, row = at + channels + len(basis), row + rank
     return tuple(modes), offsets
 
@@ -139,23 +170,23 @@ def _split_h(falls: np.ndarray, ranks: Sequence[int], first: Sequence[int]) -> l
     return found
 
 
-def _large_classes(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> np.ndarray:
-    """(n,) uint8: the class of every mean code and basis entry, in the order they are sent."""
-    parts = []
+def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(classes uint8, lengths int64) of every mean and basis vector, in the order they are sent."""
+    classes, lengths = [np.zeros(0, np.uint8)], [np.zeros(0, np.int64)]
     for mean_class, h in modes:
-        parts.append(np.full(channels, mean_class, np.uint8))
-        lengths = lengths_of(len(h), channels)
-        classes = [entry_class(int(one), int(length)) for one, length in zip(h, lengths, strict=True)]
-        parts.append(np.repeat(np.array(classes, np.uint8), lengths))
-    return np.concatenate(parts)
+        own = lengths_of(len(h), channels)
+        vectors = [entry_class(int(one), int(length)) for one, length in zip(h, own, strict=True)]
+        classes.append(np.array([mean_class, *vectors], np.uint8))
+        lengths.append(np.array([channels, *own]))
+    return np.concatenate(classes), np.concatenate(lengths)
 
 
 @cache
-def entry_class(h: int, dimensions: int) -> int:
-    """The class of a random unit vector's entries in units of 2^(-h/2): mean 0.8 / sqrt(D), by integers alone."""
-    root = isqrt(dimensions << 32)
-    half = 92682 if h % 2 else 65536  # sqrt(2) and 1 in 1/65536
-    return class_of_mean(3277 * half << (h // 2) >> 12, root)
+def _least_bits() -> np.ndarray:
+    """(CLASSES,) float64: what a level of each class takes at least."""
+    bits = static_tables().fine_cost.min(axis=1)[class_rows()] / FINE_COST_UNIT + class_shifts()
+    bits[0] = 0.0
+    return np.asarray(bits)
 
 
 def _folded(values: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from embdc_cli.codec.transform.mixture.tracks import LEVELS, SPAN
 from embdc_cli.codec.transform.time_dct import matrix
 from embdc_cli.entropy.backend import kernels
 
-TRACK_BITS: Final = 5.0
-"""Level, mode and activity of a track; 3 to 10 change the bits at equal error by less than 1 %."""
+TRACK_BITS: Final = 3.0
+"""Level, mode and activity of a track; 5 and 8 cost 0.3 and 0.6 % more bits at equal error on three dumps."""
 
 _COEFFICIENTS_AT_ONCE: Final = 1 << 22
 

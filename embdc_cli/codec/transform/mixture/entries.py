@@ -1,0 +1,83 @@
+"""How the large integers of modes, means and basis entries, are rounded and coded: plainly, or by a trellis.
+
+Both hand out integers in units that the caller knows: levels of `PLAIN`, points in half steps of `TRELLIS`, where a
+half step is HALF_STEP of the plain step. Each mean and each basis vector is one path of the trellis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform import trellis
+from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_levels
+from embdc_cli.entropy import dependent
+from embdc_cli.entropy.tables import class_of_mean
+
+HALF_STEP: Final = 0.62
+"""Of the step of a scalar quantiser that leaves the same slope of error against bits."""
+LAGRANGIAN: Final = 0.45
+"""Squared half steps per bit."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """unit: of the integers, in plain steps."""
+
+    unit: float
+
+    def rounded(self, values: np.ndarray, cls: int) -> np.ndarray:
+        """int32 integers for values (n,) in plain steps, coded under class `cls`."""
+        return np.asarray(np.rint(values).astype(np.int32))
+
+    def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
+        """lengths: of the means and vectors, one after the other."""
+        write_levels(out, integers, classes)
+
+    def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """int32 as `write` wrote them. Raises CorruptArchive."""
+        return read_levels(fields, classes)
+
+
+class _TrellisEntries(Entries):
+    def rounded(self, values: np.ndarray, cls: int) -> np.ndarray:
+        classes = np.full(len(values), cls, np.uint8)
+        paths = np.array([[len(values), 1]])
+        levels = trellis.choose((values / self.unit).astype(np.float32), classes, paths, LAGRANGIAN)
+        return _points(levels, classes, paths)
+
+    def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
+        levels = (np.sign(integers) * ((np.abs(integers) + 1) >> 1)).astype(np.int32)
+        out.blob(dependent.encode(levels, classes, _paths(lengths)))
+
+    def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        levels = dependent.decode(fields.blob(), classes, _paths(lengths))
+        if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
+            raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
+        return _points(levels, classes, _paths(lengths))
+
+
+def _paths(lengths: np.ndarray) -> np.ndarray:
+    return np.stack([lengths, np.ones_like(lengths)], axis=1)
+
+
+def _points(levels: np.ndarray, classes: np.ndarray, paths: np.ndarray) -> np.ndarray:
+    points: np.ndarray = 2 * levels - np.sign(levels) * dependent.quantisers(levels, classes, paths).astype(np.int32)
+    return points
+
+
+PLAIN: Final = Entries(1.0)
+TRELLIS: Final = _TrellisEntries(HALF_STEP)
+
+
+@cache
+def entry_class(h: int, dimensions: int) -> int:
+    """The class of a random unit vector's entries in steps of 2^(-h/2): mean 0.8 / sqrt(D), by integers alone."""
+    root = isqrt(dimensions << 32)
+    half = 92682 if h % 2 else 65536  # sqrt(2) and 1 in 1/65536
+    return class_of_mean(3277 * half << (h // 2) >> 12, root)

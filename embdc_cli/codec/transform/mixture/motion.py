@@ -1,0 +1,94 @@
+"""How much each track moves: an offset to the classes of its temporal frequencies, or that it does not move at all.
+
+    class = class of (mode, vector, frequency 0 or not) + offset of (level, band) + activity of the track
+
+limited to 1..63; the activity, in half octaves, is left out at frequency 0. A track that does not move says so, and its
+codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform.activity import HIGHEST, LOWEST
+from embdc_cli.codec.transform.bands import band_of
+from embdc_cli.codec.transform.mixture.modes import Mode
+from embdc_cli.codec.transform.mixture.tracks import Block, Tracks
+from embdc_cli.entropy import rans
+from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables, classes_of_means
+
+_STILL: Final = 0  # symbol of a track without motion; others are offsets above LOWEST - 1
+_ACTIVITIES: Final = Tables(
+    np.array(
+        [[1000, 8, 8, 16, 24, 40, 60, 90, 140, 220, 320, 420, 480, 420, 320, 220, 140, 80, 40, 20, 12, 8, 5, 3, 2]]
+    )
+)
+"""A law for activities, rough on purpose: they take a few tenths of a percent of the bits."""
+
+
+class Motion:
+    """The classes of the codes of `modes`. offsets: (LEVELS, LEVELS) int64 by level and band."""
+
+    def __init__(self, modes: Sequence[Mode], offsets: np.ndarray) -> None:
+        self._modes = modes
+        self._offsets = offsets
+
+    def activities(self, magnitudes: np.ndarray, tracks: Tracks) -> np.ndarray:
+        """(n,) uint8 symbols of the tracks: 0 for no motion, else 1 + offset - LOWEST. magnitudes: of all codes."""
+        found = np.zeros(len(tracks.level), np.uint8)
+        for block, part in self._parts(magnitudes, tracks):
+            rank = self._modes[block.mode].rank
+            if block.level == 0 or not rank:
+                continue
+            moving = part.reshape(block.rows * rank, -1)[rank:].sum(axis=0, dtype=np.int64)
+            classes = self._base(block.mode, block.level)[rank:].astype(np.float64)
+            expected = float(np.exp2((classes - UNIT_CLASS) / 2).sum())
+            offsets = classes_of_means(moving, np.full(len(moving), expected)).astype(np.int64) - UNIT_CLASS
+            found[block.tracks] = np.where(moving > 0, 1 + np.clip(offsets, LOWEST, HIGHEST) - LOWEST, _STILL)
+        return found
+
+    def classes(self, tracks: Tracks, activities: np.ndarray) -> np.ndarray:
+        """(n,) uint8: the class of every code, in the order of the codes."""
+        parts = [np.zeros(0, np.uint8)]
+        for block in tracks.blocks:
+            rank = self._modes[block.mode].rank
+            base = self._base(block.mode, block.level)
+            parts.append(np.repeat(base[:rank].astype(np.uint8), len(block.tracks)))
+            if block.level:
+                symbols = activities[block.tracks].astype(np.int16)
+                moved = np.clip(base[rank:, None] + (symbols - 1 + LOWEST), 1, CLASSES - 1)
+                parts.append(np.where(symbols == _STILL, 0, moved).astype(np.uint8).ravel())
+        return np.concatenate(parts)
+
+    def paths(self, tracks: Tracks) -> np.ndarray:
+        """(blocks, 2) int64: planes and tracks of every block, as trellises see them."""
+        shapes = [(block.rows * self._modes[block.mode].rank, len(block.tracks)) for block in tracks.blocks]
+        return np.array(shapes, np.int64).reshape(-1, 2)
+
+    def _parts(self, codes: np.ndarray, tracks: Tracks) -> list[tuple[Block, np.ndarray]]:
+        sizes = [block.token_index.size * self._modes[block.mode].rank for block in tracks.blocks]
+        return list(zip(tracks.blocks, np.split(codes, np.cumsum(sizes)[:-1]), strict=True)) if sizes else []
+
+    def _base(self, mode: int, level: int) -> np.ndarray:
+        """(2^level * r,) int16: classes by frequency and vector, activity left out."""
+        bands = band_of(1 << level)
+        classes = self._modes[mode].classes[np.minimum(bands, 1)] + self._offsets[level][bands][:, None]
+        return np.asarray(np.clip(classes, 1, CLASSES - 1).astype(np.int16).ravel())
+
+
+def write_activities(out: FieldWriter, activities: np.ndarray, tracks: Tracks) -> None:
+    """Of tracks of more than one row, rANS under one fixed table."""
+    moving = activities[tracks.level > 0]
+    out.blob(rans.encode(moving, np.zeros_like(moving), _ACTIVITIES))
+
+
+def read_activities(fields: FieldReader, tracks: Tracks) -> np.ndarray:
+    """(n,) uint8 as `write_activities` wrote them. Raises CorruptArchive."""
+    activities = np.zeros(len(tracks.level), np.uint8)
+    moving = tracks.level > 0
+    activities[moving] = rans.decode(fields.blob(), np.zeros(int(moving.sum()), np.uint8), _ACTIVITIES)
+    return activities
