@@ -118,6 +118,14 @@ class ErrorSums:
         self.channel_sse += other.channel_sse
         self.histogram += other.histogram
 
+    def scaled(self, factor: float) -> ErrorSums:
+        """What `factor` times as much of the same kind would sum up to."""
+        found = ErrorSums(self.channels, round(self.values * factor), round(self.tokens * factor))
+        found.cosine_sum, found.cosine_min = self.cosine_sum * found.tokens / max(1, self.tokens), self.cosine_min
+        found.channel_sse = self.channel_sse * factor
+        found.histogram = np.rint(self.histogram * factor).astype(np.int64)
+        return found
+
     @property
     def sse(self) -> float:
         return float(self.channel_sse.sum())

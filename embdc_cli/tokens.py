@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 from embdc_cli import dtypes
@@ -34,8 +37,10 @@ def usual_chunk_rows(spec: StreamSpec) -> int:
     return CHUNK_ROWS if spec.ragged else max(CHUNK_ROWS, small // CHUNK_ROWS * CHUNK_ROWS)
 
 
-def cut_rows(tensor: Tensor, chunk_frames: int | None) -> list[Cut]:
+def cut_rows(tensor: Tensor, chunk_frames: int | None, scenes: Sequence[int] = ()) -> list[Cut]:
     """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
+
+    scenes: rows at which a chunk begins in any case, where all rows have equally many tokens.
 
     Raises: UsageError when a single row is larger than a chunk may be.
     """
@@ -55,7 +60,8 @@ def cut_rows(tensor: Tensor, chunk_frames: int | None) -> list[Cut]:
         )
     if tensor.token_counts is None:
         rows = min(chunk_frames, CHUNK_VALUES // max(1, spec.row_values))
-        return [(start, min(start + rows, spec.known_rows)) for start in range(0, spec.known_rows, rows)]
+        bounds = [0, *scenes, spec.known_rows]
+        return [(at, min(at + rows, stop)) for start, stop in pairwise(bounds) for at in range(start, stop, rows)]
     cuts, start, total = [], 0, 0
     for row, size in enumerate(sizes):
         if row > start and (row - start == chunk_frames or total + int(size) > CHUNK_VALUES):

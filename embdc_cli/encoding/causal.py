@@ -125,8 +125,9 @@ class CausalEncoder:
     def _write(self, plan: StreamPlan, window: Window, outcome: StreamOutcome) -> None:
         segment = self.segments[window.stream]
         self.segments[window.stream] += 1
-        if plan.models is not None:
-            self.writer.models(window.stream, segment, plan.models)
+        models = plan.segments[0].models
+        if models is not None:
+            self.writer.models(window.stream, segment, models)
         if window.timeline is not None and window.keeps_time:
             self.writer.times(0, window.row0, window.timeline.starts, window.timeline.ends)
         for chunk in ordered_map(plan.code, plan.cuts, self.options.jobs):

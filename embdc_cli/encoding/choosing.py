@@ -133,6 +133,7 @@ def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
         return choice
     for plan in lossy:
         start = plan.likely_index(error=choice.goal)
+        plan.divide(start)
         found = _found(choice.goal, True, start, partial(_error, plan, target, job.jobs), plan, reporter)
         if found is None:
             plan.set_lossless()
@@ -205,6 +206,8 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
 
     largest = max(lossy, key=lambda plan: plan.values)
     start = largest.likely_index(bits_per_value=8 * goal / sum(plan.values for plan in job.streams))
+    for plan in lossy:
+        plan.divide(start)
     found = _found(goal, False, start, measure, lossy[0], reporter)
     if found is None:
         if exact:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,14 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.codebook.find import check_fit
 from embdc_cli.codec.lossless.codec import LosslessCodec
+from embdc_cli.codec.table import ChunkKind
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
+from embdc_cli.encoding.segments import Segment, divide, pieces_of, plain_error
 from embdc_cli.encoding.survey import Survey, survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
@@ -60,20 +64,17 @@ class Trial:
 
     file_bytes: float
     sums: ErrorSums
-    scale: float  # whole stream / sample, in values
 
     def error(self, kind: str, moments: ChannelMoments) -> float:
         """The error a target of `kind` limits; for a cosine its distance from 1."""
-        return error_of(kind, self.sums, moments, self.scale)
+        return error_of(kind, self.sums, moments)
 
 
-def error_of(kind: str, sums: ErrorSums, moments: ChannelMoments, scale: float = 1.0) -> float:
-    """nmse, channel_nmse, or 1 - cosine of `sums`, which cover 1/scale of the stream that `moments` describe."""
+def error_of(kind: str, sums: ErrorSums, moments: ChannelMoments) -> float:
+    """nmse, channel_nmse, or 1 - cosine of `sums`, of the stream that `moments` describe."""
     if kind == "cosine":
         return 1.0 - sums.cosine
-    scaled = ErrorSums(sums.channels)
-    scaled.channel_sse = sums.channel_sse * scale
-    return scaled.nmse(moments) if kind == "nmse" else scaled.channel_nmse(moments)
+    return sums.nmse(moments) if kind == "nmse" else sums.channel_nmse(moments)
 
 
 @dataclass
@@ -86,13 +87,14 @@ class StreamPlan:
     survey: Survey
     fit_options: FitOptions
     recent: Recent  # fits and codecs of all streams: thousands of them must not be in memory together
-    models: bytes | None = None  # None: lossless
-    _fitted_index: int | None = None
-    _fitted: TransformModels | None = None
+    segments: list[Segment] = field(default_factory=list)
     index: int | None = None
     nudge: int = 0
     _last_trial: tuple[tuple[int | None, int], Trial] | None = None
     _sides: dict[Cut, Sides] = field(default_factory=dict)  # of the sample, for the models of the present index
+
+    def __post_init__(self) -> None:
+        self.segments = self.segments or [Segment(0, list(self.cuts))]
 
     @property
     def spec(self) -> StreamSpec:
@@ -114,43 +116,80 @@ class StreamPlan:
             return int(self.tensor.token_counts.sum()) * self.spec.channels
         return self.spec.known_rows * self.spec.row_values
 
-    @cached_property
-    def sample(self) -> list[Cut]:
-        """Whole chunks, at most SAMPLE_BYTES, jittered evenly over the stream by a fixed seed."""
+    def sample_of(self, cuts: Sequence[Cut]) -> list[Cut]:
+        """Some of these chunks, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
         item = dtypes.item_bytes(self.spec.dtype)
         chunk_bytes = max(1, self.values * item // max(1, len(self.cuts)))
-        count = max(1, SAMPLE_BYTES // chunk_bytes)
-        if count >= len(self.cuts):
-            return self.cuts
+        share = len(cuts) / max(1, len(self.cuts))
+        count = max(1, int(SAMPLE_BYTES * share) // chunk_bytes)
+        if count >= len(cuts):
+            return list(cuts)
         rng = random.Random(_SEED)
-        return [self.cuts[int((i + rng.random()) * len(self.cuts) / count)] for i in range(count)]
+        return [cuts[int((i + rng.random()) * len(cuts) / count)] for i in range(count)]
+
+    @property
+    def sample(self) -> list[Cut]:
+        """The samples of all segments."""
+        return [cut for segment in self.segments for cut in self.sample_of(segment.cuts)]
 
     @property
     def sample_is_all(self) -> bool:
         return len(self.sample) == len(self.cuts)
 
-    @property
-    def fit(self) -> Fit:
-        """Step-independent knowledge of the sample."""
-        square = self.spec.channels**2
-        return self.recent.get(("fit", self.number), self._fit, lambda _: 24 * square + (1 << 20))
+    def values_in(self, cuts: Sequence[Cut]) -> int:
+        """Values of these chunks."""
+        counts = self.tensor.token_counts
+        if counts is None:
+            return sum(stop - start for start, stop in cuts) * self.spec.row_values
+        return sum(int(counts[start:stop].sum()) for start, stop in cuts) * self.spec.channels
 
-    def _fit(self) -> Fit:
-        rows = [self.tensor.read(start, stop) for start, stop in self.sample]
+    def fit(self, cuts: Sequence[Cut]) -> Fit:
+        """Step-independent knowledge of a segment of these chunks, from its sample."""
+        key = ("fit", self.number, cuts[0] if cuts else None, cuts[-1] if cuts else None)
+        return self.recent.get(key, lambda: self._fit(cuts), lambda fit: fit.bytes_held)
+
+    def _fit(self, cuts: Sequence[Cut]) -> Fit:
+        sample = self.sample_of(cuts)
+        rows = [self.tensor.read(start, stop) for start, stop in sample]
         counts = None
         if self.tensor.token_counts is not None:
-            counts = [self.tensor.token_counts[start:stop] for start, stop in self.sample]
-        return Fit(self.spec, rows, counts, self.fit_options)
+            counts = [self.tensor.token_counts[start:stop] for start, stop in sample]
+        options = replace(self.fit_options, segment_rows=cuts[-1][1] - cuts[0][0] if cuts else 0)
+        return Fit(self.spec, rows, counts, options)
+
+    def segment_of(self, cut: Cut) -> Segment:
+        """The segment that a chunk belongs to."""
+        return self.segments[bisect_right(self._firsts, cut[0]) - 1]
 
     @property
-    def codec(self) -> ChunkCodec:
+    def _firsts(self) -> list[int]:
+        return [segment.cuts[0][0] for segment in self.segments if segment.cuts] or [0]
+
+    def divide(self, index: int) -> None:
+        """Cut the stream into segments where new models pay, at about the step of `index`."""
+        counts = self.tensor.token_counts
+        tokens = [self.values_in([cut]) // max(1, self.spec.channels) for cut in self.cuts]
+        scenes = frozenset(self.survey.scenes) if counts is None else frozenset()
+        pieces = pieces_of(self.cuts, tokens, self.spec.channels, scenes)
+        if len(pieces) < 2:
+            return
+        alike = self.moments.m2 / max(1, self.values // self.spec.channels)
+        variances = alike if self.fit_options.weighting.kind == "channel" else None
+
+        def coded(codec: ChunkCodec, cut: Cut) -> tuple[float, int, int]:
+            chunk = self._coded(codec, cut, {})
+            return plain_error(chunk.sums.channel_sse, variances), len(chunk.payload), chunk.sums.values
+
+        self.segments = divide(pieces, step_of(self.unit, index), self.fit, self._transform, coded)
+
+    def codec_of(self, segment: Segment) -> ChunkCodec:
         """The codec of the decision, made from the same models that a decoder gets."""
-        models = self.models
+        models = segment.models
         if models is None:
             return LosslessCodec(self.spec)
         square = self.spec.channels**2
         key = ("codec", self.number, models)
-        return self.recent.get(key, lambda: self._transform(models), lambda _: 8 * square + (1 << 16))
+        return self.recent.get(key, lambda: self._transform(models), lambda _: 8 * square + (1 << 20))
 
     def _transform(self, models: bytes) -> TransformCodec:
         def lookup(digest: bytes) -> CodebookOfCodec:
@@ -165,18 +204,20 @@ class StreamPlan:
     @cached_property
     def unit(self) -> float:
         """The step of index 0: rms of the centred values, or of the values, or 1."""
-        if self.fit.rms > 0:
-            return float(self.fit.rms)
+        rms = self.fit(self.segments[0].cuts).rms
+        if rms > 0:
+            return float(rms)
         rms = math.sqrt(float((self.moments.mean**2).mean())) if self.moments.channels else 0.0
         return rms if rms > 0 else 1.0
 
     def likely_index(self, *, bits_per_value: float = 0.0, error: float = 0.0) -> int:
         """The index that the fit foretells for a rate, or for a relative error, without coding anything."""
+        fit = self.fit(self.segments[0].cuts)
         low, high = FINEST, COARSEST
         while high - low > INDICES_PER_OCTAVE // 8:
             middle = (low + high) // 2
-            foretold = self.fit.foretell(step_of(self.unit, middle))
-            coarser = foretold.bits > bits_per_value * self.values if bits_per_value else foretold.error < error
+            foretold = fit.foretell(step_of(self.unit, middle))
+            coarser = foretold.bits > bits_per_value * foretold.values if bits_per_value else foretold.error < error
             low, high = (middle, high) if coarser else (low, middle)
         return (low + high) // 2
 
@@ -185,47 +226,52 @@ class StreamPlan:
 
         Models change by jumps (a basis vector more, another group length); the nudge moves between the jumps.
         """
-        if index != self._fitted_index:
-            self._fitted_index, self._fitted = index, self.fit.models(step_of(self.unit, index))
-            self._sides.clear()
-        models = self._fitted
-        assert models is not None
-        if nudge:
-            models = models.with_steps_scaled(step_of(1.0, nudge))
+        for segment in self.segments:
+            if index != segment.fitted_index or segment.fitted is None:
+                segment.fitted_index = index
+                segment.fitted = self.fit(segment.cuts).models(step_of(self.unit, index))
+                self._sides.clear()
+            models = segment.fitted.with_steps_scaled(step_of(1.0, nudge)) if nudge else segment.fitted
+            segment.models = models.to_bytes()
         self.index, self.nudge = index, nudge
-        self.models = models.to_bytes()
 
     def move(self, nudge: int) -> None:
         """The same models, another nudge."""
         assert self.index is not None
         self.set_step(self.index, nudge)
 
-    def set_models(self, index: int, nudge: int, models: bytes) -> None:
+    def set_models(self, index: int, nudge: int, unit: float, segments: Sequence[Segment]) -> None:
         """Take over the decision of an interrupted run."""
-        self.index, self.nudge, self.models = index, nudge, models
-        self._fitted_index, self._fitted = None, None
+        self.index, self.nudge, self.unit, self.segments = index, nudge, unit, list(segments)
         self._sides.clear()
 
     def set_lossless(self) -> None:
         """Keep every bit."""
-        self.index, self.nudge, self.models = None, 0, None
+        self.index, self.nudge = None, 0
+        for segment in self.segments:
+            segment.models = None
 
     def code(self, cut: Cut) -> CodedChunk:
         """Read, encode and measure one chunk."""
+        return self._coded(self.codec_of(self.segment_of(cut)), cut, self._sides)
+
+    def _coded(self, codec: ChunkCodec, cut: Cut, known: dict[Cut, Sides]) -> CodedChunk:
+        """known: what was measured of chunks under these models; kept while the sample is everything."""
         rows = self.tensor.read(*cut)
         counts = self.tensor.token_counts
         counts = None if counts is None else counts[cut[0] : cut[1]]
-        encoded = self.codec.encode(rows, counts, self._sides.get(cut, ()) if self.lossy else ())
-        if self.lossy and self.sample_is_all:
-            self._sides[cut] = encoded.sides
-        sums = self.measure(rows, encoded.decoded)
+        lossy = codec.kind != ChunkKind.LOSSLESS
+        encoded = codec.encode(rows, counts, known.get(cut, ()) if lossy else ())
+        if lossy and self.sample_is_all:
+            known[cut] = encoded.sides
+        sums = self.measure(rows, encoded.decoded, lossy=lossy)
         listed = None if counts is None else tuple(int(n) for n in counts)
         return CodedChunk(cut, encoded.payload, encoded.symbol_crc, listed, sums)
 
-    def measure(self, rows: np.ndarray, decoded: np.ndarray) -> ErrorSums:
-        """Errors of decoded rows; a lossless stream is exact by construction and only counted."""
+    def measure(self, rows: np.ndarray, decoded: np.ndarray, *, lossy: bool) -> ErrorSums:
+        """Errors of decoded rows; a lossless chunk is exact by construction and only counted."""
         sums = ErrorSums(self.spec.channels)
-        if self.lossy:
+        if lossy:
             sums.add(as_tokens(rows, self.spec), as_tokens(decoded, self.spec))
         else:
             sums.values = rows.size
@@ -241,12 +287,17 @@ class StreamPlan:
             self.set_step(index, nudge)
         key = (index, nudge)
         if self._last_trial is None or self._last_trial[0] != key:
-            total, sums = 0, ErrorSums(self.spec.channels)
-            for chunk in ordered_map(self.code, self.sample, jobs):
-                total += len(chunk.payload)
-                sums.merge(chunk.sums)
-            scale = self.values / sums.values if sums.values else 1.0
-            self._last_trial = key, Trial(total * scale + len(self.models or b""), sums, scale)
+            total, sums = 0.0, ErrorSums(self.spec.channels)
+            for segment in self.segments:
+                sample, found = self.sample_of(segment.cuts), ErrorSums(self.spec.channels)
+                payload = 0
+                for chunk in ordered_map(self.code, sample, jobs):
+                    payload += len(chunk.payload)
+                    found.merge(chunk.sums)
+                scale = self.values_in(segment.cuts) / found.values if found.values else 1.0
+                total += payload * scale + len(segment.models or b"")
+                sums.merge(found if len(sample) == len(segment.cuts) else found.scaled(scale))
+            self._last_trial = key, Trial(total, sums)
         return self._last_trial[1]
 
 
@@ -264,6 +315,8 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
             check_fit(codebook, spec.channels, dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
         seen = survey(tensor, cuts, nonfinite=options.nonfinite, lossy=lossy)
+        if seen.scenes:
+            cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")
         plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook), recent))
     return plans

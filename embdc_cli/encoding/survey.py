@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
+from embdc_cli.encoding.scenes import scene_starts, signatures
 from embdc_cli.errors import SourceError
 from embdc_cli.metrics import ChannelMoments
 from embdc_cli.tokens import Cut, as_tokens
 from embdc_cli.values import StreamSpec, Tensor
 
+_SCENE_VALUES: Final = 4096  # smaller rows are vectors, and their signatures would outgrow the memory that is promised
+
 
 @dataclass
 class Survey:
-    """What one reading of a stream tells: channel moments (None for companions) and a digest of all its values."""
+    """What one reading of a stream tells: channel moments (None for companions) and a digest of all its values.
+
+    scenes: rows that begin a scene.
+    """
 
     moments: ChannelMoments | None
     digest: str
+    scenes: list[int] = field(default_factory=list)
 
 
 def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) -> Survey:
@@ -30,6 +38,7 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
     spec = tensor.spec
     digest = hashlib.sha256()
     moments = ChannelMoments(spec.channels) if lossy else None
+    found: list[np.ndarray] = []
     for start, stop in cuts:
         rows = tensor.read(start, stop)
         digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
@@ -42,7 +51,9 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
                 raise _nonfinite_error(spec, tokens, bad, start)
             tokens = np.where(bad, moments.mean.astype(np.float32), tokens)
         moments.add(tokens)
-    return Survey(moments, digest.hexdigest())
+        if spec.timed and not spec.ragged and spec.row_values >= _SCENE_VALUES:
+            found.append(signatures(tokens.reshape(stop - start, -1, spec.channels)))
+    return Survey(moments, digest.hexdigest(), scene_starts(np.concatenate(found)) if found else [])
 
 
 def _nonfinite_error(spec: StreamSpec, tokens: np.ndarray, bad: np.ndarray, row0: int) -> SourceError:

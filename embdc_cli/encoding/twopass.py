@@ -17,6 +17,7 @@ from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_f
 from embdc_cli.encoding.plan import plan_streams
 from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.result import encode_result
+from embdc_cli.encoding.segments import Segment
 from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
@@ -126,7 +127,11 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
                 "digest": plan.survey.digest,
                 "index": plan.index,
                 "nudge": plan.nudge,
-                "models": None if plan.models is None else base64.b64encode(plan.models).decode(),
+                "unit": plan.unit if plan.lossy else 1.0,
+                "segments": [
+                    {"cuts": segment.cuts, "models": base64.b64encode(segment.models or b"").decode()}
+                    for segment in plan.segments
+                ],
             }
             for plan in job.streams
         ],
@@ -148,7 +153,11 @@ def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions) -> C
 
     for plan, saved in zip(job.streams, state["streams"], strict=True):
         if saved["index"] is not None:
-            plan.set_models(saved["index"], saved["nudge"], base64.b64decode(saved["models"]))
+            segments = [
+                Segment(number, [tuple(cut) for cut in one["cuts"]], base64.b64decode(one["models"]))
+                for number, one in enumerate(saved["segments"])
+            ]
+            plan.set_models(saved["index"], saved["nudge"], saved["unit"], segments)
     choice = Choice.of(options.target(), job)
     choice.settled = state["settled"]
     for saved in state["searches"]:

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Action:
-    """One chunk of the archive to come: `cut` is set for times and data, `stream` for models and data."""
+    """One chunk of the archive to come: `cut` for times and data, `stream` and `segment` for models and data."""
 
     kind: Literal["codebook", "models", "times", "data"]
     stream: int = 0
     cut: Cut = (0, 0)
+    segment: int = 0
 
 
 Kept = tuple[DataRecord, Callable[[], bytes]] | None
@@ -61,16 +62,17 @@ class WriteJob:
         pieces += [(cut, plan.number) for plan in others for cut in plan.cuts]
         clocked = {plan.number for plan in timed} if self.timeline is not None else set()
         times_until = 0
-        begun: set[int] = set()
+        begun: set[tuple[int, int]] = set()
         for cut, stream in pieces:
-            if stream not in begun:
-                begun.add(stream)
-                if self.streams[stream].models is not None:
-                    yield Action("models", stream)
+            segment = self.streams[stream].segment_of(cut)
+            if (stream, segment.number) not in begun:
+                begun.add((stream, segment.number))
+                if segment.models is not None:
+                    yield Action("models", stream, segment=segment.number)
             if stream in clocked and cut[1] > times_until:
                 yield Action("times", stream, (times_until, cut[1]))
                 times_until = cut[1]
-            yield Action("data", stream, cut)
+            yield Action("data", stream, cut, segment.number)
 
 
 @dataclass
@@ -121,7 +123,7 @@ def record_of(plan: StreamPlan, chunk: CodedChunk, timeline: Timeline | None, se
         segment=segment,
         row0=start,
         rows=stop - start,
-        kind=plan.codec.kind,
+        kind=plan.codec_of(plan.segment_of(chunk.cut)).kind,
         symbol_crc=chunk.symbol_crc,
         token_counts=chunk.token_counts,
         pts0=int(timeline.starts[start]) if timeline is not None else 0,
@@ -167,8 +169,9 @@ def perform(
             assert job.codebook is not None
             writer.codebook(job.codebook.digest, job.codebook.payload, job.codebook.size)
         elif action.kind == "models":
-            assert plan.models is not None
-            writer.models(plan.number, 0, plan.models)
+            models = plan.segments[action.segment].models
+            assert models is not None
+            writer.models(plan.number, action.segment, models)
         elif action.kind == "times":
             assert job.timeline is not None
             start, stop = action.cut
@@ -176,7 +179,7 @@ def perform(
         else:
             chunk = next(coded)
             timeline = job.timeline if plan.spec.name in job.timed_streams else None
-            writer.data(record_of(plan, chunk, timeline), chunk.payload)
+            writer.data(record_of(plan, chunk, timeline, action.segment), chunk.payload)
             _count(result, action.stream, chunk.sums)
             done += 1
             reporter.progress("encode", done, total, "chunks")
@@ -209,9 +212,10 @@ def _take_over(plan: StreamPlan, action: Action, found: Kept, result: WriteResul
             f"unfinished archive: chunk of rows {action.cut} of stream {plan.spec.name!r} is not there"
         )
     record, payload = found
-    decoded, _ = plan.codec.decode(payload(), record.rows, record.token_counts)
+    codec = plan.codec_of(plan.segments[action.segment])
+    decoded, _ = codec.decode(payload(), record.rows, record.token_counts)
     rows = plan.tensor.read(*action.cut)
-    _count(result, action.stream, plan.measure(rows, decoded))
+    _count(result, action.stream, plan.measure(rows, decoded, lossy=plan.lossy))
 
 
 class NullOutput:

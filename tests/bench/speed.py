@@ -29,9 +29,9 @@ def source(frames: int, tokens: int, channels: int) -> np.ndarray:
     return ((x / np.sqrt(np.arange(1, channels + 1, dtype=np.float32))) @ rotation).astype(np.float16)
 
 
-def median_seconds(work: Callable[[], object]) -> float:
+def median_seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)

@@ -189,8 +189,25 @@ def test_every_prefix_is_refused() -> None:
     for end in range(len(data)):
         with pytest.raises(CorruptArchive):
             stage.decode(memoryview(data[:end]), HOSTILE[1].shape, b"")
-    with pytest.raises(CorruptArchive):
-        stage.decode(memoryview(data + b"\0"), HOSTILE[1].shape, b"")
+    for codes in HOSTILE:
+        with pytest.raises(CorruptArchive):
+            stage.decode(memoryview(stage.encode(codes, b"") + b"\0"), codes.shape, b"")
+
+
+def test_a_class_that_its_token_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(magnitudes: np.ndarray) -> np.ndarray:
+        classes = honest(magnitudes)
+        return np.where(classes == 5, 6, classes)
+
+    codes = HOSTILE[0]
+    honest = reference.token_classes
+    assert (honest(codes) == 5).any()
+    monkeypatch.setattr(reference, "token_classes", wrong)
+    sent = reference.symbols_of(codes, 3, static_model())
+    freq, cum = reference.intervals_of(sent, static_model())
+    states, words = reference.encode(freq, cum, 1)
+    for kernel in (reference, compiled):
+        assert not kernel.decode(states, words, sent.escapes, codes.shape, 3, static_model())[1]
 
 
 def test_signs_without_a_negative_code_are_refused() -> None:

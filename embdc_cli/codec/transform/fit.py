@@ -35,10 +35,15 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class Foretold:
-    """bits: of models and chunks. error: squared, in the weighted domain, relative to the centred values."""
+    """bits: of models and chunks. error: squared, in the weighted domain, relative to the centred values.
+
+    cost: squared error in squared steps, bits at LAMBDA each. values: of the segment.
+    """
 
     bits: float
     error: float
+    cost: float
+    values: float
 
 
 class Fit:
@@ -80,13 +85,23 @@ class Fit:
         energy = sum(group.energy for group in fitted)
         self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
 
+    @property
+    def bytes_held(self) -> int:
+        """About how much memory this takes."""
+        return sum(group.bytes_held for group in self._groups)
+
     def foretell(self, step: float) -> Foretold:
         """What coding the segment at `step` will cost, found without coding."""
         scaled = self._scaled(step)
         offers = [group.best(scaled, self._scale) for group in self._groups]
         energy = sum(group.energy for group in self._groups) * self._scale
         distortion = sum(offer.distortion for offer in offers) * scaled**2
-        return Foretold(sum(offer.bits for offer in offers), distortion / energy if energy > 0 else 0.0)
+        return Foretold(
+            bits=sum(offer.bits for offer in offers),
+            error=distortion / energy if energy > 0 else 0.0,
+            cost=sum(offer.cost for offer in offers),
+            values=sum(group.moments.count for group in self._groups) * self.layout.fold * self._scale,
+        )
 
     def models(self, step: float) -> TransformModels:
         """The models to code the segment with quantisation step `step`, in the units of the weighted values."""

@@ -25,6 +25,7 @@ from embdc_cli.codec.transform.models import GroupModels
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.sparse_fit import SparseFit, grid_width
 from embdc_cli.codec.transform.time_dct import GROUPS
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
@@ -41,6 +42,8 @@ _MIXTURE_VALUES: Final = 1 << 23
 _QUICK_GROUPS: Final = (1, 16, 64)
 _SPARSE: Final = 0.25
 """Share of exact zeros from which on the identity basis is tried, and without centring, which would fill them."""
+_MOSTLY_ZERO: Final = 0.5
+"""Share of exact zeros from which on sticky codes under time contexts are tried."""
 _FEW_TOKENS: Final = 8
 """The identity basis is tried below this many tokens per channel (from effort 2 on always)."""
 _EXACT_TOKENS: Final = 16
@@ -61,12 +64,15 @@ class GroupFit:
         self._candidates: list[Candidate] = []
         self._columns: Columns | None = None
         self._columns_share = 1.0
+        self._sparse: SparseFit | None = None
+        self._tokens_per_row = 1
         self._longest = 1
 
     def add_moments(self, tokens: np.ndarray) -> None:
         """First pass: tokens (F, N, D) float32."""
         rows, count, channels = tokens.shape
         self._longest = max(self._longest, rows)
+        self._tokens_per_row = count
         self.moments.add(self._scaled_tokens(tokens).reshape(rows * count, channels))
 
     def prepare(self) -> None:
@@ -84,6 +90,10 @@ class GroupFit:
         if self.effort and covariance is not None and self._domain.metric is None and self.moments.count > 1:
             total = self.moments.count * self.moments.channels
             self._columns = Columns(total, _MIXTURE_VALUES)
+        if self.effort and self.moments.zero_share >= _MOSTLY_ZERO and self._domain.metric is None:
+            folds = self.spec.channels // self.moments.channels
+            width = grid_width(self.spec, self._tokens_per_row, folds)
+            self._sparse = SparseFit(self._domain, width, self._constant)
         if self.codebook is not None and self.weighting.kind == "none":
             tokens = self.moments.count
             self._candidates.append(bases.from_codebook(self._domain, self.codebook, mean, tokens, groups))
@@ -95,6 +105,8 @@ class GroupFit:
         for candidate in self._candidates:
             u = scaled if candidate.mean is None else scaled - candidate.mean.astype(np.float32)
             candidate.observe(u if scale is None else u / scale)
+        if self._sparse is not None:
+            self._sparse.observe(scaled)
         if self._columns is not None:
             u = scaled - self.moments.mean.astype(np.float32)
             self._columns.add(u if scale is None else u / scale)
@@ -122,11 +134,19 @@ class GroupFit:
         dependent = self.effort >= 3
         return [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent) for modes in counts]
 
+    @property
+    def bytes_held(self) -> int:
+        """About how much memory this takes."""
+        held = 24 * self.moments.channels**2 + (1 << 20)
+        return held + sum(mixture.bytes_held for mixture in self._mixtures)
+
     def best(self, step: float, scale: float) -> Offer:
         """The cheapest way to code at `step`. scale: tokens of the segment per token of the sample."""
         tokens = max(1.0, self.moments.count * scale)
         offers = [candidate.offer(step, scale, tokens) for candidate in self._candidates]
         offers += [mixture.offer(step, scale * self._columns_share) for mixture in self._mixtures]
+        if self._sparse is not None:
+            offers.append(self._sparse.offer(step, scale))
         return min(offers, key=attrgetter("cost"))
 
     def models(self, step: float, scale: float, tables: Codebook | None) -> GroupModels:

@@ -7,17 +7,16 @@ Two thousand rows of a 7 x 7 map with 1280 channels are 125 million values; 2^22
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from embdc_cli.codec.chain import Chain
-from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.transform import sticky
 from embdc_cli.codec.transform.dead_zone import STEPS
 from embdc_cli.codec.transform.domain import Domain
-from embdc_cli.codec.transform.normalise import Normalise
+from embdc_cli.codec.transform.estimate import LAMBDA
+from embdc_cli.codec.transform.offer import Offer
 from embdc_cli.codec.transform.sticky import Sticky
 from embdc_cli.codec.transform.time_context import TimeContext, bits_of
 from embdc_cli.entropy.backend import kernels
@@ -33,8 +32,7 @@ class SparseFit:
     """Call `observe` for every chunk of tokens, then `offer` for any step.
 
     domain: its channel scales are applied; a metric between channels is not. width: tokens in a row of their grid.
-    constant: (D,) bool, channels to be kept exactly at `values` (D,) float32. before: stages that the tokens given to
-    `observe` have passed already, put before the others of the chain.
+    constant: (D,) bool, channels that normalisation keeps exactly.
     """
 
     def __init__(
@@ -42,14 +40,11 @@ class SparseFit:
         domain: Domain,
         width: int,
         constant: np.ndarray,
-        values: np.ndarray,
-        before: Sequence[Stage] = (),
     ) -> None:
         self.width = width
         self._domain = domain
         self._constant = constant
-        self._values = values
-        self._before = tuple(before)
+        self._offers: dict[float, Offer] = {}
         self._kept: list[tuple[int, np.ndarray]] = []
         self._chunks = 0
         self._stride = 1
@@ -73,13 +68,17 @@ class SparseFit:
             self._stride *= 2
             self._kept = [pair for pair in self._kept if pair[0] % self._stride == 0]
 
-    def offer(self, step: float, scale: float, lagrangian: float) -> tuple[float, Callable[[], Chain]]:
-        """Cost of the segment in squared steps, distortion + lagrangian * bits, and what builds the chain for it.
+    def offer(self, step: float, scale: float) -> Offer:
+        """What sticky codes cost where others take `step`: theirs is the one at which a bit buys the same error.
 
-        step: of the other chains at this quality; the codes get the one at which LAMBDA buys the same slope.
-        scale: tokens of the segment per token of the sample. lagrangian: squared steps per bit.
+        scale: tokens of the segment per token of the sample.
         """
-        own = min(max(step * math.sqrt(lagrangian / sticky.LAMBDA), STEPS[0]), STEPS[1])
+        if step not in self._offers:
+            self._offers[step] = self._offer(step, scale)
+        return self._offers[step]
+
+    def _offer(self, step: float, scale: float) -> Offer:
+        own = min(max(step * math.sqrt(LAMBDA / sticky.LAMBDA), STEPS[0]), STEPS[1])
         values = [sticky.in_steps(u, own) for _, u in self._kept]
         codes = [sticky.start(v) for v in values]
         offsets = self._centroids(values, codes)
@@ -94,8 +93,12 @@ class SparseFit:
             for (_, u), q in zip(self._kept, codes, strict=True)
         )
         share = self._seen / max(1, sum(v.size for v in values)) * scale
-        cost = share * (error / step**2 + lagrangian * bits) + lagrangian * _MODEL_BITS
-        return cost, lambda: self._chain(stage, step)
+        return Offer(
+            distortion=share * error / step**2,
+            bits=share * bits + _MODEL_BITS,
+            build=lambda tables: [stage, TimeContext(self.width)],
+            mean=None,
+        )
 
     def _centroids(self, values: Sequence[np.ndarray], codes: Sequence[np.ndarray]) -> np.ndarray:
         sums, numbers = np.zeros((4, 3, 3)), np.zeros((4, 3, 3), np.int64)
@@ -104,17 +107,6 @@ class SparseFit:
             sums += more
             numbers += count
         return sticky.centroids(sums, numbers)
-
-    def _chain(self, stage: Sticky, step: float) -> Chain:
-        normalise = Normalise.fit(
-            np.zeros(len(self._constant)),
-            step,
-            scale_codes=self._domain.scale_codes,
-            constant=self._constant,
-            values=self._values,
-            centre=None,
-        )
-        return Chain([*self._before, normalise, stage, TimeContext(self.width)])
 
 
 def grid_width(spec: StreamSpec, tokens: int, folds: int = 1) -> int:

@@ -19,9 +19,9 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_l
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.tables import class_of_mean
 
-HALF_STEP: Final = 0.62
+HALF_STEP: Final = 0.65
 """Of the step of a scalar quantiser that leaves the same slope of error against bits."""
-LAGRANGIAN: Final = 0.45
+LAGRANGIAN: Final = 0.38
 """Squared half steps per bit."""
 
 

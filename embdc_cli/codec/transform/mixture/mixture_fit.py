@@ -114,6 +114,11 @@ class MixtureFit:
                 self._by_level[block.level, band] += counts.sum(axis=0)
                 self._weights[block.mode, block.level, band] += part.shape[0] * part.shape[1]
 
+    @property
+    def bytes_held(self) -> int:
+        """About how much memory this takes."""
+        return self._counts.nbytes + sum(mode.vectors.nbytes for mode in self._modes)
+
     def offer(self, step: float, scale: float) -> Offer:
         """The mixture at `step`, with the ranks that pay. scale: tokens of the segment per token of the sample."""
         response = Response(self._buckets.samples, self._counts.sum(axis=(0, 1)), step)
@@ -197,7 +202,7 @@ def _principal_axes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         vectors = tokens.T.astype(np.float64) @ left
         vectors /= np.maximum(np.sqrt((vectors**2).sum(axis=0)), 1e-300)
     kept = values > max(float(values.max(initial=0.0)), 0.0) * 1e-7
-    return values[kept][::-1] / max(count, 1), np.ascontiguousarray(vectors[:, kept][:, ::-1])
+    return values[kept][::-1] / max(count, 1), np.ascontiguousarray(vectors[:, kept][:, ::-1], dtype=np.float32)
 
 
 def _precisions(variances: np.ndarray, step: float, tokens: float) -> np.ndarray:

@@ -38,6 +38,7 @@ MAX_MODES: Final = 64
 COARSEST_H: Final = 4
 FINEST_H: Final = 52
 _EXPONENT_LIMIT: Final = 126
+_MEAN_BITS: Final = 24  # float32 holds no more
 _SENT: Final = np.tril_indices(LEVELS)  # [level, band]: a track of level l has bands 0..l
 _MAX_OFFSET: Final = 60
 
@@ -86,7 +87,9 @@ class Mode:
         classes: np.ndarray,
     ) -> Mode:
         """The mode for a mean (D,) wanted to within `precision`, and orthonormal vectors (r, D) at the precisions h."""
-        exponent = round(math.log2(precision))
+        largest = float(np.abs(mean).max(initial=0.0))
+        finest = math.frexp(largest)[1] - _MEAN_BITS if largest > 0 else -_EXPONENT_LIMIT
+        exponent = min(max(round(math.log2(precision)), finest, -_EXPONENT_LIMIT), _EXPONENT_LIMIT)
         wanted = np.ldexp(mean, -exponent)
         mean_class = int(classes_of_means(np.abs(np.rint(wanted)).sum(), max(1, len(wanted))))
         mean_class = max(mean_class, 1)

@@ -7,7 +7,7 @@ over each track of a chunk (`reference.py`): a code stays what it was as long as
 offsets are the measured centroids, in 1/128 step: a value about to rise lies above the middle of its cell.
 Error: |x - x'| < 4 step, as long as |x| / step < 2^30; the centroids and lambda keep most of it below one step.
 Meant for maps after a ReLU; negative values keep their sign. x: (F, N, D) float32; codes int32.
-Source: keeping the code a row before comes from CODEC_PART2's threshold of 0.7 step; here rate decides instead.
+Source: own; decisions as in rate-distortion optimised quantisation, Sullivan and Wiegand, IEEE SPM 15, 1998.
 """
 
 from __future__ import annotations

@@ -1,0 +1,123 @@
+"""What a classifier loses: top-1 of a ViT's last block and head on decoded tokens, over rates and weightings.
+
+    python tests/bench/downstream.py [--images N] [--rates R ...] [--effort E]
+
+The tail of the network is $EMBDC_TEST_DATA/eval/vit_tail.py, which also names dump and labels: 200 pictures, so that
+half a point of top-1 is one picture. Beside the codec: round to nearest with one scale per token or channel, + zstd.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import record
+import zstandard
+
+import embdc_cli as embdc
+
+RATES = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
+WEIGHTINGS = ("none", "channel", "token")
+DEPTHS = (8, 4, 3)
+DROPS = (1.0, 2.0)  # points of top-1
+
+
+def tail() -> ModuleType:
+    """The evaluation, imported from where the data are."""
+    path = Path(os.environ["EMBDC_TEST_DATA"]) / "eval/vit_tail.py"
+    spec = importlib.util.spec_from_file_location("vit_tail", path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise SystemExit(f"{path}: expected the evaluation there")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def coded(x: np.ndarray, rate: float, weighting: str, effort: int, scratch: Path) -> tuple[float, np.ndarray]:
+    """(bits per value of the file, decoded tokens); CLS is coded apart from the patches."""
+    archive, out = str(scratch / "a.embdc"), str(scratch / "a.npy")
+    options: dict[str, Any] = {"target_bpv": rate, "weighting": weighting, "effort": effort, "special_tokens": "1"}
+    result = embdc.encode(x, archive, force=True, **options)
+    embdc.decode(archive, out, force=True)
+    return float(result["bits_per_value"]), np.load(out)
+
+
+def rounded(x: np.ndarray, depth: int, axes: tuple[int, ...]) -> tuple[float, np.ndarray]:
+    """Round to nearest to `depth` bits under a float16 scale for all values along `axes`; codes through zstd -19."""
+    wide = x.astype(np.float32)
+    largest = (1 << (depth - 1)) - 1
+    scale = (np.abs(wide).max(axis=axes, keepdims=True) / largest).astype(np.float16)
+    codes = np.rint(wide / np.maximum(scale.astype(np.float32), 1e-8)).clip(-largest, largest).astype(np.int8)
+    packed = zstandard.ZstdCompressor(level=19).compress(codes.tobytes())
+    return 8 * (len(packed) + scale.nbytes) / x.size, codes * scale.astype(np.float32)
+
+
+def lowest_rate(curve: Sequence[tuple[float, float]], drop: float) -> float:
+    """The lowest rate from which on every point of the (rate, points lost) curve loses less; infinite if none does."""
+    found = float("inf")
+    for rate, lost in sorted(curve, reverse=True):
+        if lost >= drop:
+            break
+        found = rate
+    return found
+
+
+class Judge:
+    """Rows of the table, from decoded tokens."""
+
+    def __init__(self, original: np.ndarray, labels: np.ndarray, logits: Callable[[np.ndarray], Any]) -> None:
+        self._labels = labels
+        self._logits = logits
+        self._before = logits(original).double().log_softmax(-1)
+
+    def row(self, method: str, setting: str, bits: float, tokens: np.ndarray) -> dict[str, Any]:
+        """points_lost: of top-1 against the original tokens; kl_nats: mean KL(original || decoded)."""
+        after = self._logits(tokens).double().log_softmax(-1)
+        best, known = after.argmax(-1).numpy(), self._before.argmax(-1).numpy()
+        top1, top1_known = (float((one == self._labels).mean()) for one in (best, known))
+        divergence = (self._before.exp() * (self._before - after)).sum(-1).mean().item()
+        return {
+            "method": method,
+            "setting": setting,
+            "bits_per_value": round(bits, 4),
+            "top1": round(top1, 4),
+            "points_lost": round(100 * (top1_known - top1), 2),
+            "agreement": round(float((best == known).mean()), 4),
+            "kl_nats": round(divergence, 5),
+        }
+
+
+def measurements(x: np.ndarray, judge: Judge, rates: Sequence[float], effort: int) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each method."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for weighting in WEIGHTINGS:
+            found = (coded(x, rate, weighting, effort, Path(scratch)) for rate in rates)
+            yield [judge.row(f"embdc effort {effort}", weighting, *one) for one in found]
+    for name, axes in (("token", (2,)), ("channel", (0, 1))):
+        yield [judge.row(f"rtn per {name} + zstd", f"int{depth}", *rounded(x, depth, axes)) for depth in DEPTHS]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
+    parser.add_argument("--effort", type=int, default=1)
+    args = parser.parse_args()
+    evaluation = tail()
+    x = np.load(evaluation.ORIGINAL)[: args.images]
+    judge = Judge(x, np.load(evaluation.LABELS)[: args.images], evaluation.logits)
+    for rows in measurements(x, judge, args.rates, args.effort):
+        curve = [(row["bits_per_value"], row["points_lost"]) for row in rows]
+        held = {f"less_than_{drop:g}_lost_from": lowest_rate(curve, drop) for drop in DROPS}
+        record.append("downstream", [{**row, **held} for row in rows])
+
+
+if __name__ == "__main__":
+    main()
