@@ -36,6 +36,7 @@ from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows, usual_chunk_rows
 from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
+_EXACT_VALUES = 64  # so few are smaller as they are than with models
 _SIZE_SLACK = 0.04
 _ERROR_SLACK = 0.03
 
@@ -78,7 +79,8 @@ class CausalEncoder:
         outcome = self.outcomes[window.stream]
         spec = window.tensor.spec
         exact = self.target.kind == "lossless" or spec.name in self.exact_streams
-        lossy = not exact and spec.dtype in dtypes.FLOATS
+        tiny = window.tensor.array.size < _EXACT_VALUES
+        lossy = not exact and not tiny and spec.dtype in dtypes.FLOATS
         cuts = cut_rows(window.tensor, self.options.chunk_frames)
         seen = survey(window.tensor, cuts, nonfinite=self.options.nonfinite, lossy=lossy)
         self.digests[window.stream].update(np.ascontiguousarray(window.tensor.array).tobytes())

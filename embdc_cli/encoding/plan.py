@@ -118,14 +118,17 @@ class StreamPlan:
 
     def sample_of(self, cuts: Sequence[Cut]) -> list[Cut]:
         """Some of these chunks, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
-        item = dtypes.item_bytes(self.spec.dtype)
-        chunk_bytes = max(1, self.values * item // max(1, len(self.cuts)))
-        share = len(cuts) / max(1, len(self.cuts))
-        count = max(1, int(SAMPLE_BYTES * share) // chunk_bytes)
+        count = self._sample_size(cuts)
         if count >= len(cuts):
             return list(cuts)
         rng = random.Random(_SEED)
         return [cuts[int((i + rng.random()) * len(cuts) / count)] for i in range(count)]
+
+    def _sample_size(self, cuts: Sequence[Cut]) -> int:
+        """How many of these chunks a sample may have."""
+        chunk_bytes = max(1, self.values * dtypes.item_bytes(self.spec.dtype) // max(1, len(self.cuts)))
+        share = len(cuts) / max(1, len(self.cuts))
+        return max(1, int(SAMPLE_BYTES * share) // chunk_bytes)
 
     @property
     def sample(self) -> list[Cut]:
@@ -134,7 +137,7 @@ class StreamPlan:
 
     @property
     def sample_is_all(self) -> bool:
-        return len(self.sample) == len(self.cuts)
+        return all(self._sample_size(segment.cuts) >= len(segment.cuts) for segment in self.segments)
 
     def values_in(self, cuts: Sequence[Cut]) -> int:
         """Values of these chunks."""
