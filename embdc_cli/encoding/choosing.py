@@ -64,6 +64,8 @@ class Choice:
         if self.settled:
             if self.target.kind in SIZE_TARGETS and result.file_bytes > self.goal:
                 raise _too_small(self.goal, result.file_bytes)
+            if self.target.kind not in (*SIZE_TARGETS, "lossless"):
+                self._check_errors(job, result)
             return True
         if self.target.kind in SIZE_TARGETS:
             return self._correct_size(job, result)
@@ -75,6 +77,14 @@ class Choice:
             search.record(plan.nudge, error_of(self.target.kind, outcome.sums, plan.moments))
             held &= _move(plan, search)
         return held
+
+    def _check_errors(self, job: WriteJob, result: WriteResult) -> None:
+        for plan, outcome in zip(job.streams, result.outcomes, strict=True):
+            error = error_of(self.target.kind, outcome.sums, plan.moments) if plan.lossy else 0.0
+            if error > self.goal * (1 + 1e-9):
+                raise TargetMissed(
+                    f"stream {plan.spec.name!r}: {self.target.kind}, expected an error up to {self.goal:g}, found {error:g}"
+                )
 
     def _correct_size(self, job: WriteJob, result: WriteResult) -> bool:
         lossy = [plan for plan in job.streams if plan.lossy]
@@ -154,15 +164,25 @@ def _found(
 ) -> tuple[int, int] | None:
     """(index, nudge) that holds the goal and nearly uses it up; None when no step holds it."""
     search = StepSearch(goal, rising=rising, slack=_MODELS_SLACK, start=start)
-    near = None
-    while near is None and (index := search.next()) is not None:
+    near_tried = False
+    while (index := search.next()) is not None:
         search.record(index, measure((index, 0)))
         reporter.progress(f"plan {plan.spec.name}", len(search.tried), None, "trials")
-        if abs(search.tried[index] / goal - 1) < _MODELS_SLACK:
-            near = index
-    # models for a step nearby will do; where they jump between two indices, those of either side are tried
+        if not near_tried and abs(search.tried[index] / goal - 1) < _MODELS_SLACK:
+            near_tried = True  # models for a step nearby will do, unless no nudge of them can
+            found = _nudged(goal, rising, measure, search, [index])
+            if found is not None:
+                return found
+    # where models jump between two indices, those of either side are tried
+    return _nudged(goal, rising, measure, search, [search.best, search.failing])
+
+
+def _nudged(
+    goal: float, rising: bool, measure: Measure, search: StepSearch, indices: list[int | None]
+) -> tuple[int, int] | None:
+    """(index, nudge) among these indices that uses up the goal best; None where no nudge keeps it."""
     found: dict[tuple[int, int], float] = {}
-    for index in (search.best, search.failing) if near is None else (near,):
+    for index in indices:
         if index is None or any(value >= goal * (1 - _TRIAL_SLACK) for value in found.values()):
             continue
         fine = StepSearch(goal, rising=rising, slack=_TRIAL_SLACK)

@@ -174,8 +174,8 @@ class StreamPlan:
         tokens = [self.values_in([cut]) // max(1, self.spec.channels) for cut in self.cuts]
         scenes = frozenset(self.survey.scenes) if counts is None else frozenset()
         pieces = pieces_of(self.cuts, tokens, self.spec.channels, scenes)
-        if len(pieces) < 2:
-            return
+        if len(pieces) < 2 or self.fit_options.weighting.kind not in ("none", "channel"):
+            return  # under the other weightings errors of chunks are not those that fits foretell
         alike = self.moments.m2 / max(1, self.values // self.spec.channels)
         variances = alike if self.fit_options.weighting.kind == "channel" else None
 
@@ -184,6 +184,8 @@ class StreamPlan:
             return plain_error(chunk.sums.channel_sse, variances), len(chunk.payload), chunk.sums.values
 
         self.segments = divide(pieces, step_of(self.unit, index), self.fit, self._transform, coded)
+        self._sides.clear()
+        self._last_trial = None
 
     def codec_of(self, segment: Segment) -> ChunkCodec:
         """The codec of the decision, made from the same models that a decoder gets."""
@@ -243,7 +245,7 @@ class StreamPlan:
         assert self.index is not None
         self.set_step(self.index, nudge)
 
-    def set_models(self, index: int, nudge: int, unit: float, segments: Sequence[Segment]) -> None:
+    def set_models(self, index: int | None, nudge: int, unit: float, segments: Sequence[Segment]) -> None:
         """Take over the decision of an interrupted run."""
         self.index, self.nudge, self.unit, self.segments = index, nudge, unit, list(segments)
         self._sides.clear()

@@ -152,12 +152,11 @@ def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions) -> C
         )
 
     for plan, saved in zip(job.streams, state["streams"], strict=True):
-        if saved["index"] is not None:
-            segments = [
-                Segment(number, [tuple(cut) for cut in one["cuts"]], base64.b64decode(one["models"]))
-                for number, one in enumerate(saved["segments"])
-            ]
-            plan.set_models(saved["index"], saved["nudge"], saved["unit"], segments)
+        segments = [
+            Segment(number, [tuple(cut) for cut in one["cuts"]], base64.b64decode(one["models"]) or None)
+            for number, one in enumerate(saved["segments"])
+        ]
+        plan.set_models(saved["index"], saved["nudge"], saved["unit"], segments)
     choice = Choice.of(options.target(), job)
     choice.settled = state["settled"]
     for saved in state["searches"]:

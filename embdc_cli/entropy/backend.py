@@ -1,8 +1,10 @@
 """Chooses the kernels of a coder: the compiled ones when numba is here and works, else the numpy definition.
 
-A missing or broken numba costs speed and never data, since both give the same bytes; a RuntimeWarning says why it is
-slow. numba is imported on first use; the compiled modules have fixed signatures, so that importing them compiles them
-or loads them from numba's cache. What is wrong with the kernels themselves is an error like any other.
+A missing or broken numba costs speed and never data: both decode alike, and both write the same codes as the same
+bytes. Where an encoder only weighs its choices (`codec.transform.mixture.search`), costs agree up to rounding, and a
+choice may differ: other bytes, as good and as valid. A RuntimeWarning says why it is slow. numba is imported on first
+use; the compiled modules have fixed signatures, so that importing them compiles them or loads them from numba's cache.
+What is wrong with the kernels themselves is an error like any other.
 """
 
 from __future__ import annotations

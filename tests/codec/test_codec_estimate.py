@@ -9,7 +9,7 @@ from embdc_cli.codec.transform import activity
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.dead_zone import THETA, DeadZone
 from embdc_cli.codec.transform.estimate import estimate
-from embdc_cli.codec.transform.fit import Fit
+from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.histogram import Histogram
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.planes import Planes
@@ -93,7 +93,7 @@ def test_activity_saves_bits_where_tokens_differ() -> None:
     lively[:, ::2] = calm[:1, ::2] + 0.02 * (calm - calm[:1])[:, ::2]
     sizes = []
     for rows in (calm, lively):
-        fit = Fit(spec_of(rows.shape), [rows])
+        fit = Fit(spec_of(rows.shape), [rows], None, FitOptions(effort=0))
         models = fit.models(0.1)
         assert models.groups[0].group > 1
         sizes.append(len(TransformCodec(spec_of(rows.shape), models).encode(rows).payload))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables, static_tables
+from embdc_cli.entropy import dependent
+from embdc_cli.entropy.dependent.tables import static_dependent_tables
+from embdc_cli.entropy.levels import cost_levels
+from embdc_cli.entropy.tables import CLASSES, ROWS, SYMBOLS, UNIT_CLASS, Tables, static_tables
 
 
 def drawn_symbols(
@@ -42,3 +45,11 @@ def table_cases() -> dict[str, Tables]:
         "wide": Tables(wide),
         "gaps": Tables(np.array([[0, 4095, 0, 1], [1, 0, 4095, 0]])),
     }
+
+
+def dependent_cost(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> float:
+    """Bits of `dependent.encode` but for state flush and padding: those of plain levels under each quantiser's rows."""
+    chosen = dependent.quantisers(levels, classes, blocks)
+    halves = [Tables(rows) for rows in static_dependent_tables().freq.reshape(2, ROWS, SYMBOLS)]
+    parts = (cost_levels(levels[chosen == q], classes[chosen == q], half) for q, half in enumerate(halves))
+    return sum(parts) / 256

@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent import cpu, reference
+from embdc_cli.entropy.dependent.points import levels_of, points_of
 from embdc_cli.entropy.dependent.states import NEXT
-from embdc_cli.entropy.dependent.tables import direct_magnitudes, paired
-from embdc_cli.entropy.levels import encode_levels
+from embdc_cli.entropy.dependent.tables import direct_magnitudes, static_dependent_tables
 from embdc_cli.entropy.rans.layout import split_payload
-from embdc_cli.entropy.tables import IMPOSSIBLE, Tables, static_tables
+from embdc_cli.entropy.tables import class_rows
 from embdc_cli.errors import CorruptArchive
-from tests.entropy.entropy_cases import drawn_levels
-
-TABLES = {"own": None, "by offsets": static_tables()}
+from tests.entropy.entropy_cases import dependent_cost, drawn_levels
 
 
 @st.composite
@@ -47,8 +45,7 @@ def test_states_are_a_trellis() -> None:
 def test_kernels_agree(blocks: np.ndarray, seed: int, lanes: int) -> None:
     levels, classes = drawn(blocks, seed)
     blocks = dependent.checked_blocks(blocks, levels.size)
-    tables = paired(None)
-    direct = direct_magnitudes(tables)
+    tables, direct = static_dependent_tables(), direct_magnitudes()
     slow, fast = (kernel.quantisers(levels, classes, blocks, direct) for kernel in (reference, cpu))
     assert slow.dtype == fast.dtype == np.uint8
     assert np.array_equal(slow, fast)
@@ -61,17 +58,16 @@ def test_kernels_agree(blocks: np.ndarray, seed: int, lanes: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(shapes(), st.integers(0, 99), st.sampled_from(sorted(TABLES)))
-def test_any_levels_come_back(blocks: np.ndarray, seed: int, name: str) -> None:
+@given(shapes(), st.integers(0, 99))
+def test_any_levels_come_back(blocks: np.ndarray, seed: int) -> None:
     levels, classes = drawn(blocks, seed)
-    data = dependent.encode(levels, classes, blocks, TABLES[name])
-    assert np.array_equal(dependent.decode(data, classes, blocks, TABLES[name]), levels)
-    length = dependent.cost(levels, classes, blocks, TABLES[name]) / 256
-    assert 8 * len(data) <= length + 8 * 5 + 32 + 16 + 5 * 8
+    data = dependent.encode(levels, classes, blocks)
+    assert np.array_equal(dependent.decode(data, classes, blocks), levels)
+    assert 8 * len(data) <= dependent_cost(levels, classes, blocks) + 8 * 5 + 32 + 16 + 5 * 8
     if levels.size:
         payload = memoryview(data)[1 : 1 + data[0]]
         if 0 < data[0] < 128:
-            tables, kept = paired(TABLES[name]), dependent.checked_blocks(blocks, levels.size)
+            tables, kept = static_dependent_tables(), dependent.checked_blocks(blocks, levels.size)
             results = [kernel.decode(*split_payload(payload), classes, kept, tables) for kernel in (reference, cpu)]
             assert results[0][1]
             assert results[1][1]
@@ -92,6 +88,34 @@ def test_quantisers_follow_the_states() -> None:
     low = np.array([30, 20, 20], np.uint8)  # three low bits: 7 >> 3 is even, 8 >> 3 is odd
     assert dependent.quantisers(np.array([7, 0, 0], np.int32), low, column).tolist() == [0, 0, 0]
     assert dependent.quantisers(np.array([-8, 0, 0], np.int32), low, column).tolist() == [0, 1, 0]
+
+
+def test_points_are_the_definition() -> None:
+    rng = np.random.default_rng(6)
+    classes = rng.integers(0, 26, (40, 25)).astype(np.uint8)
+    levels = np.where(classes > 0, np.rint(rng.laplace(0, 4, (40, 25))), 0).astype(np.int32)
+    rows, direct = class_rows(), direct_magnitudes()
+    expected = np.zeros(levels.shape, np.int32)
+    for track in range(25):
+        state = 0
+        for plane in range(40):
+            k, cls = int(levels[plane, track]), int(classes[plane, track])
+            if cls == 0:
+                continue
+            expected[plane, track] = np.sign(k) * (2 * abs(k) - state % 2) if k else 0
+            state = NEXT[state, abs(k) % 2 if abs(k) < direct[rows[cls]] else 1]
+    found = points_of(levels.ravel(), dependent.quantisers(levels.ravel(), classes.ravel(), np.array([[40, 25]])))
+    assert found.dtype == np.int32
+    assert np.array_equal(found, expected.ravel())
+
+
+@given(st.lists(st.tuples(st.integers(-(2**30) + 1, 2**30 - 1), st.integers(0, 1)), max_size=50))
+def test_levels_of_points_are_those_whatever_the_quantiser(drawn_pairs: list[tuple[int, int]]) -> None:
+    levels, chosen = np.array(drawn_pairs, np.int64).reshape(-1, 2).T
+    points = points_of(levels.astype(np.int32), chosen.astype(np.uint8))
+    assert points.dtype == levels_of(points).dtype == np.int32
+    assert np.array_equal(levels_of(points), levels)
+    assert np.array_equal(np.abs(points) % 2, np.where(levels == 0, 0, chosen))
 
 
 def test_blocks_begin_in_state_zero_and_empty_ones_change_nothing() -> None:
@@ -115,51 +139,16 @@ def test_a_position_of_class_zero_is_as_if_it_were_not_there() -> None:
     assert dependent.encode(zeros, zeros.astype(np.uint8), np.array([[100, 1000]])) == b"\0"
     with pytest.raises(ValueError, match="class 0"):
         dependent.encode(zeros + 1, zeros.astype(np.uint8), np.array([[100, 1000]]))
-    assert dependent.cost(np.ones(1, np.int32), np.zeros(1, np.uint8), np.array([[1, 1]])) == IMPOSSIBLE
 
 
-@pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("cls", range(1, 26, 4))
-def test_size_meets_the_cost(cls: int, name: str) -> None:
+def test_size_meets_the_cost(cls: int) -> None:
     classes = np.full(200_000, cls, np.uint8)
     levels = drawn_levels(classes)
     blocks = np.array([[100, 1500], [250, 200]])
-    cost_bytes = dependent.cost(levels, classes, blocks, TABLES[name]) / 256 / 8
-    size = len(dependent.encode(levels, classes, blocks, TABLES[name]))
+    cost_bytes = dependent_cost(levels, classes, blocks) / 8
+    size = len(dependent.encode(levels, classes, blocks))
     assert abs(size - cost_bytes) <= 0.006 * cost_bytes + 16
-
-
-def test_equal_halves_are_plain_levels() -> None:
-    """With the same row for both quantisers the states do not matter, and the bytes are those of `entropy.levels`."""
-    both = Tables(np.concatenate([static_tables().freq] * 2))
-    levels, classes = drawn(np.array([[40, 50]]), 5)
-    assert dependent.encode(levels, classes, np.array([[40, 50]]), both) == encode_levels(levels, classes)
-
-
-def test_rows_by_offsets() -> None:
-    """Row r of quantiser 0 and 1: r + 1 and r - 3 up to 15, r + 1 and r - 1 up to 17, then r; row 1 at the least."""
-    freq = even(32) + np.arange(32)[:, None] * (np.eye(16, dtype=int)[1] - np.eye(16, dtype=int)[0])
-    rows = paired(Tables(freq)).freq[:, 1].reshape(2, 32).astype(int) - 256
-    low, middle = np.arange(1, 16), np.array([16, 17])
-    assert rows[0, 1:].tolist() == [*(low + 1), *(middle + 1), *range(18, 32)]
-    assert rows[1, 1:].tolist() == [*np.maximum(low - 3, 1), *(middle - 1), *range(18, 32)]
-
-
-@pytest.mark.parametrize("rows", [1, 16, 63, 128])
-def test_other_tables_are_refused(rows: int) -> None:
-    with pytest.raises(ValueError, match="64 or 32 x 16"):
-        dependent.encode(np.zeros(1, np.int32), np.ones(1, np.uint8), np.ones((1, 2), int), Tables(even(rows)))
-
-
-def test_tables_that_cannot_escape_are_refused() -> None:
-    freq = even(64)
-    freq[40] = np.eye(16, dtype=int)[0] * 4096
-    with pytest.raises(ValueError, match="tables"):
-        dependent.decode(b"\0", np.ones(1, np.uint8), np.ones((1, 2), int), Tables(freq))
-
-
-def even(rows: int) -> np.ndarray:
-    return np.full((rows, 16), 256)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +167,7 @@ def even(rows: int) -> np.ndarray:
     ],
 )
 def test_other_arguments_are_refused(levels: np.ndarray, classes: np.ndarray, blocks: list) -> None:
-    for function in (dependent.encode, dependent.cost, dependent.quantisers):
+    for function in (dependent.encode, dependent.quantisers):
         with pytest.raises(ValueError, match="dependent levels"):
             function(levels, classes, np.array(blocks))
 
@@ -245,13 +234,11 @@ def test_compiled_decoder_stays_in_bounds_under_boundscheck() -> None:
     """The same source, compiled with numba's bounds checks: damaged words raise nothing."""
     numba = pytest.importorskip("numba")
     checked = numba.njit(boundscheck=True)(cpu._decode.py_func)
-    tables, rng = paired(None), np.random.default_rng(2)
+    tables, rng = static_dependent_tables(), np.random.default_rng(2)
     classes = rng.integers(0, 64, 700).astype(np.uint8)
     blocks = np.array([[10, 30], [400, 1]])
     packed = tables.freq.astype(np.uint32) << np.uint32(16) | tables.cum[:, :-1]
     symbols = np.zeros(np.count_nonzero(classes), np.uint8)
-    from embdc_cli.entropy.tables import class_rows
-
     for length in [0, 1, 5, *rng.integers(0, 900, 40).tolist()]:
         noise = rng.integers(0, 65536, length).astype(np.uint16)
         hostile = rng.integers(65536, 2**32, 1 << rng.integers(0, 6)).astype(np.uint32)
@@ -264,9 +251,6 @@ def test_layout_is_pinned() -> None:
     classes = np.array([20, 20, 0, 1, 6, 23, 26, 32, 40, 18, 20, 63], np.uint8)
     levels = np.array([1, -2, 0, 0, 3, 17, -9, 70, -1023, 0, 100, -(2**31) + 1], np.int32)
     blocks = np.array([[4, 2], [4, 1]])
-    for tables, golden in zip(TABLES.values(), PINNED, strict=True):
-        assert dependent.encode(levels, classes, blocks, tables).hex() == golden
-        assert np.array_equal(dependent.decode(bytes.fromhex(golden), classes, blocks, tables), levels)
-
-
-PINNED = ("0b018aab100033a2054affdfedffffff520105020870f407", "0b01bd4b05007f0ec649ff7fedffffff52010a0410b0e80f")
+    golden = "0b018aab100033a2054affdfedffffff520105020870f407"
+    assert dependent.encode(levels, classes, blocks).hex() == golden
+    assert np.array_equal(dependent.decode(bytes.fromhex(golden), classes, blocks), levels)

@@ -2,7 +2,7 @@
 
 Payload: [varint] bytes of the non-finite record and the record, when the models say that chunks have one; then for
 every token group [varint] bytes and the bytes of its chain. Symbol CRC: CRC-32 of the codes of every token group in
-turn, (F, N, r) int32 little-endian in C order.
+turn, int32 little-endian: (F, N, r) in C order, of a mixture flat in the order of `mixture.stage`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ theta < 1/2 widens the cell of zero, which rate-distortion pays for under a peak
 measured centroids of levels 1, 2 and 3 upwards, in 1/256 of a step.
 Error: |c - c'| <= step (1 - theta + |offset|), as long as |c| / step < 2^30.
 Source: Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables", IEEE T-IT 42, 1996.
-Not here: rate-distortion optimised or trellis decisions; they are other encoders for these same codes.
+Not here: decisions by rate, which are another encoder for these same codes (`mixture.rate_rounding`), and trellises,
+whose codes mean other points (`mixture.trellis_points`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec
+
+_SPECIAL_PRECISION: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,14 @@ class Fit:
     def foretell(self, step: float) -> Foretold:
         """What coding the segment at `step` will cost, found without coding."""
         scaled = self._scaled(step)
-        offers = [group.best(scaled, self._scale) for group in self._groups]
+        offers = [group.best(scaled * part, self._scale) for group, part in self._parts]
         energy = sum(group.energy for group in self._groups) * self._scale
-        distortion = sum(offer.distortion for offer in offers) * scaled**2
+        squares = [part**2 for _, part in self._parts]
+        distortion = sum(offer.distortion * square for offer, square in zip(offers, squares, strict=True)) * scaled**2
         return Foretold(
             bits=sum(offer.bits for offer in offers),
             error=distortion / energy if energy > 0 else 0.0,
-            cost=sum(offer.cost for offer in offers),
+            cost=sum(offer.cost * square for offer, square in zip(offers, squares, strict=True)),
             values=sum(group.moments.count for group in self._groups) * self.layout.fold * self._scale,
         )
 
@@ -108,7 +112,7 @@ class Fit:
         scaled = self._scaled(step)
         codebook = self.options.codebook
         tables = codebook if codebook is not None and codebook.tables is not None else None
-        groups = tuple(group.models(scaled, self._scale, tables) for group in self._groups)
+        groups = tuple(group.models(scaled * part, self._scale, tables) for group, part in self._parts)
         used = tables is not None or any(_uses_codebook(group.chain.stages) for group in groups)
         return TransformModels(
             layout=self.layout,
@@ -117,6 +121,12 @@ class Fit:
             codebook=codebook if used else None,
             codebook_tables=tables is not None,
         )
+
+    @property
+    def _parts(self) -> list[tuple[GroupFit, float]]:
+        """Every token group with its share of the step: special tokens, where there are some, have one of their own."""
+        *special, patches = self._groups
+        return [(group, _special_share(group.rms, patches.rms)) for group in special] + [(patches, 1.0)]
 
     def _scaled(self, step: float) -> float:
         return min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
@@ -145,6 +155,15 @@ class Fit:
                 f"found a codebook of {codebook.channels}",
                 hint="train a codebook on dumps of this encoder",
             )
+
+
+def _special_share(rms: float, patches: float) -> float:
+    """Step of special tokens over that of patches: in proportion to their size, and half of that.
+
+    Few as they are, they cost next to nothing, and whoever reads them reads them alone: at 2 bits per value of a ViT's
+    last tokens but one, a common step gave CLS a cosine of 0.917 and the patches 0.968.
+    """
+    return _SPECIAL_PRECISION * min(1.0, rms / patches) if rms > 0 and patches > 0 else 1.0
 
 
 def _largest(sample: Sequence[np.ndarray], spec: StreamSpec) -> float:

@@ -35,10 +35,11 @@ from embdc_cli.values import StreamSpec
 MAX_KLT_CHANNELS: Final = 4096
 """Widest own KLT: 128 MiB of covariance in float64, and an eigendecomposition of under a minute."""
 
-_MODES: Final = ((), (4, 16, 48), (4, 12, 32, 64), (4, 12, 32, 64))
+_MODES: Final = ((), (1, 4, 16, 48), (1, 4, 12, 32, 64), (1, 4, 12, 32, 64))
 """Numbers of modes tried at each effort."""
 _TOKENS_PER_MODE: Final = 64
 _MIXTURE_VALUES: Final = 1 << 23
+_MIXTURE_TOKENS: Final = 1 << 15
 _QUICK_GROUPS: Final = (1, 16, 64)
 _SPARSE: Final = 0.25
 """Share of exact zeros from which on the identity basis is tried, and without centring, which would fill them."""
@@ -89,7 +90,7 @@ class GroupFit:
             self._candidates.append(bases.identity(self._domain, None if sparse else mean, groups))
         if self.effort and covariance is not None and self._domain.metric is None and self.moments.count > 1:
             total = self.moments.count * self.moments.channels
-            self._columns = Columns(total, _MIXTURE_VALUES)
+            self._columns = Columns(total, min(_MIXTURE_VALUES, _MIXTURE_TOKENS * self.moments.channels))
         if self.effort and self.moments.zero_share >= _MOSTLY_ZERO and self._domain.metric is None:
             folds = self.spec.channels // self.moments.channels
             width = grid_width(self.spec, self._tokens_per_row, folds)
@@ -129,10 +130,15 @@ class GroupFit:
         kept = sum(array.shape[0] * array.shape[1] for array in sample)
         self._columns_share = self.moments.count / kept
         self._columns = None
-        counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
+        counts = [modes for modes in _MODES[self.effort] if kept >= _TOKENS_PER_MODE * modes]
         mean, unit = self.moments.mean, self._domain.unit
         dependent = self.effort >= 3
         return [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent) for modes in counts]
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of a centred value in the weighted domain."""
+        return math.sqrt(self.energy / max(1, self.moments.count * self.moments.channels))
 
     @property
     def bytes_held(self) -> int:

@@ -44,7 +44,7 @@ class SparseFit:
         self.width = width
         self._domain = domain
         self._constant = constant
-        self._offers: dict[float, Offer] = {}
+        self._offers: dict[tuple[float, float], Offer] = {}
         self._kept: list[tuple[int, np.ndarray]] = []
         self._chunks = 0
         self._stride = 1
@@ -73,9 +73,9 @@ class SparseFit:
 
         scale: tokens of the segment per token of the sample.
         """
-        if step not in self._offers:
-            self._offers[step] = self._offer(step, scale)
-        return self._offers[step]
+        if (step, scale) not in self._offers:
+            self._offers[step, scale] = self._offer(step, scale)
+        return self._offers[step, scale]
 
     def _offer(self, step: float, scale: float) -> Offer:
         own = min(max(step * math.sqrt(LAMBDA / sticky.LAMBDA), STEPS[0]), STEPS[1])

@@ -22,46 +22,41 @@ from embdc_cli.entropy.bits import (
     encode_varint,
     packed_bytes,
 )
-from embdc_cli.entropy.dependent.tables import direct_magnitudes, paired
+from embdc_cli.entropy.dependent.tables import direct_magnitudes, static_dependent_tables
 from embdc_cli.entropy.rans.layout import split_payload
-from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, Tables, escape_orders
+from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, escape_orders
 from embdc_cli.errors import CorruptArchive
 
 LARGEST = plain.LARGEST
 
 
-def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables | None = None) -> bytes:
-    """The levels as bytes, about `cost / 2048` of them.
+def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> bytes:
+    """The levels as bytes.
 
     levels: (n,) int32, magnitudes up to 2^31 - 1; classes: (n,) uint8 below 64, 0 only where the level is 0;
-    blocks: (b, 2) integers, planes and tracks of each block, n in all; tables: 64 x 16, or 32 x 16 that `paired` makes
-    into such, the static ones by default. Raises ValueError for anything else.
+    blocks: (b, 2) integers, planes and tracks of each block, n in all. Raises ValueError for anything else.
     """
-    tables = paired(tables)
     levels, classes, blocks = _checked(levels, classes, blocks)
-    direct = direct_magnitudes(tables)
+    direct = direct_magnitudes()
     parts = kernels(plain.__name__).split(levels, classes, direct)
     if parts is None:
         raise ValueError("dependent levels: expected only zeros in class 0, found another level")
     chosen = kernels(__name__).quantisers(levels, classes, blocks, direct)
     rows = parts.rows + np.uint8(ROWS) * chosen[classes > 0]
-    payload = rans.encode(parts.symbols, rows, tables)
+    payload = rans.encode(parts.symbols, rows, static_dependent_tables())
     escapes = encode_exp_golomb(parts.excess, escape_orders()[parts.escape_rows])
     return b"".join((encode_varint(len(payload)), payload, parts.low_bits, parts.signs, escapes))
 
 
-def decode(
-    data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables | None = None
-) -> np.ndarray:
-    """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8, blocks (b, 2) and tables.
+def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8 and blocks (b, 2).
 
     Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them.
     """
-    tables = paired(tables)
     classes, blocks = _checked_classes(classes, blocks)
     if classes.size and classes.max() >= CLASSES:
         raise CorruptArchive(f"dependent levels: expected classes below {CLASSES}, found {classes.max()}")
-    coder, direct = kernels(plain.__name__), direct_magnitudes(tables)
+    coder = kernels(plain.__name__)
     view = memoryview(data)
     payload_bytes, start = decode_varint(view)
     rows, low_bit_count = coder.rows_of(classes)
@@ -69,37 +64,21 @@ def decode(
     signs_start = low_start + packed_bytes(low_bit_count)
     if signs_start > len(view):
         raise CorruptArchive(f"dependent levels: expected at least {signs_start} bytes, found {len(view)}")
-    symbols = _symbols(view[start:low_start], rows.size, classes, blocks, tables)
+    symbols = _symbols(view[start:low_start], rows.size, classes, blocks)
     magnitudes, nonzero = coder.magnitudes_of(symbols, classes, view[low_start:signs_start])
     signs, excess = view[signs_start : signs_start + packed_bytes(nonzero)], view[signs_start + packed_bytes(nonzero) :]
     check_packed(signs, nonzero)
     values = decode_exp_golomb(excess, escape_orders()[rows[symbols == ESCAPE]])
-    levels = coder.merge(magnitudes, symbols, classes, signs, values, direct)
+    levels = coder.merge(magnitudes, symbols, classes, signs, values, direct_magnitudes())
     if levels is None:
         raise CorruptArchive(f"dependent levels: expected magnitudes up to {LARGEST}, found a larger one")
     return np.asarray(levels)
 
 
-def cost(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables | None = None) -> int:
-    """The length of `encode` in 1/256 bit, exact but for rounding, state flush and padding.
-
-    A level that class 0 cannot hold counts 4096 bits. Arguments as for `encode`.
-    """
-    tables = paired(tables)
-    levels, classes, blocks = _checked(levels, classes, blocks)
-    direct = direct_magnitudes(tables)
-    chosen = kernels(__name__).quantisers(levels, classes, blocks, direct).view(bool)
-    costs = tables.fine_cost.reshape(2, ROWS, -1)
-    coder, fine = kernels(plain.__name__), 0
-    for own, rows in zip((~chosen, chosen), costs, strict=True):
-        fine += int(coder.cost(levels[own], classes[own], rows, direct))
-    return fine >> 8
-
-
-def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables | None = None) -> np.ndarray:
+def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """The quantiser, 0 or 1, under which each level stands, (n,) uint8. Arguments as for `encode`."""
     levels, classes, blocks = _checked(levels, classes, blocks)
-    chosen: np.ndarray = kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes(paired(tables)))
+    chosen: np.ndarray = kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes())
     return chosen
 
 
@@ -114,8 +93,9 @@ def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:
     return np.ascontiguousarray(blocks[np.array(sizes, bool)], np.int64)
 
 
-def _symbols(payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
+def _symbols(payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """The `count` symbols (count,) uint8 of the rANS payload."""
+    tables = static_dependent_tables()
     if count == 0:
         return rans.decode(payload, classes[:0], tables)
     symbols, whole = kernels(__name__).decode(*split_payload(payload), classes, blocks, tables)

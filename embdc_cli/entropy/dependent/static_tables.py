@@ -5,7 +5,16 @@ in planes whose mean magnitude under both is 2^((row - 20) / 2). They are what t
 `entropy.static_tables`, a Laplacian whose scale is spread log-normally by clip((22.5 - row) / 9, 0.1, 1) octaves, with
 these tables themselves and 0.3 squared half steps per bit: 4 x 72 planes of scales falling by 14 octaves, iterated from
 the static tables until the bits no longer fell (60 times). On KLT and DCT-16 coefficients of three ViT clips, which
-are no part of this, they save 2 to 3 % against the static rows of `entropy.tables` moved by `tables.ROW_OFFSETS`.
+are no part of this, they save 2 to 3 % against rows of `entropy.static_tables` moved apart: row r becomes r + 1 for Q0
+and r - 3 for Q1 up to row 15, r + 1 and r - 1 up to 17. Change of the rate at equal error of such moves against none,
+mean of Laplacian and Gaussian planes with scales falling as i^0, i^-1/2 and i^-1, at 0.03-0.1, 0.1-0.3, 0.3-0.6, 0.6-1,
+1-2 and above 2 bits per value:
+    (0,  0)                      0      0      0      0      0      0
+    (1, -1) up to 14            -0.2   -0.5   -1.4   -0.5    0.0    0
+    (1, -2) up to 14            -0.3   -0.9   -2.0   -0.7    0.0    0
+    (1, -3) up to 14            -0.4   -1.0   -2.3   -0.9   -0.1    0
+    (1, -3) to 15, (1, -1) to 17 -0.4  -1.4   -2.8   -1.4   -0.9    0
+    (0, -3) up to 14            -0.1   -0.7   -1.1   -0.5    0.0    0
 Below a mean of 1/4, Q1 gives up its points +-1: a path stays at 0 or pays for +-3 half steps. Above, it gives up 0.
 Rows 26..31 of each half are the law of |k| >> 1, 1, 2, 2, 3, 3. Symbol 15 is the escape. Both rows of a class have the
 same magnitudes; those not worth 1/4096 are escaped. Rows 0 and 32 are never used (class 0 sends nothing).

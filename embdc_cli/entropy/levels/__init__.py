@@ -1,4 +1,6 @@
-"""Signed integers with a class each, to bytes and back: the one coder for coefficients, bases and means.
+"""Signed integers with a class each, to bytes and back: coefficients, bases and means.
+
+Levels on the paths of a trellis (`entropy.dependent`) and codes under time contexts have coders of their own.
 
 Layout: [varint] bytes of the rANS payload; the rANS payload of the symbols; low bits of the shifted classes; signs; the
 excess of the escapes in Exp-Golomb. Each starts at a byte. The length of the low bits follows from the classes, that of

@@ -3,6 +3,7 @@
 `walk` turns tracks into symbols (differences of levels, matches with neighbours, numbers of modes); these go through
 rANS under two tables of the segment, made from its sample, and the numbers as raw bits.
 Layout: [varint] rows; [varint] tokens; [varint] tracks; [blob] level differences; [blob] matches; numbers.
+The last two are there for more than one mode only. The activities of the tracks follow (`motion`).
 """
 
 from __future__ import annotations

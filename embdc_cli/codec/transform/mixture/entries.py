@@ -17,6 +17,7 @@ from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform import trellis
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_levels
 from embdc_cli.entropy import dependent
+from embdc_cli.entropy.dependent.points import levels_of, points_of
 from embdc_cli.entropy.tables import class_of_mean
 
 HALF_STEP: Final = 0.65
@@ -49,26 +50,20 @@ class _TrellisEntries(Entries):
         classes = np.full(len(values), cls, np.uint8)
         paths = np.array([[len(values), 1]])
         levels = trellis.choose((values / self.unit).astype(np.float32), classes, paths, LAGRANGIAN)
-        return _points(levels, classes, paths)
+        return points_of(levels, dependent.quantisers(levels, classes, paths))
 
     def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
-        levels = (np.sign(integers) * ((np.abs(integers) + 1) >> 1)).astype(np.int32)
-        out.blob(dependent.encode(levels, classes, _paths(lengths)))
+        out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths)))
 
     def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         levels = dependent.decode(fields.blob(), classes, _paths(lengths))
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
-        return _points(levels, classes, _paths(lengths))
+        return points_of(levels, dependent.quantisers(levels, classes, _paths(lengths)))
 
 
 def _paths(lengths: np.ndarray) -> np.ndarray:
     return np.stack([lengths, np.ones_like(lengths)], axis=1)
-
-
-def _points(levels: np.ndarray, classes: np.ndarray, paths: np.ndarray) -> np.ndarray:
-    points: np.ndarray = 2 * levels - np.sign(levels) * dependent.quantisers(levels, classes, paths).astype(np.int32)
-    return points
 
 
 PLAIN: Final = Entries(1.0)

@@ -68,6 +68,8 @@ def _run_means(array: np.ndarray) -> np.ndarray:
 
 def _k_means(features: np.ndarray, modes: int, rng: np.random.Generator) -> np.ndarray:
     """(modes, P) centres."""
+    largest = float(np.abs(features).max(initial=0.0))
+    features = features / np.float32(max(largest, 1e-30))  # squares of float32 must not overflow
     centres = features[rng.integers(len(features), size=1)]
     distance = ((features - centres[0]) ** 2).sum(axis=1, dtype=np.float64)
     while len(centres) < modes:
@@ -81,11 +83,13 @@ def _k_means(features: np.ndarray, modes: int, rng: np.random.Generator) -> np.n
         order = np.argsort(nearest, kind="stable")
         starts = (np.cumsum(counts) - counts)[counts > 0]
         centres[counts > 0] = np.add.reduceat(features[order], starts) / counts[counts > 0, None]
-    return centres
+    return centres * np.float32(max(largest, 1e-30))
 
 
 def _nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return np.asarray(((centres**2).sum(axis=1) - 2 * features @ centres.T).argmin(axis=1))
+    scale = np.float32(1 / max(float(np.abs(centres).max(initial=0.0)), 1e-30))
+    near, centres = features * scale, centres * scale
+    return np.asarray(((centres**2).sum(axis=1) - 2 * near @ centres.T).argmin(axis=1))
 
 
 def _statistics(sample: Sequence[np.ndarray], maps: Sequence[Maps], modes: int) -> list[tuple[np.ndarray, np.ndarray]]:

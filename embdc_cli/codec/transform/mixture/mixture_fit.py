@@ -37,8 +37,11 @@ PRECISION: Final = 1.19
 """Basis entries against coefficients: an error of either then costs alike. 1 and 1.41 cost 1 to 2 % more."""
 LEARNING_REACH: Final = 0.5  # of the rms
 _TRACK_BITS: Final = 3.0
-_KNOWN_SCALES: Final = 0.8
-"""What coefficients cost once the coder knows level, band and activity of their tracks: 0.76 to 0.81 on three dumps."""
+_RELATIVE_VARIANCE: Final = 1e-13  # below, eigenvalues are rounding errors
+_ROUNDING: Final = (0.9, 0.82)
+"""Bits of coefficients rounded by rate, and by a trellis, over a dead zone's, for about the same error: two dumps."""
+_RATIOS: Final = np.exp2(np.arange(-12, 13) / 2)
+"""How far coefficients of one track and band are from what their vector promises, in half octaves."""
 _SMALL_BITS: Final = 4.0  # a basis vector's precision and classes, as differences
 
 
@@ -81,6 +84,7 @@ class MixtureFit:
         total = sum(len(mode.variances) for mode in self._modes)
         self._counts = np.zeros((2, total, BUCKETS), np.float32)
         self._by_level = np.zeros((LEVELS, LEVELS, BUCKETS))
+        self._spread = np.zeros((2, len(_RATIOS)))  # coefficients of frequency 0 and of others, by ratio
         for array, tracks in zip(sample, self._tracks, strict=True):
             self._observe(array, tracks)
 
@@ -113,6 +117,30 @@ class MixtureFit:
                 self._counts[min(band, 1), mode.first : mode.first + rank] += counts
                 self._by_level[block.level, band] += counts.sum(axis=0)
                 self._weights[block.mode, block.level, band] += part.shape[0] * part.shape[1]
+                if rank:
+                    self._observe_spread(np.abs(y[:, bands == band]), mode, band)
+
+    def _observe_spread(self, magnitudes: np.ndarray, mode: _ModeStatistics, band: int) -> None:
+        """magnitudes: (n, k, r) of the tracks of one block in one band.
+
+        Frequency 0 is known by level alone, the others by track as well.
+        """
+        expected = float(np.sqrt(mode.variances).mean())
+        means = magnitudes.mean(axis=(1, 2)) if band else magnitudes.mean(keepdims=True).ravel()
+        nearest = np.rint(2 * np.log2(np.maximum(means, 1e-30) / expected)).astype(np.int64)
+        places = np.clip(nearest + len(_RATIOS) // 2, 0, len(_RATIOS) - 1)
+        self._spread[min(band, 1)] += np.bincount(places, minlength=len(_RATIOS)) * (magnitudes.size / len(means))
+
+    def _bits(self, means: np.ndarray) -> np.ndarray:
+        """Bits of a level in (2, total) vectors of mean magnitudes `means`, signs not counted."""
+        bits = np.zeros_like(means)
+        for kind, spread in enumerate(self._spread):
+            seen = np.flatnonzero(spread)
+            shares = spread[seen] / spread.sum() if seen.size else np.ones(0)
+            ratios = _RATIOS[seen] / max(float(shares @ _RATIOS[seen]), 1e-30) if seen.size else np.ones(0)
+            for share, ratio in zip(shares, ratios, strict=True):
+                bits[kind] += share * entropy(means[kind] * ratio)
+        return bits
 
     @property
     def bytes_held(self) -> int:
@@ -124,9 +152,9 @@ class MixtureFit:
         response = Response(self._buckets.samples, self._counts.sum(axis=(0, 1)), step)
         sums = self._counts @ response.per_bucket  # (2, total, 4)
         coefficients = self._counts.sum(axis=2)
-        bits = coefficients * entropy(sums[..., 0] / np.maximum(coefficients, 1)) + sums[..., 1]
+        bits = coefficients * self._bits(sums[..., 0] / np.maximum(coefficients, 1)) + sums[..., 1]
         saved = (sums[..., 3] - sums[..., 2]).sum(axis=0) * scale
-        bits = bits.sum(axis=0) * (scale * _KNOWN_SCALES)
+        bits = bits.sum(axis=0) * (scale * _ROUNDING[self._dependent])
         distortion = float(sums[..., 3].sum()) * scale
         total_bits = _TRACK_BITS * scale * sum(len(tracks.starts) for tracks in self._tracks)
         plans = []
@@ -195,13 +223,14 @@ class MixtureFit:
 def _principal_axes(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(variances (R,), vectors (D, R)) of centred tokens (n, D), R < n, falling; through the smaller Gram matrix."""
     count, channels = tokens.shape
+    tokens = tokens.astype(np.float64)  # in float32 an outlier channel would drown the others
     if count >= channels:
-        values, vectors = np.linalg.eigh((tokens.T @ tokens).astype(np.float64))
+        values, vectors = np.linalg.eigh(tokens.T @ tokens)
     else:
-        values, left = np.linalg.eigh((tokens @ tokens.T).astype(np.float64))
-        vectors = tokens.T.astype(np.float64) @ left
+        values, left = np.linalg.eigh(tokens @ tokens.T)
+        vectors = tokens.T @ left
         vectors /= np.maximum(np.sqrt((vectors**2).sum(axis=0)), 1e-300)
-    kept = values > max(float(values.max(initial=0.0)), 0.0) * 1e-7
+    kept = values > max(float(values.max(initial=0.0)), 0.0) * _RELATIVE_VARIANCE
     return values[kept][::-1] / max(count, 1), np.ascontiguousarray(vectors[:, kept][:, ::-1], dtype=np.float32)
 
 

@@ -24,9 +24,11 @@ from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, e
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
+from embdc_cli.entropy.dependent.tables import static_dependent_tables
 from embdc_cli.entropy.tables import (
     CLASSES,
     FINE_COST_UNIT,
+    ROWS,
     class_rows,
     class_shifts,
     classes_of_means,
@@ -186,8 +188,9 @@ def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.n
 
 @cache
 def _least_bits() -> np.ndarray:
-    """(CLASSES,) float64: what a level of each class takes at least."""
-    bits = static_tables().fine_cost.min(axis=1)[class_rows()] / FINE_COST_UNIT + class_shifts()
+    """(CLASSES,) float64: what a level of each class takes at least, whichever way it is coded."""
+    rows = np.concatenate([static_tables().fine_cost[None], static_dependent_tables().fine_cost.reshape(2, ROWS, -1)])
+    bits = rows.min(axis=(0, 2))[class_rows()] / FINE_COST_UNIT + class_shifts()
     bits[0] = 0.0
     return np.asarray(bits)
 

@@ -4,6 +4,7 @@
 
 limited to 1..63; the activity, in half octaves, is left out at frequency 0. A track that does not move says so, and its
 codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time.
+Layout: [blob] one symbol for each track of more than one row, behind the tracks (`cutting`) of the chunk.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
     y[k, i] = sum_t c_k(t) (x_t - mean_m) . v_mi        k < 2^level, i < r_m,  m the mode of the track
 
 x: (F, N, D) float32. y: flat float32, blocks of equal mode and level one after the other, in each frequency k outer,
-then vector i, then the block's tracks. Cut and modes of the tracks travel with every chunk (`cutting`).
+then vector i, then the block's tracks.
+Layout: in the models of a segment: [8 bytes] step, float64; [blob] table of level differences; [blob] table of matches;
+the modes (`modes`). In the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`).
 Source: mixtures of probabilistic PCA, Tipping and Bishop, Neural Computation 11, 1999; transforms that follow the
 signal's activity in time, Mallat, "A Wavelet Tour of Signal Processing", ch. 8 (best bases). Not here: labels for
 each row (a track of one row is one), bases that modes share.

@@ -1,7 +1,7 @@
 """Points of a trellis to bytes: each track of a mixture is one path through the states of dependent quantisation.
 
-Codes here are points in half steps, so that they mean the same whatever path led to them: 2k under quantiser 0 and
-2k - sgn(k) under quantiser 1. The levels k go to the entropy coder, whose decoder follows the states.
+Codes here are points in half steps, so that they mean the same whatever path led to them (`entropy.dependent.points`).
+Their levels go to the entropy coder, whose decoder follows the states.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy import dependent
+from embdc_cli.entropy.dependent.points import levels_of, points_of
 from embdc_cli.errors import CorruptArchive
 
 
@@ -28,16 +29,14 @@ class TrackPaths(Coder, SegmentStage):
 
     def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         chunk = self.mixture.chunk(side)
-        levels = (np.sign(codes) * ((np.abs(codes) + 1) >> 1)).astype(np.int32)
-        return dependent.encode(levels, chunk.classes, chunk.paths)
+        return dependent.encode(levels_of(codes), chunk.classes, chunk.paths)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         chunk = self.mixture.chunk(side)
         levels = dependent.decode(data, chunk.classes, chunk.paths)
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise CorruptArchive(f"chunk: a level is not within {MAX_LEVEL}")
-        quantisers = dependent.quantisers(levels, chunk.classes, chunk.paths)
-        return np.asarray(2 * levels - np.sign(levels) * quantisers.astype(np.int32))
+        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths))
 
     def write(self, out: FieldWriter) -> None:
         del out

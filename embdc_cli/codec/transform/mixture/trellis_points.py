@@ -26,6 +26,7 @@ from embdc_cli.codec.transform.mixture.entries import LAGRANGIAN
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.entropy import dependent
+from embdc_cli.entropy.dependent.points import points_of
 
 _CENTROIDS: Final = np.array([0.0, 0.15, -0.04, 0.0], np.float32)
 """Where values lie beside points 1 and 2, in half steps: 0.4 % of the bits at equal error."""
@@ -44,8 +45,7 @@ class TrellisPoints(Quantiser, SegmentStage):
         with np.errstate(over="ignore"):
             scaled = x * np.float32(1.0 / self.step)
         levels = trellis.choose(scaled, chunk.classes, chunk.paths, LAGRANGIAN)
-        quantisers = dependent.quantisers(levels, chunk.classes, chunk.paths)
-        return np.asarray(2 * levels - np.sign(levels) * quantisers.astype(np.int32))
+        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths))
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
         magnitudes = np.abs(y)

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numba.core import config
 
-from embdc_cli.codec.transform.trellis.reference import EXCESS_UNIT, LIMIT, MAX_EXCESS, Prices
+from embdc_cli.codec.transform.trellis.reference import LIMIT, Prices
 from embdc_cli.entropy.dependent.states import NEXT
 from embdc_cli.entropy.tables import ESCAPE
 
@@ -21,7 +21,6 @@ if getattr(config, "DISABLE_JIT", False):
     raise ImportError("numba is switched off (NUMBA_DISABLE_JIT), and interpreted loops are slower than numpy")
 
 _TILE = 16  # tracks: a cache line of float32
-_PER_UNIT = 1.0 / EXCESS_UNIT
 
 
 def _in(dtype: Any, axes: int = 1) -> Any:
@@ -29,7 +28,7 @@ def _in(dtype: Any, axes: int = 1) -> Any:
     return numba.types.Array(dtype, axes, "C", readonly=True)
 
 
-_BYTES, _BLOCKS, _VALUES, _LEVELS = _in(numba.uint8), _in(numba.int64, 2), _in(numba.float32), _in(numba.int32)
+_BYTES, _BLOCKS, _VALUES = _in(numba.uint8), _in(numba.int64, 2), _in(numba.float32)
 _ZERO, _NONZERO = _in(numba.float64, 2), _in(numba.float64, 3)
 
 
@@ -43,20 +42,6 @@ def choose(values: np.ndarray, classes: np.ndarray, blocks: np.ndarray, prices: 
     chosen = np.empty((_TILE, longest), np.int32)
     _choose(values, classes, blocks, *prices, NEXT, gathered, gathered_classes, way_back, chosen, levels)
     return levels
-
-
-def points(levels: np.ndarray, quantisers: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """As in `reference.py`."""
-    result = np.empty(levels.size, np.float32)
-    _points(levels, quantisers, offsets, result)
-    return result
-
-
-def excesses(values: np.ndarray, levels: np.ndarray, quantisers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As in `reference.py`."""
-    sums, counts = np.zeros((2, 3), np.int64), np.zeros((2, 3), np.int64)
-    _excesses(values, levels, quantisers, sums, counts)
-    return sums, counts
 
 
 @numba.njit(inline="always")
@@ -223,35 +208,3 @@ def _choose(
                 for track in range(width):
                     levels[at + track] = chosen[track, plane]
         start += planes * tracks
-
-
-@numba.njit(numba.void(_LEVELS, _BYTES, _in(numba.int64, 2), numba.float32[::1]), nogil=True, cache=True)
-def _points(levels: np.ndarray, quantisers: np.ndarray, offsets: np.ndarray, result: np.ndarray) -> None:
-    for i in range(levels.size):
-        k = int(abs(np.int64(levels[i])))
-        q = int(quantisers[i])
-        shifted = 256 * (2 * k - q) + offsets[q, max(min(k, 3) - 1, 0)]
-        point = np.float32(shifted / 256.0) if k > 0 else np.float32(0)
-        result[i] = -point if levels[i] < 0 else point
-
-
-@numba.njit(
-    numba.void(_VALUES, _LEVELS, _BYTES, numba.int64[:, ::1], numba.int64[:, ::1]),
-    nogil=True,
-    cache=True,
-)
-def _excesses(
-    values: np.ndarray, levels: np.ndarray, quantisers: np.ndarray, sums: np.ndarray, counts: np.ndarray
-) -> None:
-    for i in range(levels.size):
-        k = int(abs(np.int64(levels[i])))
-        if k == 0:
-            continue
-        q = int(quantisers[i])
-        v = float(values[i])
-        v = 0.0 if v != v else v
-        excess = (-v if levels[i] < 0 else v) - float(2 * k - q)
-        excess = min(max(excess, -MAX_EXCESS), MAX_EXCESS)
-        place = min(k, 3) - 1
-        sums[q, place] += np.int64(np.rint(excess * _PER_UNIT))
-        counts[q, place] += 1

@@ -24,9 +24,6 @@ from embdc_cli.entropy.dependent.states import NEXT, STATES
 from embdc_cli.entropy.tables import ESCAPE
 
 LIMIT = 2.0 * MAX_LEVEL - 2  # then both neighbours are within MAX_LEVEL
-EXCESS_UNIT = 2.0**-16  # half steps; sums of integers do not depend on their order
-MAX_EXCESS = 4.0  # half steps: a path that prefers an even worse level is not evidence of where values lie
-HALF = STATES // 2
 
 
 class Prices(NamedTuple):
@@ -113,28 +110,3 @@ def _candidates(values: np.ndarray, classes: np.ndarray, prices: Prices) -> tupl
                 costs[quantiser, parity] = np.where(cheaper, cost, costs[quantiser, parity])
                 magnitudes[quantiser, parity] = np.where(cheaper, k, magnitudes[quantiser, parity])
     return costs, magnitudes
-
-
-def points(levels: np.ndarray, quantisers: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The points (n,) float32 of levels (n,) int32 under quantisers (n,) uint8; offsets: (2, 3) int64."""
-    magnitudes = np.abs(levels).astype(np.int64)
-    shifted = 256 * (2 * magnitudes - quantisers) + offsets[quantisers, np.minimum(magnitudes, 3) - 1]
-    return np.where(levels == 0, 0.0, np.sign(levels) * shifted / 256.0).astype(np.float32)
-
-
-def excesses(values: np.ndarray, levels: np.ndarray, quantisers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums (2, 3) int64 of what values exceed their points by, away from zero, in 2^-16 half step, and counts.
-
-    By quantiser and magnitude 1, 2 and 3 upwards; values: (n,) float32 in half steps, NaN as 0.
-    """
-    sums, counts = np.zeros((2, 3), np.int64), np.zeros((2, 3), np.int64)
-    nonzero = levels != 0
-    k = np.abs(levels[nonzero]).astype(np.int64)
-    chosen = quantisers[nonzero]
-    v = values[nonzero].astype(np.float64)
-    v = np.where(np.isnan(v), 0.0, v)
-    excess = np.clip(np.where(levels[nonzero] < 0, -v, v) - (2 * k - chosen), -MAX_EXCESS, MAX_EXCESS)
-    place = chosen, np.minimum(k, 3) - 1
-    np.add.at(sums, place, np.rint(excess / EXCESS_UNIT).astype(np.int64))
-    np.add.at(counts, place, 1)
-    return sums, counts
