@@ -82,9 +82,8 @@ class Choice:
         for plan, outcome in zip(job.streams, result.outcomes, strict=True):
             error = error_of(self.target.kind, outcome.sums, plan.moments) if plan.lossy else 0.0
             if error > self.goal * (1 + 1e-9):
-                raise TargetMissed(
-                    f"stream {plan.spec.name!r}: {self.target.kind}, expected an error up to {self.goal:g}, found {error:g}"
-                )
+                found = f"expected an error up to {self.goal:g}, found {error:g}"
+                raise TargetMissed(f"stream {plan.spec.name!r}: {self.target.kind}, {found}")
 
     def _correct_size(self, job: WriteJob, result: WriteResult) -> bool:
         lossy = [plan for plan in job.streams if plan.lossy]
