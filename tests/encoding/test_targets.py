@@ -165,3 +165,22 @@ def test_lossless_keeps_every_bit_pattern(tmp_path: Path, dtype: type) -> None:
     patterns.reshape(-1)[: len(special)] = special
     _, y = encode(patterns.view(dtype), tmp_path, lossless=True)
     np.testing.assert_array_equal(y.view(patterns.dtype), patterns)
+
+
+@pytest.mark.parametrize("effort", [0, 1, 3])
+def test_an_outlier_channel_does_not_keep_targets_from_being_met(tmp_path: Path, effort: int) -> None:
+    x = np.random.default_rng(3).normal(size=(66, 20, 16)).astype(np.float32)
+    x[..., 5] *= 1e4
+    _, y = encode(x, tmp_path, target_bpv=8.0, effort=effort)
+    assert errors(x, y)["nmse"] < 1e-6
+    result, y = encode(x, tmp_path, target_channel_nmse=0.1, effort=effort)
+    assert errors(x, y)["channel_nmse"] <= 0.1
+    assert result["bits_per_value"] < 8
+
+
+@pytest.mark.parametrize("effort", [0, 3])
+def test_special_tokens_are_coded_more_finely(tmp_path: Path, effort: int) -> None:
+    rng = np.random.default_rng(4)
+    x = np.concatenate([0.2 * rng.normal(size=(40, 1, 12)), rng.normal(size=(40, 16, 12))], axis=1).astype(np.float32)
+    _, y = encode(x, tmp_path, target_nmse=0.1, effort=effort, special_tokens="1")
+    assert errors(x[:, :1], y[:, :1])["nmse"] < 0.6 * errors(x[:, 1:], y[:, 1:])["nmse"]
