@@ -104,7 +104,7 @@ class Chunks:
         ("ABBA", {}, [1, 2, 1], 3),
         ("AAAB", {}, [3, 1], 2),
         ("AABB", {"own": 1.99, "waste": 2.0}, [4], 3),  # new models are hardly cheaper
-        ("AABB", {"own": 1.9, "waste": 2.0}, [2, 2], 2),
+        ("AABB", {"own": 1.8, "waste": 2.0}, [2, 2], 2),
         ("AABB", {"own": 3.0, "waste": 2.0}, [4], 1),  # the present ones waste less than the first piece took
         ("AAAA", {"own": 0.99}, [4], 4),
         ("".join(chr(65 + i) for i in range(40)), {}, [*[1] * (MAX_SEGMENTS - 1), 41 - MAX_SEGMENTS], MAX_SEGMENTS),
