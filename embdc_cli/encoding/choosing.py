@@ -151,7 +151,7 @@ def choose(job: WriteJob, target: Target, reporter: Reporter) -> Choice:
         _prefer_lossless(plan, job.jobs)
         if not plan.sample_is_all:
             choice.settled = False
-            choice.searches[plan.number] = StepSearch(choice.goal, rising=True, slack=ERROR_SLACK, start=found[1])
+            choice.searches[plan.number] = StepSearch(choice.goal, rising=True, slack=ERROR_SLACK)
     return choice
 
 
@@ -236,7 +236,7 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
     for plan in lossy:
         plan.set_step(*found)
     if not exact:
-        choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK, start=found[1])
+        choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK)
 
 
 def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> float:

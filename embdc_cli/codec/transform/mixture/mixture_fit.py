@@ -23,6 +23,7 @@ from embdc_cli.codec.transform.mixture.entries import HALF_STEP, PLAIN, TRELLIS
 from embdc_cli.codec.transform.mixture.learning import DIMENSIONS, Maps, learn
 from embdc_cli.codec.transform.mixture.modes import COARSEST_H, FINEST_H, Mode
 from embdc_cli.codec.transform.mixture.rate_rounding import RateRounding
+from embdc_cli.codec.transform.mixture.search import TRACK_BITS
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
@@ -36,7 +37,6 @@ from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables
 PRECISION: Final = 1.19
 """Basis entries against coefficients: an error of either then costs alike. 1 and 1.41 cost 1 to 2 % more."""
 LEARNING_REACH: Final = 0.5  # of the rms
-_TRACK_BITS: Final = 3.0
 _RELATIVE_VARIANCE: Final = 1e-13  # below, eigenvalues are rounding errors
 _ROUNDING: Final = (0.9, 0.82)
 """Bits of coefficients rounded by rate, and by a trellis, over a dead zone's, for about the same error: two dumps."""
@@ -156,7 +156,7 @@ class MixtureFit:
         saved = (sums[..., 3] - sums[..., 2]).sum(axis=0) * scale
         bits = bits.sum(axis=0) * (scale * _ROUNDING[self._dependent])
         distortion = float(sums[..., 3].sum()) * scale
-        total_bits = _TRACK_BITS * scale * sum(len(tracks.starts) for tracks in self._tracks)
+        total_bits = TRACK_BITS * scale * sum(len(tracks.starts) for tracks in self._tracks)
         plans = []
         for mode in self._modes:
             tokens = mode.tokens * scale

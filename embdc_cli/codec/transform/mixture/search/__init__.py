@@ -110,7 +110,5 @@ def _cut(
         covered = slice(0, len(spread))
         levels[covered][spread] = level
         modes[covered][spread] = np.repeat(chosen[level], 1 << level, axis=0)[spread]
-        merged = np.where(joined, whole, halves)
-        rest = best[2 * runs :]  # shorter runs at the end, which no longer one covers
-        best = merged if not len(rest) else np.concatenate([merged, rest.sum(axis=0, keepdims=True)])
+        best = np.where(joined, whole, halves)  # shorter runs at the end, which no longer one covers, stay as they are
     return levels, modes

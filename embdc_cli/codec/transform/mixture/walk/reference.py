@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-LEVELS = 7
+from embdc_cli.codec.transform.mixture.tracks import LEVELS
+
 NO_MATCH = 3
 
 
