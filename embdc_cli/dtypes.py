@@ -74,7 +74,9 @@ def from_float32(x: np.ndarray, name: str) -> np.ndarray:
         return np.ascontiguousarray(x, dtype=np.float32)
     if name == "float16":
         limit = np.float32(65504.0)
-        return np.where(np.isfinite(x), np.clip(x, -limit, limit), x).astype(np.float16)
+        if not (-limit <= x.min(initial=0) and x.max(initial=0) <= limit):  # nor with a NaN, which both then are
+            x = np.where(np.isfinite(x), np.clip(x, -limit, limit), x)
+        return x.astype(np.float16)
     if name == "bfloat16":
         bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
         sign = (bits >> 16) & 0x8000

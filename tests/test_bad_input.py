@@ -145,7 +145,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "wrong magic": (damaged(lambda data: b"PK" + bytes(900), "verify"), 5, "a.embdc"),
     "not an archive": (encode("a.embdc", lambda path: path.write_text("hello")), 8, "a.embdc"),
     "future version": (future, 6, "version 9"),
-    "cut in the header": (damaged(lambda data: data[:200], "inspect"), 5, "a.embdc"),
+    "cut in the header": (damaged(lambda data: data[:100], "inspect"), 5, "a.embdc"),
     "flipped bit": (damaged(lambda data: data[:2200] + bytes([data[2200] ^ 1]) + data[2201:], "decode"), 5, "a"),
     "not a codebook": (
         encode("x.npy", lambda path: [np.save(path, embeddings()), (path.parent / "c.embdcb").write_text("no")],

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from embdc_cli.codebook.identity import Identity
-from embdc_cli.entropy.tables import ESCAPE, ROWS, SYMBOLS, Tables
+from embdc_cli.entropy.coding_tables import CodingTables
 
 EXPONENTS = range(-30, 1)
 """Powers of two a basis vector may be scaled by: entries of a unit vector never need more."""
@@ -25,7 +25,7 @@ class Codebook:
     """What a corpus teaches: D channels, R <= D basis vectors in order of falling eigenvalue.
 
     mean: (D,) int16, in units of 2^mean_exponent. basis: (R, D) int16, row i in units of 2^exponents[i].
-    exponents: (R,) int8. spectrum: (R,) int16, round(4 log2 eigenvalue). tables: static coding tables, if trained.
+    exponents: (R,) int8. spectrum: (R,) int16, round(4 log2 eigenvalue). tables: of the coefficients, if trained.
     encoder: whose embeddings these are, None when the corpus did not say. training: counts and seed; never names.
     """
 
@@ -34,7 +34,7 @@ class Codebook:
     basis: np.ndarray
     exponents: np.ndarray
     spectrum: np.ndarray
-    tables: Tables | None
+    tables: CodingTables | None
     encoder: Identity | None
     training: dict[str, int]
 
@@ -57,9 +57,6 @@ class Codebook:
             raise ValueError("basis: a vector is zero")
         if (np.diff(self.spectrum) > 0).any():
             raise ValueError("spectrum: not in falling order")
-        freq = self.tables.freq if self.tables is not None else np.ones((ROWS, SYMBOLS))
-        if freq.shape != (ROWS, SYMBOLS) or not freq[:, [0, ESCAPE]].all():
-            raise ValueError(f"tables: expected {ROWS} x {SYMBOLS} that can code 0 and escape, found {self.tables}")
 
     @property
     def channels(self) -> int:

@@ -2,11 +2,12 @@
 
     [8 B] magic  [u16] version  [u16] 0  [u32] header bytes  [u32] CRC-32 of the 16 bytes before
     header: canonical JSON, then its [u32] CRC-32
-    sections MEAN EXPO SPEC BASI, then TABL if tables were trained, each:
+    sections MEAN EXPO SPEC BASI, then TABL TABR TABP if tables were trained, each:
         [4 B] name  [u32] payload bytes  [payload]  [u32] CRC-32 of name, length and payload
     [32 B] SHA-256 of everything before
 Numbers are little-endian. MEAN, BASI and the first differences in EXPO and SPEC are matrices of integers: a class byte
-for each row, then the rows' levels (`entropy.levels`, static tables). TABL is what `entropy.tables` writes.
+for each row, then the rows' levels (`entropy.levels`, static tables). TABL, TABR and TABP are the planes, rounded and
+paths of `entropy.coding_tables`, as `entropy.tables` writes them: 32 x 16, 32 x 16 and 64 x 16, all three or none.
 The file's name in archives is the SHA-256 of all its bytes.
 """
 
@@ -22,6 +23,7 @@ import numpy as np
 from embdc_cli.codebook import header
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.sections import SectionReader, checked, pack_integers, section
+from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive, SourceError, UnsupportedArchive
 
@@ -32,6 +34,7 @@ MAX_FILE_BYTES: Final = 1 << 28  # a full basis of 8192 channels is about 110 MB
 MAX_TABLE_BYTES: Final = 1 << 18  # 256 rows x 256 symbols at most
 _START = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
+_TABLES: Final = {"planes": b"TABL", "rounded": b"TABR", "paths": b"TABP"}
 
 
 def to_bytes(codebook: Codebook) -> bytes:
@@ -55,7 +58,7 @@ def to_bytes(codebook: Codebook) -> bytes:
         section(b"BASI", pack_integers(codebook.basis)),
     ]
     if codebook.tables is not None:
-        parts.append(section(b"TABL", codebook.tables.to_bytes()))
+        parts += [section(name, getattr(codebook.tables, kind).to_bytes()) for kind, name in _TABLES.items()]
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
@@ -119,7 +122,7 @@ def _parse(data: bytes, where: str) -> Codebook:
     exponents = reader.integers(b"EXPO", 1, rank)[0].cumsum(dtype=np.int64)
     spectrum = reader.integers(b"SPEC", 1, rank)[0].cumsum(dtype=np.int64)
     basis = reader.integers(b"BASI", rank, channels)
-    tables = Tables.from_bytes(reader.section(b"TABL", MAX_TABLE_BYTES)) if reader.more else None
+    tables = _read_tables(reader) if reader.more else None
     reader.finish()
     return Codebook(
         mean=_narrow(mean, np.int16, "mean"),
@@ -131,6 +134,12 @@ def _parse(data: bytes, where: str) -> Codebook:
         encoder=fields["encoder"],
         training=fields["training"],
     )
+
+
+def _read_tables(reader: SectionReader) -> CodingTables:
+    """Raises ValueError for tables of another size, CorruptArchive for anything else that is wrong."""
+    read = {kind: Tables.from_bytes(reader.section(name, MAX_TABLE_BYTES)) for kind, name in _TABLES.items()}
+    return CodingTables(**read)
 
 
 def _narrow(values: np.ndarray, dtype: type[np.signedinteger], name: str) -> np.ndarray:

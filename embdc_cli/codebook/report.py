@@ -1,8 +1,9 @@
 """The held-out report: what a codebook saves on inputs it was not trained on, at equal error.
 
-Every held-out stream is coded with the codebook and without it (a basis of its own, paid for) at steps half an octave
-apart, and sizes are read off the two curves at the target errors. Counted: models, chunks and their framing, not what
-any archive has (header, tail). Not counted: the codebook, whose price is what `break_even_bytes` answers.
+Every held-out stream is coded with the codebook and without it (bases of its own, paid for) at the default effort of
+encode and at steps half an octave apart, and sizes are read off the two curves at the target errors. Counted: models,
+chunks and their framing, not what any archive has (header, tail). Not counted: the codebook, whose price is what
+`break_even_bytes` answers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from embdc_cli.codebook.codebook import Codebook
-from embdc_cli.codebook.trial import Curve, StreamTrial
+from embdc_cli.codebook.trial import Curve, Point, StreamTrial
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Tensor
 
@@ -37,7 +38,7 @@ def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Rep
     streams = heldout[:MAX_STREAMS]
     if not streams:
         return Report([], None, 0)
-    values = 0
+    values: list[int] = []
     helped: list[Curve] = []
     alone: list[Curve] = []
     for done, tensor in enumerate(streams):
@@ -45,8 +46,12 @@ def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Rep
             reporter.progress("held-out report", 2 * done + (used is None), 2 * len(streams), "curves")
             trial = StreamTrial(tensor, used)
             curves.append(trial.curve(min(TARGETS), max(TARGETS)))
-        values += trial.values
-    points = [_point(nmse, _rate(helped, nmse, values), _rate(alone, nmse, values)) for nmse in TARGETS]
+        values.append(trial.values)
+    points = [
+        _point(nmse, _rate(helped, nmse, sum(values)), _rate(alone, nmse, sum(values)))
+        | {"basis_share": _basis_share(helped, nmse, values)}
+        for nmse in TARGETS
+    ]
     return Report(points, _break_even(points, len(codebook.file_bytes)), len(streams))
 
 
@@ -55,14 +60,19 @@ def size_at(nmse: float, curve: Curve) -> float | None:
 
     The smallest size where even the coarsest point has less error, None where the finest has more.
     """
-    below = max((point for point in curve if point[0] <= nmse), default=None)
-    above = min((point for point in curve if point[0] > nmse), default=None)
+    below = _finer(nmse, curve)
+    above = min((point for point in curve if point.nmse > nmse), default=None)
     if below is None:
         return None
-    if above is None or below[0] <= 0:
-        return below[1]
-    share = math.log(nmse / below[0]) / math.log(above[0] / below[0])
-    return float(below[1] * (above[1] / below[1]) ** share)
+    if above is None or below.nmse <= 0:
+        return below.size
+    share = math.log(nmse / below.nmse) / math.log(above.nmse / below.nmse)
+    return float(below.size * (above.size / below.size) ** share)
+
+
+def _finer(nmse: float, curve: Curve) -> Point | None:
+    """The coarsest point of `curve` with no more error than `nmse`."""
+    return max((point for point in curve if point.nmse <= nmse), default=None)
 
 
 def _rate(curves: Sequence[Curve], nmse: float, values: int) -> float | None:
@@ -70,6 +80,17 @@ def _rate(curves: Sequence[Curve], nmse: float, values: int) -> float | None:
     sizes = [size_at(nmse, curve) for curve in curves]
     reached = [size for size in sizes if size is not None]
     return 8 * sum(reached) / values if len(reached) == len(sizes) else None
+
+
+def _basis_share(curves: Sequence[Curve], nmse: float, values: Sequence[int]) -> float | None:
+    """Share of the values whose streams take the codebook's basis, each at the nearest step that reaches `nmse`."""
+    taken = 0
+    for curve, own in zip(curves, values, strict=True):
+        point = _finer(nmse, curve)
+        if point is None:
+            return None
+        taken += own * point.by_codebook
+    return taken / max(1, sum(values))
 
 
 def _point(nmse: float, helped: float | None, alone: float | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
 from embdc_cli.codebook.codebook import Codebook
@@ -18,7 +18,7 @@ from embdc_cli.codebook.file import write
 from embdc_cli.codebook.opening import open_any
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
-from embdc_cli.codebook.table_training import trained_tables
+from embdc_cli.codebook.table_training import trained_kinds, trained_tables
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.errors import SourceError, TargetMissed, UsageError
 from embdc_cli.options import EncodeOptions
@@ -29,6 +29,8 @@ from embdc_cli.values import Dump
 
 TOKENS_PER_CHANNEL = 10
 """Fewer tokens than this per channel, and the covariance of the last vectors is mostly chance."""
+_TABLE_SHARE: Final = 0.1
+"""Of a size limit that not all vectors meet. Tables save a percent or two of the bits, the first vectors far more."""
 
 OpenInput = Callable[[str, EncodeOptions, Reporter], Iterable[Dump]]
 
@@ -61,8 +63,8 @@ def train(
     """Train a codebook on `inputs`, write it to `output`, and return what `--json` prints.
 
     The same inputs, options and libraries give the same file. `heldout` compares bits per value with and without the
-    codebook on inputs that were not trained on, every byte counted but those of the codebook; `break_even_bytes` is
-    how much float16 data saves as much as the codebook costs, None when it never does.
+    codebook on inputs that were not trained on, at the default effort of encode, every byte counted but those of the
+    codebook; `break_even_bytes` is how much float16 data saves as much as the codebook costs, None when it never does.
     Raises: UsageError for options and inputs that do not go together, TargetMissed when not even one vector fits
     into `max_bytes`, OutputExists, SourceError.
     """
@@ -87,6 +89,7 @@ def train(
         "file_bytes": len(codebook.file_bytes),
         "channels": codebook.channels,
         "rank": codebook.rank,
+        "tables": trained_kinds(codebook.tables),
         "tokens_trained": codebook.training["tokens"],
         "inputs": len(inputs),
         "encoder": codebook.encoder,
@@ -167,11 +170,12 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:
-    """The codebook with as many of its first vectors as `max_bytes` hold; without tables where they leave no room."""
+    """The codebook with as many of its first vectors as `max_bytes` hold; without tables where these take too much."""
     if len(codebook.file_bytes) <= max_bytes:
         return codebook
-    if len(_truncated(codebook, 1).file_bytes) > max_bytes:
-        codebook = replace(codebook, tables=None)
+    plain = replace(codebook, tables=None)
+    if len(codebook.file_bytes) - len(plain.file_bytes) > _TABLE_SHARE * max_bytes:
+        codebook = plain
     low, high = 0, codebook.rank + 1
     while high - low > 1:
         rank = (low + high) // 2

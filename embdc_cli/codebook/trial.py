@@ -1,20 +1,38 @@
-"""Size and error of one stream at any step, with or without a codebook, from the codec itself."""
+"""Size and error of one stream at any step, with or without a codebook, from the codec itself as encode uses it."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from embdc_cli import dtypes
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import CHUNK_ROWS, CHUNK_VALUES, channels_of
+from embdc_cli.codec.transform.codebook_klt import CodebookKlt
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.metrics import ChannelMoments, ErrorSums
+from embdc_cli.options import EncodeOptions
 from embdc_cli.values import Tensor
 
-Curve = list[tuple[float, float]]
-"""(nmse, bytes) of a stream, in rising order of nmse."""
 
+@dataclass(frozen=True, order=True)
+class Point:
+    """A stream at one step: its error, the bytes it takes, and whether the codebook's basis codes it."""
+
+    nmse: float
+    size: float
+    by_codebook: bool = False
+
+
+Curve = list[Point]
+"""In rising order of nmse."""
+
+EFFORT: Final = EncodeOptions().effort_level()
+"""What encode does when nothing is asked for."""
 MAX_SAMPLE_VALUES = 1 << 24
 STEPS_PER_OCTAVE = 2
 _FINEST, _COARSEST = -40, 20  # in steps around the rms
@@ -38,7 +56,7 @@ class StreamTrial:
         self._counts = None if counts is None else [counts[start:stop] for start, stop in cuts]
         self._scale = self.values / max(1, sum(chunk.size for chunk in self._chunks))
         self._framing = _CHUNK_BYTES * len(starts)
-        self._fit = Fit(spec, self._chunks, self._counts, FitOptions(codebook=codebook))
+        self._fit = Fit(spec, self._chunks, self._counts, FitOptions(effort=EFFORT, codebook=codebook))
         self._moments = ChannelMoments(channels_of(spec))
         for chunk in self._chunks:
             self._moments.add(self._tokens(chunk))
@@ -49,19 +67,19 @@ class StreamTrial:
             return [self.measure(1.0)]
         points = {0: self._at(0)}
         coarse = fine = 0
-        while coarse < _COARSEST and points[coarse][0] < most:
+        while coarse < _COARSEST and points[coarse].nmse < most:
             coarse += 1
             points[coarse] = self._at(coarse)
-        while fine > _FINEST and points[fine][0] > least:
+        while fine > _FINEST and points[fine].nmse > least:
             fine -= 1
             points[fine] = self._at(fine)
         return sorted(points.values())
 
-    def _at(self, index: int) -> tuple[float, float]:
+    def _at(self, index: int) -> Point:
         return self.measure(self._fit.rms * 2.0 ** (index / STEPS_PER_OCTAVE))
 
-    def measure(self, step: float) -> tuple[float, float]:
-        """(nmse, bytes of the whole stream) at quantiser step `step`."""
+    def measure(self, step: float) -> Point:
+        """The whole stream at quantiser step `step`."""
         models = self._fit.models(step)
         codec = TransformCodec(self._spec, models)
         sums = ErrorSums(channels_of(self._spec))
@@ -70,7 +88,13 @@ class StreamTrial:
             encoded = codec.encode(chunk, None if self._counts is None else self._counts[number])
             payload += len(encoded.payload)
             sums.add(self._tokens(chunk), self._tokens(encoded.decoded))
-        return sums.nmse(self._moments), len(models.to_bytes()) + payload * self._scale + self._framing
+        size = len(models.to_bytes()) + payload * self._scale + self._framing
+        return Point(sums.nmse(self._moments), size, uses_basis(models))
 
     def _tokens(self, rows: np.ndarray) -> np.ndarray:
         return dtypes.to_float32(rows, self._spec.dtype).reshape(-1, channels_of(self._spec))
+
+
+def uses_basis(models: TransformModels) -> bool:
+    """Whether some tokens are coded in the basis of a codebook."""
+    return any(isinstance(stage, CodebookKlt) for group in models.groups for stage in group.chain)

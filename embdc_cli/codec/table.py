@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embdc_cli.codec.stage import ChunkCodec
-    from embdc_cli.entropy.tables import Tables
+    from embdc_cli.entropy.coding_tables import CodingTables
     from embdc_cli.values import StreamSpec
 
 
@@ -96,7 +96,7 @@ class Codebook(Protocol):
     def digest(self) -> bytes: ...
 
     @property
-    def tables(self) -> Tables | None: ...
+    def tables(self) -> CodingTables | None: ...
 
     @property
     def channels(self) -> int: ...

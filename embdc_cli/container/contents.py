@@ -45,7 +45,7 @@ class Damage:
 class Part:
     """One signature-to-tail run. length: bytes up to the tail's end, or as far as it is readable.
 
-    head: HEAD payload. tail: None when it is missing or was not reached. complete: tail and every chunk are there.
+    head: the JSON of HEAD. tail: None when it is missing or was not reached. complete: tail and every chunk are there.
     first_item: number of its first item in the archive.
     """
 
@@ -66,12 +66,12 @@ class Part:
 
     @cached_property
     def part_id(self) -> int:
-        """CRC-32 of the HEAD payload, in every chunk of the part."""
+        """CRC-32 of the JSON of HEAD, in every chunk of the part."""
         return zlib.crc32(self.head)
 
     @cached_property
     def uuid(self) -> str:
-        """Identity of the archive: 32 hex digits of the SHA-256 of the HEAD payload."""
+        """Identity of the archive: 32 hex digits of the SHA-256 of the JSON of HEAD."""
         return hashlib.sha256(self.head).hexdigest()[:32]
 
 

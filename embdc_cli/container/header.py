@@ -93,7 +93,7 @@ class Header:
     min_reader: int = 0
 
     def to_payload(self) -> bytes:
-        """The HEAD payload. Raises: UsageError when it is too large or names something no reader accepts."""
+        """The JSON of HEAD. Raises: UsageError when it is too large or names something no reader accepts."""
         document = {
             "version": [spec.MAJOR, spec.MINOR],
             "min_reader": self.min_reader,
@@ -110,7 +110,7 @@ class Header:
 
     @staticmethod
     def from_payload(payload: bytes) -> Header:
-        """The header in a HEAD payload. Raises: CorruptArchive, or UnsupportedArchive when it needs a newer reader."""
+        """The header in the JSON of HEAD. Raises: CorruptArchive; UnsupportedArchive when it needs a newer reader."""
         top = Fields(canonical.loads(payload, _WHAT), _WHAT)
         _check_version(top)
         items = tuple(_item_from_json(item) for item in top.objects("items", 1, spec.MAX_ITEMS))

@@ -13,6 +13,7 @@ from embdc_cli.container import admission, canonical, index, spec, table
 from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
 from embdc_cli.container.header import Header
 from embdc_cli.container.index import Index
+from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.partlog import PartLog
 from embdc_cli.container.scan import ScannedPart
 from embdc_cli.container.storage import Storage
@@ -106,7 +107,8 @@ def _part_at(storage: Storage, at: int, header: ChunkHeader, content: bytes) -> 
         pieces.append(seek.table)
     signature = storage.read(start, start + spec.SIGNATURE_BYTES)
     check_signature(signature, f"{storage.name}: byte {start}")
-    _, head = _content(storage, start + spec.SIGNATURE_BYTES, spec.HEAD, header.part_id)
+    _, packed = _content(storage, start + spec.SIGNATURE_BYTES, spec.HEAD, header.part_id)
+    head = unpack(packed, f"{where}: header")
     if zlib.crc32(head) != header.part_id:
         raise CorruptArchive(f"{where}: header and part number disagree")
     log = PartLog(Header.from_payload(head))
@@ -116,7 +118,7 @@ def _part_at(storage: Storage, at: int, header: ChunkHeader, content: bytes) -> 
     part = ScannedPart(start, signature, head, log, header.part_id, at + spec.CHUNK_BYTES + header.length)
     for chunk in known.chunks[known.chunks["code"] == spec.TYPE_CODES[spec.SUMMARY]]:
         _, summary = _content(storage, start + int(chunk["offset"]), spec.SUMMARY, header.part_id)
-        part.summary = canonical.loads(summary, f"{where}: summary")
+        part.summary = canonical.loads(unpack(summary, f"{where}: summary"), f"{where}: summary")
     return part
 
 

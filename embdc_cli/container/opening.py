@@ -13,6 +13,7 @@ from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
 from embdc_cli.container.header import Header
 from embdc_cli.container.landmarks import find_landmark
+from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.scan import scan
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
@@ -111,13 +112,14 @@ def _part_before(window: _Window, end: int) -> Part | None:
         raise CorruptArchive(f"{where}: index and tail disagree")
     before = sealed.part_bytes - tail.CHUNK_BYTES - sealed.to_index
     seek = index.from_content(listed, before, f"{where}: index")
-    _, head = _chunk(
+    _, packed = _chunk(
         window,
         at - sealed.to_meta if sealed.to_meta else start + spec.SIGNATURE_BYTES,
         at,
         spec.META if sealed.to_meta else spec.HEAD,
         header.part_id,
     )
+    head = unpack(packed, f"{where}: header")
     if zlib.crc32(head) != header.part_id:
         raise CorruptArchive(f"{where}: header and part number disagree")
     if window.covers(start):
@@ -133,7 +135,7 @@ def _part_before(window: _Window, end: int) -> Part | None:
         head=head,
         header=parsed,
         table=_with_end(seek.table, sealed, len(listed), found.seq),
-        summary=canonical.loads(summary, f"{where}: summary"),
+        summary=canonical.loads(unpack(summary, f"{where}: summary"), f"{where}: summary"),
         tail=sealed,
         complete=True,
     )

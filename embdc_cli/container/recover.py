@@ -34,7 +34,7 @@ class WholeChunk:
 class ResumePoint:
     """The state of an unfinished part at the end of its last whole chunk. Serves one `ArchiveWriter.resume`.
 
-    head: HEAD payload. offset: bytes to keep. chunks: codebooks, models, times and data in file order; the header,
+    head: the JSON of HEAD. offset: bytes to keep. chunks: codebooks, models, times and data in file order; the header,
     checkpoints and end matter are the writer's own business.
     """
 

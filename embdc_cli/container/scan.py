@@ -15,6 +15,7 @@ from embdc_cli.container import admission, canonical, spec, tail
 from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import SIGNATURE, ChunkHeader, check_signature, content_of, parse_header
 from embdc_cli.container.header import Header
+from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.partlog import PartLog, Record
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.tail import Tail
@@ -196,7 +197,7 @@ class _Scanner:
         record = part.log.admit(header, content, where)
         sealed = Tail.from_content(content, place + tail.CHUNK_BYTES, where) if header.type == spec.TAIL else None
         if header.type == spec.SUMMARY:
-            part.summary = canonical.loads(content, f"{where}: summary")
+            part.summary = canonical.loads(unpack(content, f"{where}: summary"), f"{where}: summary")
         if header.seq != part.log.seq:
             if part.first_gap is None:
                 part.first_gap = part.end
@@ -224,16 +225,17 @@ class _Scanner:
             self._result.damage.append(Damage(place, tail.CHUNK_BYTES, "digest tree and chunks disagree"))
 
     def _open_part(self, place: int, header: ChunkHeader, content: bytes, where: str) -> None:
-        if zlib.crc32(content) != header.part_id:
+        head = unpack(content, f"{where}: header")
+        if zlib.crc32(head) != header.part_id:
             raise CorruptArchive(f"{where}: header and part number disagree")
-        parsed = Header.from_payload(content)
+        parsed = Header.from_payload(head)
         self._close_part(place)
         start = place - spec.SIGNATURE_BYTES
         if start < self._start:
             raise CorruptArchive(f"{where}: header without the {spec.SIGNATURE_BYTES} bytes that come before it")
         signature = self._bytes.read(start, spec.SIGNATURE_BYTES) if self._signature_at == start else b""
         log = PartLog(parsed)
-        self._current = ScannedPart(start, signature, content, log, header.part_id, place)
+        self._current = ScannedPart(start, signature, head, log, header.part_id, place)
         self._result.parts.append(self._current)
 
     def _close_part(self, place: int) -> None:

@@ -26,13 +26,13 @@ PAD_SHIFT: Final = 8  # bits 8-10: number of zero bytes at the end of the payloa
 FLAGS_RESERVED: Final = 0xF8F8
 
 # Chunk types. Upper case first letter: critical, a reader that does not know it must stop.
-HEAD: Final = b"HEAD"  # header, canonical JSON
+HEAD: Final = b"HEAD"  # header, JSON
 CODEBOOK: Final = b"CBOK"
 MODELS: Final = b"MODL"
 DATA: Final = b"DATA"
 TIMES: Final = b"pTS_"
 DIGESTS: Final = b"dGST"
-META: Final = b"mETA"  # copy of HEAD near the end
+META: Final = b"mETA"  # the JSON of HEAD again, near the end
 SUMMARY: Final = b"sUMM"
 INDEX: Final = b"iNDX"
 TAIL: Final = b"tAIL"
@@ -70,6 +70,7 @@ INDEX_LAYOUT: Final = 0
 TAIL_FORMAT: Final = "<QQQQQQ32sBB6s"
 # part bytes, distances back to iNDX, sUMM, mETA (0: none), dGST, chunks of the part, root, major, minor, zeros
 TAIL_BYTES: Final = 88
+PACKED_JSON: Final = 1  # first byte of HEAD, mETA, sUMM when a raw deflate stream follows; plain JSON begins with {
 DIGEST_BYTES: Final = 16  # SHA-256 prefix per chunk in dGST
 
 # Opening and checkpoints.
@@ -80,6 +81,7 @@ CHECKPOINT_CHUNKS: Final = 256  # DATA chunks between checkpoint indexes
 MAX_PAYLOAD_BYTES: Final = 1 << 28  # 256 MiB, any chunk; CRC-32 keeps Hamming distance 3 up to 512 MiB
 MAX_JSON_BYTES: Final = 1 << 22  # 4 MiB: HEAD, mETA, sUMM
 MAX_JSON_DEPTH: Final = 16
+MAX_JSON_RATIO: Final = 64  # bytes of JSON per byte of its packed form
 MAX_STREAMS: Final = 65_535
 MAX_ITEMS: Final = 1 << 20
 MAX_SEGMENTS: Final = 1 << 32

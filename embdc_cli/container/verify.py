@@ -11,6 +11,7 @@ from embdc_cli.container import index, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.contents import Damage, Item, Part
 from embdc_cli.container.losses import with_losses
+from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.scan import ScannedChunk, ScannedPart, scan
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
@@ -52,7 +53,7 @@ def _check_chunk(chunk: ScannedChunk) -> None:
         payload = chunk.record.payload
         if payload is not None and hashlib.sha256(payload).digest() != chunk.record.digest:
             raise CorruptArchive(f"embedded codebook is not {chunk.record.digest.hex()}")
-    elif kind == spec.META and content != chunk.part.head:
+    elif kind == spec.META and unpack(content, "copy of the header") != chunk.part.head:
         raise CorruptArchive("copy of the header differs from it")
     elif kind == spec.DIGESTS and chunk.part.first_gap is None and content != b"".join(log.leaves):
         raise CorruptArchive("digests differ from the chunks")

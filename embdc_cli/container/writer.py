@@ -12,6 +12,7 @@ from embdc_cli.container import canonical, index, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
 from embdc_cli.container.framing import SIGNATURE, chunk_bytes, frame, parse_header
 from embdc_cli.container.header import Header
+from embdc_cli.container.packed_json import pack
 from embdc_cli.container.partlog import PartLog
 from embdc_cli.container.tail import Tail
 from embdc_cli.errors import UsageError
@@ -39,13 +40,13 @@ class ArchiveWriter:
         self._begin(out, header, payload, checkpoint_every)
         self._write(SIGNATURE)
         self._log = PartLog(header)
-        self._chunk(spec.HEAD, payload)
+        self._chunk(spec.HEAD, self._head)
 
     def _begin(self, out: Sink, header: Header, payload: bytes, checkpoint_every: int) -> None:
         self.header = header
         self.bytes_written = 0
         self._out = out
-        self._head = payload
+        self._head = pack(payload)
         self._part_id = zlib.crc32(payload)
         self._checkpoint_every = checkpoint_every
         self._finished = False
@@ -154,9 +155,9 @@ class ArchiveWriter:
             if stream.timed and rows != self._log.times_rows[stream.item]:
                 raise ValueError(f"stream {stream.name!r}: {rows} rows, times of {self._log.times_rows[stream.item]}")
         digests = b"".join(self._log.leaves)
-        summary_payload = canonical.dumps(summary, "summary")
+        summary_content = pack(canonical.dumps(summary, "summary"))
         # a part within the opening read needs no second copy of its header
-        ends = [(spec.DIGESTS, digests), (spec.SUMMARY, summary_payload)]
+        ends = [(spec.DIGESTS, digests), (spec.SUMMARY, summary_content)]
         closing = self._index_bytes(ends) + tail.CHUNK_BYTES + sum(chunk_bytes(len(content)) for _, content in ends)
         copy = self._log.offset + closing > spec.OPENING_BYTES
         starts: dict[bytes, int] = {}

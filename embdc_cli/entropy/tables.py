@@ -145,10 +145,26 @@ def _fine_costs() -> np.ndarray:
 
 @cache
 def static_tables() -> Tables:
-    """The tables that ship with embdc: 32 rows x 16 symbols (magnitudes 0..14 and the escape)."""
+    """For levels of a dead-zone quantiser: 32 rows x 16 symbols (magnitudes 0..14 and the escape)."""
     from embdc_cli.entropy.static_tables import FREQUENCIES
 
     return Tables(np.array(FREQUENCIES, np.uint16))
+
+
+@cache
+def rounded_tables() -> Tables:
+    """For levels rounded by rate, 32 x 16: classes say what a dead zone would have made of them."""
+    from embdc_cli.entropy.static_tables import ROUNDED
+
+    return Tables(np.array(ROUNDED, np.uint16))
+
+
+@cache
+def entry_tables() -> Tables:
+    """For means and basis entries rounded plainly, 32 x 16: nearly Gaussian values of a known deviation."""
+    from embdc_cli.entropy.static_tables import ENTRIES
+
+    return Tables(np.array(ENTRIES, np.uint16))
 
 
 def class_of_mean(sum_abs: int, count: int) -> int:

@@ -6,13 +6,18 @@ import numpy as np
 
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.identity import Identity
+from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import ROWS, SYMBOLS, TOTAL, Tables
 
 ENCODER: Identity = {"name": "tiny-vit", "layer": -2, "weights_sha256": "ab" * 32}
 
 
 def make_codebook(
-    channels: int = 12, rank: int = 9, seed: int = 0, encoder: Identity | None = ENCODER, tables: Tables | None = None
+    channels: int = 12,
+    rank: int = 9,
+    seed: int = 0,
+    encoder: Identity | None = ENCODER,
+    tables: CodingTables | None = None,
 ) -> Codebook:
     """A codebook with random integers in every field."""
     rng = np.random.default_rng(seed)
@@ -30,9 +35,13 @@ def make_codebook(
     )
 
 
-def make_tables(seed: int = 0) -> Tables:
-    """Tables in which every symbol can be coded."""
+def make_tables(seed: int = 0) -> CodingTables:
+    """Tables of every kind, different ones, in which every symbol can be coded."""
     rng = np.random.default_rng(seed)
-    freq = rng.integers(1, TOTAL // SYMBOLS, size=(ROWS, SYMBOLS))
-    freq[:, 0] += TOTAL - freq.sum(axis=1)
-    return Tables(freq.astype(np.uint16))
+
+    def table(rows: int) -> Tables:
+        freq = rng.integers(1, TOTAL // SYMBOLS, size=(rows, SYMBOLS))
+        freq[:, 0] += TOTAL - freq.sum(axis=1)
+        return Tables(freq.astype(np.uint16))
+
+    return CodingTables(table(ROWS), table(ROWS), table(2 * ROWS))

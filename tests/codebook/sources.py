@@ -1,4 +1,4 @@
-"""Gaussian sources whose covariance is known, as dumps."""
+"""Gaussian sources whose covariance is known, as dumps, and the codebook that knows it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from embdc_cli.codebook.basis import mean_to_integers, to_integers
+from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.values import ArrayTensor, Dump, StreamSpec
 
 CHANNELS = 16
@@ -29,6 +31,13 @@ def gaussian(frames: int, tokens: int = 9, channels: int = CHANNELS, seed: int =
     for t in range(1, frames):
         y[t] = rho * y[t - 1] + np.sqrt(1 - rho**2) * noise[t]
     return (3 + (y * np.sqrt(energies(channels))) @ rotation(channels)).astype(np.float32)
+
+
+def true_codebook(channels: int = CHANNELS) -> Codebook:
+    """The codebook that knows how `gaussian` is made."""
+    basis = to_integers(energies(channels), rotation(channels))
+    mean, exponent = mean_to_integers(np.full(channels, 3.0))
+    return Codebook(mean, exponent, basis.basis, basis.exponents, basis.spectrum, None, None, {"tokens": 0})
 
 
 def tensor_of(array: np.ndarray, name: str = "data", **spec: Any) -> ArrayTensor:

@@ -25,6 +25,7 @@ from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.entropy.tables import static_tables
 from tests.codec.codec_cases import LIMITS, rows_of
 
@@ -200,7 +201,7 @@ def test_parameters_come_back_through_bytes(name: str) -> None:
     out = FieldWriter()
     stage.write(out)
     group = stage.group if isinstance(stage, TimeDct | Planes) else 8
-    scope = Scope(D, group, LIMITS, static_tables(), None, None)
+    scope = Scope(D, group, LIMITS, fixed_tables(), None, None)
     fields = FieldReader(out.bytes(), "test")
     again = type(stage).read(fields, scope)
     fields.end()

@@ -14,7 +14,7 @@ from embdc_cli.codec.transform.sticky import MAX_ERROR, OFFSET_UNIT, Sticky, ref
 from embdc_cli.codec.transform.time_context import bits_of, classes_of, cost_of
 from embdc_cli.codec.transform.time_context.model import static_model
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import CorruptArchive
 from tests.codec.codec_cases import LIMITS
 from tests.codec.sparse_cases import sparse_map
@@ -135,7 +135,7 @@ def test_parameters_come_back_through_bytes() -> None:
     stage = Sticky(0.37, offsets(9), 14)
     stage.write(out)
     fields = FieldReader(out.bytes(), "test")
-    again = Sticky.read(fields, Scope(8, 1, LIMITS, static_tables(), None, None))
+    again = Sticky.read(fields, Scope(8, 1, LIMITS, fixed_tables(), None, None))
     fields.end()
     assert (again.step, again.width) == (stage.step, stage.width)
     np.testing.assert_array_equal(again.offsets, stage.offsets)
@@ -154,4 +154,4 @@ def test_impossible_parameters_are_refused(step: float, shift: int, middle: int,
         out.signed_byte(middle if place == 4 else shift)
     out.varint(width)
     with pytest.raises(CorruptArchive):
-        Sticky.read(FieldReader(out.bytes(), "test"), Scope(8, 1, LIMITS, static_tables(), None, None))
+        Sticky.read(FieldReader(out.bytes(), "test"), Scope(8, 1, LIMITS, fixed_tables(), None, None))

@@ -27,7 +27,7 @@ from embdc_cli.codec.transform.time_context.model import (
     static_model,
 )
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import CorruptArchive
 from tests.codec.codec_cases import LIMITS
 from tests.codec.sparse_cases import sticky_codes
@@ -234,7 +234,7 @@ def test_a_claim_of_many_escapes_allocates_nothing() -> None:
 
 @pytest.mark.parametrize(("data", "found"), [(b"\0", "found 0"), (b"\xff\xff\xff\xff\x7f", "at most")])
 def test_impossible_widths_are_refused(data: bytes, found: str) -> None:
-    scope = Scope(8, 1, LIMITS, static_tables(), None, None)
+    scope = Scope(8, 1, LIMITS, fixed_tables(), None, None)
     with pytest.raises(CorruptArchive, match=found):
         TimeContext.read(FieldReader(data, "test"), scope)
 

@@ -18,6 +18,7 @@ from embdc_cli.entropy.dependent.points import points_of
 from embdc_cli.entropy.levels import cost_levels
 from embdc_cli.entropy.tables import classes_of_means
 from tests.entropy.entropy_cases import dependent_cost
+from tests.entropy.pinned_tables import PINNED
 
 SIZES = st.tuples(st.integers(0, 7), st.one_of(st.integers(0, 4), st.sampled_from([15, 16, 17, 33])))
 
@@ -45,13 +46,15 @@ def test_kernels_agree(sizes: list[tuple[int, int]], seed: int, lagrangian: floa
     blocks = np.array(sizes, np.int64).reshape(-1, 2)
     values, classes = drawn(blocks, seed)
     kept = dependent.checked_blocks(blocks, values.size)
-    levels, fast = (k.choose(values, classes, kept, trellis.prices(lagrangian)) for k in (reference, cpu))
+    levels, fast = (k.choose(values, classes, kept, trellis.prices(lagrangian, PINNED)) for k in (reference, cpu))
     assert levels.dtype == fast.dtype == np.int32
     assert np.array_equal(levels, fast)
-    assert np.array_equal(levels, trellis.choose(values, classes, blocks, lagrangian))
+    assert np.array_equal(levels, trellis.choose(values, classes, blocks, lagrangian, PINNED))
     assert not levels[classes == 0].any()
     assert np.abs(levels).max(initial=0) <= MAX_LEVEL
-    assert np.array_equal(dependent.decode(dependent.encode(levels, classes, blocks), classes, blocks), levels)
+    assert np.array_equal(
+        dependent.decode(dependent.encode(levels, classes, blocks, PINNED), classes, blocks, PINNED), levels
+    )
 
 
 @pytest.mark.parametrize("lagrangian", [0.0, 0.25, 1.0])
@@ -60,7 +63,7 @@ def test_kernels_agree_on_ties(lagrangian: float) -> None:
     rng = np.random.default_rng(9)
     values, classes = rng.integers(-9, 10, 6000).astype(np.float32), np.full(6000, 20, np.uint8)
     blocks = np.array([[30, 150], [1500, 1]])
-    prices = trellis.prices(lagrangian)
+    prices = trellis.prices(lagrangian, PINNED)
     prices = prices._replace(
         zero=np.full_like(prices.zero, 4 * lagrangian), nonzero=np.full_like(prices.nonzero, 5 * lagrangian)
     )
@@ -71,17 +74,17 @@ def test_kernels_agree_on_ties(lagrangian: float) -> None:
 def test_tracks_do_not_see_each_other(shape: tuple[int, int]) -> None:
     blocks = np.array([shape])
     values, classes = drawn(blocks, 8)
-    together = trellis.choose(values, classes, blocks, 0.4).reshape(shape)
+    together = trellis.choose(values, classes, blocks, 0.4, PINNED).reshape(shape)
     for track in range(shape[1]):
         own = [np.ascontiguousarray(a.reshape(shape)[:, track]) for a in (values, classes)]
-        assert np.array_equal(trellis.choose(*own, np.array([[shape[0], 1]]), 0.4), together[:, track])
+        assert np.array_equal(trellis.choose(*own, np.array([[shape[0], 1]]), 0.4, PINNED), together[:, track])
     stacked = np.tile(values, 2), np.tile(classes, 2), np.concatenate([blocks, blocks])
-    assert np.array_equal(trellis.choose(*stacked, 0.4), np.tile(together.ravel(), 2))
+    assert np.array_equal(trellis.choose(*stacked, 0.4, PINNED), np.tile(together.ravel(), 2))
 
 
 def points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """(n,) float32: the points of levels, in half steps."""
-    return points_of(levels, dependent.quantisers(levels, classes, blocks)).astype(np.float32)
+    return points_of(levels, dependent.quantisers(levels, classes, blocks, PINNED)).astype(np.float32)
 
 
 def path_cost(levels: np.ndarray, values: np.ndarray, classes: np.ndarray, lagrangian: float) -> float:
@@ -108,7 +111,7 @@ def test_no_other_path_is_cheaper(lagrangian: float) -> None:
         best = min(
             path_cost(np.array(path, np.int32), values, classes, lagrangian) for path in itertools.product(*choices)
         )
-        found = trellis.choose(values, classes, np.array([[5, 1]]), lagrangian)
+        found = trellis.choose(values, classes, np.array([[5, 1]]), lagrangian, PINNED)
         assert path_cost(found, values, classes, lagrangian) <= best + 1e-6 + 0.02 * lagrangian
 
 
@@ -119,13 +122,13 @@ def test_values_on_points_of_a_path_stay_there() -> None:
     levels = rng.integers(-5, 6, 600).astype(np.int32)
     blocks = np.array([[20, 30]])
     exact = points(levels, classes, blocks)
-    assert np.array_equal(points(trellis.choose(exact, classes, blocks, 0.0), classes, blocks), exact)
+    assert np.array_equal(points(trellis.choose(exact, classes, blocks, 0.0, PINNED), classes, blocks), exact)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38])
 def test_wild_values_are_limited(value: float) -> None:
     values, classes = np.full(40, value, np.float32), np.full(40, 63, np.uint8)
-    levels = trellis.choose(values, classes, np.array([[8, 5]]), 0.5)
+    levels = trellis.choose(values, classes, np.array([[8, 5]]), 0.5, PINNED)
     assert np.array_equal(np.sign(levels), np.full(40, 0 if np.isnan(value) else np.sign(value)))
     if not np.isnan(value):
         assert np.abs(levels).min() >= MAX_LEVEL - 2
@@ -148,7 +151,7 @@ def dependent_rate(planes: np.ndarray, half_step: float) -> tuple[float, float]:
     levels = np.floor(np.abs(v) / 2 + 0.25)
     for _ in range(3):
         classes = plane_classes(levels.reshape(planes.shape))
-        levels = trellis.choose(v, classes, blocks, 0.3)
+        levels = trellis.choose(v, classes, blocks, 0.3, PINNED)
     error = v - points(levels, classes, blocks)
     return float((error**2).mean()) * half_step**2, dependent_cost(levels, classes, blocks) / v.size
 
@@ -201,4 +204,4 @@ def test_other_arguments_are_refused(
     values: np.ndarray, classes: np.ndarray, blocks: list[list[int]], lagrangian: float
 ) -> None:
     with pytest.raises(ValueError, match=r"trellis|dependent levels"):
-        trellis.choose(values, classes, np.array(blocks), lagrangian)
+        trellis.choose(values, classes, np.array(blocks), lagrangian, PINNED)

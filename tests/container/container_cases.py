@@ -18,6 +18,7 @@ from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item
 from embdc_cli.container.framing import SIGNATURE, content_of, frame, parse_header
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
+from embdc_cli.container.packed_json import pack, unpack
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.tail import Tail
 from embdc_cli.container.writer import ArchiveWriter, Sink
@@ -213,7 +214,7 @@ def forged(
     part_id: int | None = None,
 ) -> bytes:
     """A part of `chunks` with right checksums, whatever they say; `seal`: right digests and tail in place of theirs."""
-    part_id = zlib.crc32(chunks[0][1]) if part_id is None else part_id
+    part_id = number_of(chunks[0][1]) if part_id is None else part_id
     out, places, leaves = signature, {}, []
     for seq, (kind, content) in enumerate(chunks):
         if kind == spec.DIGESTS and seal:
@@ -236,6 +237,14 @@ def forged(
     return out
 
 
+def number_of(head: bytes) -> int:
+    """The part number that goes with HEAD content `head`, sensible or not."""
+    try:
+        return zlib.crc32(unpack(head, "test"))
+    except CorruptArchive:
+        return zlib.crc32(head)
+
+
 def edited(data: bytes, kind: bytes, edit: Callable[[bytes], bytes]) -> bytes:
     """The part `data` with the content of its last `kind` chunk edited, and every checksum made right again."""
     chunks = split(data)
@@ -245,8 +254,8 @@ def edited(data: bytes, kind: bytes, edit: Callable[[bytes], bytes]) -> bytes:
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """JSON content as a dict."""
-    found: dict[str, Any] = json.loads(data)
+    """JSON content, plain or packed, as a dict."""
+    found: dict[str, Any] = json.loads(unpack(data, "test"))
     return found
 
 
@@ -259,12 +268,22 @@ HOSTILE = Plan(rows=4, chunk_rows=2, segment_chunks=1, payload_bytes=9, bias=Fal
 """The archive that hostile ones are made from."""
 
 
-def with_head(edit: Callable[[dict[str, Any]], object]) -> bytes:
-    """The archive of HOSTILE whose header JSON was edited."""
-    chunks = split(archive(HOSTILE))
+def plain(payload: bytes) -> bytes:
+    """JSON stored as it is: what `pack` is replaced by for archives as they were before it."""
+    return payload
+
+
+FORMS = {"plain": plain, "packed": pack}
+
+
+def with_head(
+    edit: Callable[[dict[str, Any]], object], data: bytes | None = None, store: Callable[[bytes], bytes] = pack
+) -> bytes:
+    """The archive `data` (of HOSTILE) whose header JSON was edited."""
+    chunks = split(archive(HOSTILE) if data is None else data)
     head = parse(chunks[0][1])
     edit(head)
-    chunks[0] = (spec.HEAD, dumped(head))
+    chunks[0] = (spec.HEAD, store(dumped(head)))
     return forged([(kind, reindexed(kind, content, len(chunks[0][1]))) for kind, content in chunks])
 
 

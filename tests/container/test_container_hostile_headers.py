@@ -10,6 +10,7 @@ import pytest
 from embdc_cli.container import canonical, spec
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 from tests.container.container_cases import (
+    FORMS,
     HOSTILE,
     Plan,
     archive,
@@ -59,10 +60,11 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], type[Exception], st
 }
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", HEADERS)
-def test_a_wrong_header_is_refused(case: str) -> None:
+def test_a_wrong_header_is_refused(case: str, form: str) -> None:
     edit, kind, message = HEADERS[case]
-    found, words = complaint(with_head(edit))
+    found, words = complaint(with_head(edit, store=FORMS[form]))
     assert found is kind
     assert message in words
 

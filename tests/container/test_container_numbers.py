@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import struct
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from embdc_cli.container import index, spec, table, times, varint
 from embdc_cli.container.framing import SIGNATURE, is_critical
+from embdc_cli.container.packed_json import DICTIONARY
 
 PAGE = Path(__file__).parents[2] / "man" / "embdc.5"
 
@@ -65,6 +67,24 @@ def test_documented_limits_are_those_of_the_program() -> None:
     }
     names = [name for name in vars(spec) if re.match(r"MAX_|CAP_|DEFAULT_|OPENING_|CHECKPOINT_", name)]
     assert documented == {name: getattr(spec, name) for name in names}
+
+
+def test_the_documented_dictionary_is_that_of_the_program() -> None:
+    text = section("Packed JSON")
+    lines = re.search(r"^The dictionary .*^\.Bd -literal\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL)
+    assert lines
+    assert lines[1].replace("\n", "").replace("\\-", "-").encode() == DICTIONARY
+    assert f"\n{len(DICTIONARY)} bytes with the SHA-256\n.Li {hashlib.sha256(DICTIONARY).hexdigest()} :\n" in text
+    assert f"Va form Ta {spec.PACKED_JSON};" in text
+
+
+def test_the_dictionary_can_be_copied_from_the_formatted_page() -> None:
+    program = shutil.which("mandoc")
+    if program is None:
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run([program, "-Tutf8", PAGE], capture_output=True, text=True, check=True)
+    shown = re.sub(r".\x08", "", done.stdout).split("SHA-256\n")[1]
+    assert "".join(shown.split()).partition(":")[2].encode().startswith(DICTIONARY + b"HEAD")
 
 
 def test_mandoc_has_no_warning() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from embdc_cli.entropy import dependent
-from embdc_cli.entropy.dependent.tables import static_dependent_tables
 from embdc_cli.entropy.levels import cost_levels
 from embdc_cli.entropy.tables import CLASSES, ROWS, SYMBOLS, UNIT_CLASS, Tables, static_tables
+from tests.entropy.pinned_tables import PINNED
 
 
 def drawn_symbols(
@@ -49,7 +49,7 @@ def table_cases() -> dict[str, Tables]:
 
 def dependent_cost(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> float:
     """Bits of `dependent.encode` but for state flush and padding: those of plain levels under each quantiser's rows."""
-    chosen = dependent.quantisers(levels, classes, blocks)
-    halves = [Tables(rows) for rows in static_dependent_tables().freq.reshape(2, ROWS, SYMBOLS)]
+    chosen = dependent.quantisers(levels, classes, blocks, PINNED)
+    halves = [Tables(rows) for rows in PINNED.freq.reshape(2, ROWS, SYMBOLS)]
     parts = (cost_levels(levels[chosen == q], classes[chosen == q], half) for q, half in enumerate(halves))
     return sum(parts) / 256

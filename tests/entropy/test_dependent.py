@@ -11,11 +11,12 @@ from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent import cpu, reference
 from embdc_cli.entropy.dependent.points import levels_of, points_of
 from embdc_cli.entropy.dependent.states import NEXT
-from embdc_cli.entropy.dependent.tables import direct_magnitudes, static_dependent_tables
+from embdc_cli.entropy.dependent.tables import direct_magnitudes
 from embdc_cli.entropy.rans.layout import split_payload
 from embdc_cli.entropy.tables import class_rows
 from embdc_cli.errors import CorruptArchive
 from tests.entropy.entropy_cases import dependent_cost, drawn_levels
+from tests.entropy.pinned_tables import PINNED
 
 
 @st.composite
@@ -45,7 +46,7 @@ def test_states_are_a_trellis() -> None:
 def test_kernels_agree(blocks: np.ndarray, seed: int, lanes: int) -> None:
     levels, classes = drawn(blocks, seed)
     blocks = dependent.checked_blocks(blocks, levels.size)
-    tables, direct = static_dependent_tables(), direct_magnitudes()
+    tables, direct = PINNED, direct_magnitudes(PINNED)
     slow, fast = (kernel.quantisers(levels, classes, blocks, direct) for kernel in (reference, cpu))
     assert slow.dtype == fast.dtype == np.uint8
     assert np.array_equal(slow, fast)
@@ -61,13 +62,13 @@ def test_kernels_agree(blocks: np.ndarray, seed: int, lanes: int) -> None:
 @given(shapes(), st.integers(0, 99))
 def test_any_levels_come_back(blocks: np.ndarray, seed: int) -> None:
     levels, classes = drawn(blocks, seed)
-    data = dependent.encode(levels, classes, blocks)
-    assert np.array_equal(dependent.decode(data, classes, blocks), levels)
+    data = dependent.encode(levels, classes, blocks, PINNED)
+    assert np.array_equal(dependent.decode(data, classes, blocks, PINNED), levels)
     assert 8 * len(data) <= dependent_cost(levels, classes, blocks) + 8 * 5 + 32 + 16 + 5 * 8
     if levels.size:
         payload = memoryview(data)[1 : 1 + data[0]]
         if 0 < data[0] < 128:
-            tables, kept = static_dependent_tables(), dependent.checked_blocks(blocks, levels.size)
+            tables, kept = PINNED, dependent.checked_blocks(blocks, levels.size)
             results = [kernel.decode(*split_payload(payload), classes, kept, tables) for kernel in (reference, cpu)]
             assert results[0][1]
             assert results[1][1]
@@ -81,20 +82,20 @@ def test_quantisers_follow_the_states() -> None:
     # left: 0 -1-> 1 -0-> 2 -1-> 4 -1-> 0 -0-> 0;  right: stays in 0, -0-> 0, stays, -1-> 1, -0-> 2
     expected = [[0, 0], [1, 0], [0, 0], [0, 0], [0, 1], [0, 0]]
     blocks = np.array([[6, 2]])
-    assert dependent.quantisers(levels.ravel(), classes.ravel(), blocks).tolist() == np.ravel(expected).tolist()
+    assert dependent.quantisers(levels.ravel(), classes.ravel(), blocks, PINNED).tolist() == np.ravel(expected).tolist()
     column = np.array([[3, 1]])
     twenty = np.full(3, 20, np.uint8)
-    assert dependent.quantisers(np.array([100, 0, 0], np.int32), twenty, column).tolist() == [0, 1, 0]
+    assert dependent.quantisers(np.array([100, 0, 0], np.int32), twenty, column, PINNED).tolist() == [0, 1, 0]
     low = np.array([30, 20, 20], np.uint8)  # three low bits: 7 >> 3 is even, 8 >> 3 is odd
-    assert dependent.quantisers(np.array([7, 0, 0], np.int32), low, column).tolist() == [0, 0, 0]
-    assert dependent.quantisers(np.array([-8, 0, 0], np.int32), low, column).tolist() == [0, 1, 0]
+    assert dependent.quantisers(np.array([7, 0, 0], np.int32), low, column, PINNED).tolist() == [0, 0, 0]
+    assert dependent.quantisers(np.array([-8, 0, 0], np.int32), low, column, PINNED).tolist() == [0, 1, 0]
 
 
 def test_points_are_the_definition() -> None:
     rng = np.random.default_rng(6)
     classes = rng.integers(0, 26, (40, 25)).astype(np.uint8)
     levels = np.where(classes > 0, np.rint(rng.laplace(0, 4, (40, 25))), 0).astype(np.int32)
-    rows, direct = class_rows(), direct_magnitudes()
+    rows, direct = class_rows(), direct_magnitudes(PINNED)
     expected = np.zeros(levels.shape, np.int32)
     for track in range(25):
         state = 0
@@ -104,7 +105,9 @@ def test_points_are_the_definition() -> None:
                 continue
             expected[plane, track] = np.sign(k) * (2 * abs(k) - state % 2) if k else 0
             state = NEXT[state, abs(k) % 2 if abs(k) < direct[rows[cls]] else 1]
-    found = points_of(levels.ravel(), dependent.quantisers(levels.ravel(), classes.ravel(), np.array([[40, 25]])))
+    found = points_of(
+        levels.ravel(), dependent.quantisers(levels.ravel(), classes.ravel(), np.array([[40, 25]]), PINNED)
+    )
     assert found.dtype == np.int32
     assert np.array_equal(found, expected.ravel())
 
@@ -123,22 +126,24 @@ def test_blocks_begin_in_state_zero_and_empty_ones_change_nothing() -> None:
     whole = np.array([[4, 30]])
     twice = np.array([[4, 30], [4, 30]])
     around = np.array([[0, 10**12], [4, 30], [10**12, 0]])
-    expected = dependent.quantisers(levels, classes, whole)
+    expected = dependent.quantisers(levels, classes, whole, PINNED)
     assert expected.any()
-    double = dependent.quantisers(np.tile(levels, 2), np.tile(classes, 2), twice)
+    double = dependent.quantisers(np.tile(levels, 2), np.tile(classes, 2), twice, PINNED)
     assert np.array_equal(double, np.tile(expected, 2))
-    assert dependent.encode(levels, classes, around) == dependent.encode(levels, classes, whole)
+    assert dependent.encode(levels, classes, around, PINNED) == dependent.encode(levels, classes, whole, PINNED)
 
 
 def test_a_position_of_class_zero_is_as_if_it_were_not_there() -> None:
     levels, classes = drawn(np.array([[50, 1]]), 4, zeros=0.5)
     kept = classes > 0
     full, rest = np.array([[50, 1]]), np.array([[np.count_nonzero(kept), 1]])
-    assert dependent.encode(levels, classes, full) == dependent.encode(levels[kept], classes[kept], rest)
+    assert dependent.encode(levels, classes, full, PINNED) == dependent.encode(
+        levels[kept], classes[kept], rest, PINNED
+    )
     zeros = np.zeros(10**5, np.int32)
-    assert dependent.encode(zeros, zeros.astype(np.uint8), np.array([[100, 1000]])) == b"\0"
+    assert dependent.encode(zeros, zeros.astype(np.uint8), np.array([[100, 1000]]), PINNED) == b"\0"
     with pytest.raises(ValueError, match="class 0"):
-        dependent.encode(zeros + 1, zeros.astype(np.uint8), np.array([[100, 1000]]))
+        dependent.encode(zeros + 1, zeros.astype(np.uint8), np.array([[100, 1000]]), PINNED)
 
 
 @pytest.mark.parametrize("cls", range(1, 26, 4))
@@ -147,7 +152,7 @@ def test_size_meets_the_cost(cls: int) -> None:
     levels = drawn_levels(classes)
     blocks = np.array([[100, 1500], [250, 200]])
     cost_bytes = dependent_cost(levels, classes, blocks) / 8
-    size = len(dependent.encode(levels, classes, blocks))
+    size = len(dependent.encode(levels, classes, blocks, PINNED))
     assert abs(size - cost_bytes) <= 0.006 * cost_bytes + 16
 
 
@@ -169,12 +174,12 @@ def test_size_meets_the_cost(cls: int) -> None:
 def test_other_arguments_are_refused(levels: np.ndarray, classes: np.ndarray, blocks: list) -> None:
     for function in (dependent.encode, dependent.quantisers):
         with pytest.raises(ValueError, match="dependent levels"):
-            function(levels, classes, np.array(blocks))
+            function(levels, classes, np.array(blocks), PINNED)
 
 
 def encoded(blocks: np.ndarray, seed: int = 4) -> tuple[bytes, np.ndarray, np.ndarray]:
     levels, classes = drawn(blocks, seed, highest=40)
-    return dependent.encode(levels, classes, blocks), classes, levels
+    return dependent.encode(levels, classes, blocks, PINNED), classes, levels
 
 
 def test_every_truncation_and_extension_is_corrupt() -> None:
@@ -182,11 +187,11 @@ def test_every_truncation_and_extension_is_corrupt() -> None:
     data, classes, _ = encoded(blocks)
     for length in range(len(data)):
         with pytest.raises(CorruptArchive):
-            dependent.decode(data[:length], classes, blocks)
+            dependent.decode(data[:length], classes, blocks, PINNED)
     with pytest.raises(CorruptArchive):
-        dependent.decode(data + b"\0", classes, blocks)
+        dependent.decode(data + b"\0", classes, blocks, PINNED)
     with pytest.raises(CorruptArchive, match="classes below 64"):
-        dependent.decode(data, classes | np.uint8(64), blocks)
+        dependent.decode(data, classes | np.uint8(64), blocks, PINNED)
 
 
 def test_every_bit_flip_is_corrupt_or_another_array() -> None:
@@ -196,7 +201,7 @@ def test_every_bit_flip_is_corrupt_or_another_array() -> None:
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         try:
-            assert not np.array_equal(dependent.decode(damaged, classes, blocks), levels)
+            assert not np.array_equal(dependent.decode(damaged, classes, blocks, PINNED), levels)
         except CorruptArchive:
             continue
 
@@ -207,7 +212,7 @@ def test_a_word_too_many_is_corrupt() -> None:
     end = 1 + data[0]
     longer = bytes([data[0] + 2]) + data[1:end] + b"\0\0" + data[end:]
     with pytest.raises(CorruptArchive, match="come out even"):
-        dependent.decode(longer, classes, blocks)
+        dependent.decode(longer, classes, blocks, PINNED)
 
 
 def test_other_blocks_are_corrupt() -> None:
@@ -215,7 +220,7 @@ def test_other_blocks_are_corrupt() -> None:
     blocks = np.array([[30, 40]])
     data, classes, _ = encoded(blocks)
     with pytest.raises(CorruptArchive):
-        dependent.decode(data, classes, np.array([[15, 40], [15, 40]]))
+        dependent.decode(data, classes, np.array([[15, 40], [15, 40]]), PINNED)
 
 
 @settings(max_examples=200, deadline=None)
@@ -224,17 +229,19 @@ def test_any_bytes_decode_or_are_corrupt(data: bytes, raw_classes: list[int], tr
     classes = np.array(raw_classes[: len(raw_classes) // tracks * tracks], np.uint8)
     blocks = np.array([[classes.size // tracks, tracks]])
     try:
-        levels = dependent.decode(data, classes, blocks)
+        levels = dependent.decode(data, classes, blocks, PINNED)
     except CorruptArchive:
         return
-    assert np.array_equal(dependent.decode(dependent.encode(levels, classes, blocks), classes, blocks), levels)
+    assert np.array_equal(
+        dependent.decode(dependent.encode(levels, classes, blocks, PINNED), classes, blocks, PINNED), levels
+    )
 
 
 def test_compiled_decoder_stays_in_bounds_under_boundscheck() -> None:
     """The same source, compiled with numba's bounds checks: damaged words raise nothing."""
     numba = pytest.importorskip("numba")
     checked = numba.njit(boundscheck=True)(cpu._decode.py_func)
-    tables, rng = static_dependent_tables(), np.random.default_rng(2)
+    tables, rng = PINNED, np.random.default_rng(2)
     classes = rng.integers(0, 64, 700).astype(np.uint8)
     blocks = np.array([[10, 30], [400, 1]])
     packed = tables.freq.astype(np.uint32) << np.uint32(16) | tables.cum[:, :-1]
@@ -252,5 +259,5 @@ def test_layout_is_pinned() -> None:
     levels = np.array([1, -2, 0, 0, 3, 17, -9, 70, -1023, 0, 100, -(2**31) + 1], np.int32)
     blocks = np.array([[4, 2], [4, 1]])
     golden = "0b018aab100033a2054affdfedffffff520105020870f407"
-    assert dependent.encode(levels, classes, blocks).hex() == golden
-    assert np.array_equal(dependent.decode(bytes.fromhex(golden), classes, blocks), levels)
+    assert dependent.encode(levels, classes, blocks, PINNED).hex() == golden
+    assert np.array_equal(dependent.decode(bytes.fromhex(golden), classes, blocks, PINNED), levels)

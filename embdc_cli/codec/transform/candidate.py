@@ -15,10 +15,10 @@ from embdc_cli.codec.transform.basis import apply, exponents_for
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.estimate import LAMBDA, Estimate, entropy, estimate
 from embdc_cli.codec.transform.histogram import Histogram
-from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.offer import Offer, mean_bits
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.time_dct import TimeDct
-from embdc_cli.entropy.tables import Tables
+from embdc_cli.entropy.coding_tables import CodingTables
 
 _CLASS_BITS: Final = 2.0  # a class costs about this as a difference to its neighbour
 
@@ -62,7 +62,7 @@ class Candidate:
 
     def offer(self, step: float, scale: float, tokens: float) -> Offer:
         """The best group length and rank at `step`. scale: segment tokens / sample tokens; tokens: of the segment."""
-        fixed_bits = self._mean_bits(step / float(np.sqrt(tokens))) + self.reference_bits
+        fixed_bits = mean_bits(self.mean, self.known_mean, step / float(np.sqrt(tokens))) + self.reference_bits
         exponents = exponents_for(self.variances, step, tokens)
         magnitude = 0.8 * np.exp2(-exponents) / np.sqrt(np.maximum(self.entries, 1))
         basis_bits = self.entries * (entropy(magnitude) + np.minimum(magnitude, 1.0))
@@ -86,16 +86,11 @@ class Candidate:
             )
         return min(offers, key=attrgetter("cost"))
 
-    def _stages(self, step: float, group: int, exponents: np.ndarray, found: Estimate, tables: Tables) -> list[Stage]:
+    def _stages(
+        self, step: float, group: int, exponents: np.ndarray, found: Estimate, tables: CodingTables
+    ) -> list[Stage]:
         rank = len(exponents)
         stages: list[Stage] = [self.build(rank, exponents)]
         if group > 1:
             stages.append(TimeDct(group))
-        return [*stages, DeadZone(step, found.offsets), Planes(group, found.classes[:, :rank], tables)]
-
-    def _mean_bits(self, precision: float) -> float:
-        """Bits for the means in units of `precision`."""
-        if self.mean is None or not self.mean.size:
-            return 0.0
-        difference = self.mean if self.known_mean is None else self.mean - self.known_mean
-        return float(self.mean.size * (entropy(np.abs(difference).mean() / precision) + 1.0))
+        return [*stages, DeadZone(step, found.offsets), Planes(group, found.classes[:, :rank], tables.planes)]

@@ -71,9 +71,10 @@ class Fit:
         self.options = options or FitOptions()
         self.layout = Layout.of(spec, _largest(sample, spec))
         self._check_codebook()
+        self._scale = self._segment_scale(sample, token_counts)
+        effort, weighting, codebook = self.options.effort, self.options.weighting, self.options.codebook
         fitted = [
-            GroupFit(spec, self.layout.fold, self.options.effort, self.options.weighting, self.options.codebook)
-            for _ in self.layout.tokens
+            GroupFit(spec, self.layout.fold, effort, weighting, codebook, self._scale) for _ in self.layout.tokens
         ]
         with np.errstate(all="ignore"):
             for group, tokens in self._tokens(fitted, sample):
@@ -83,7 +84,6 @@ class Fit:
             for group, tokens in self._tokens(fitted, sample):
                 group.add_coefficients(tokens)
         self._groups = fitted
-        self._scale = self._segment_scale(sample, token_counts)
         values = sum(group.moments.count for group in fitted) * self.layout.fold
         energy = sum(group.energy for group in fitted)
         self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
@@ -96,7 +96,7 @@ class Fit:
     def foretell(self, step: float) -> Foretold:
         """What coding the segment at `step` will cost, found without coding."""
         scaled = self._scaled(step)
-        offers = [group.best(scaled * part, self._scale) for group, part in self._parts]
+        offers = [group.best(scaled * part) for group, part in self._parts]
         energy = sum(group.energy for group in self._groups) * self._scale
         squares = [part**2 for _, part in self._parts]
         distortion = sum(offer.distortion * square for offer, square in zip(offers, squares, strict=True)) * scaled**2
@@ -112,7 +112,7 @@ class Fit:
         scaled = self._scaled(step)
         codebook = self.options.codebook
         tables = codebook if codebook is not None and codebook.tables is not None else None
-        groups = tuple(group.models(scaled * part, self._scale, tables) for group, part in self._parts)
+        groups = tuple(group.models(scaled * part, tables) for group, part in self._parts)
         used = tables is not None or any(_uses_codebook(group.chain.stages) for group in groups)
         return TransformModels(
             layout=self.layout,

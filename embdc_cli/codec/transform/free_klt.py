@@ -17,6 +17,7 @@ from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import Basis, entry_class, read_exponents, write_exponents
 from embdc_cli.codec.transform.parameters import Scope, read_levels, write_levels
+from embdc_cli.entropy.tables import entry_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,13 @@ class FreeKlt(Basis):
 
     def write(self, out: FieldWriter) -> None:
         write_exponents(out, self.exponents)
-        write_levels(out, self.codes.ravel(), _classes(self.exponents, self.codes.shape[1]))
+        write_levels(out, self.codes.ravel(), _classes(self.exponents, self.codes.shape[1]), entry_tables())
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> FreeKlt:
         channels = scope.channels
         exponents = read_exponents(fields, scope)
-        codes = read_levels(fields, _classes(exponents, channels))
+        codes = read_levels(fields, _classes(exponents, channels), entry_tables())
         return cls(codes.reshape(len(exponents), channels), exponents, scope.metric)
 
 

@@ -19,8 +19,10 @@ from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
 from embdc_cli.codec.transform.candidate import Candidate
 from embdc_cli.codec.transform.domain import Domain
+from embdc_cli.codec.transform.mixture.codebook_fit import CodebookFit
 from embdc_cli.codec.transform.mixture.columns import Columns
 from embdc_cli.codec.transform.mixture.mixture_fit import MixtureFit
+from embdc_cli.codec.transform.mixture.statistics import Principal
 from embdc_cli.codec.transform.models import GroupModels
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.transform.normalise import Normalise
@@ -29,7 +31,7 @@ from embdc_cli.codec.transform.sparse_fit import SparseFit, grid_width
 from embdc_cli.codec.transform.time_dct import GROUPS
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.values import StreamSpec
 
 MAX_KLT_CHANNELS: Final = 4096
@@ -38,8 +40,11 @@ MAX_KLT_CHANNELS: Final = 4096
 _MODES: Final = ((), (1, 4, 16, 48), (1, 4, 12, 32, 64), (1, 4, 12, 32, 64))
 """Numbers of modes tried at each effort."""
 _TOKENS_PER_MODE: Final = 64
-_MIXTURE_VALUES: Final = 1 << 23
-_MIXTURE_TOKENS: Final = 1 << 15
+_MIXTURE_VALUES: Final = (0, 1 << 23, 1 << 24, 1 << 24)
+_MIXTURE_TOKENS: Final = (0, 1 << 15, 1 << 16, 1 << 16)
+"""What mixtures are learnt from at most, at each effort: the fewer of both."""
+_NEARLY_ALL: Final = 1.1
+"""Tokens of a segment per token of the sample, up to which the sample is taken for the segment."""
 _QUICK_GROUPS: Final = (1, 16, 64)
 _SPARSE: Final = 0.25
 """Share of exact zeros from which on the identity basis is tried, and without centring, which would fill them."""
@@ -55,12 +60,20 @@ class GroupFit:
     """Call `add_moments` for every chunk of tokens (F, N, D), then `prepare`, then `add_coefficients` for each."""
 
     def __init__(
-        self, spec: StreamSpec, channels: int, effort: int, weighting: Weighting, codebook: Codebook | None
+        self,
+        spec: StreamSpec,
+        channels: int,
+        effort: int,
+        weighting: Weighting,
+        codebook: Codebook | None,
+        scale: float,
     ) -> None:
+        """scale: tokens of the segment per token of the sample."""
         self.spec = spec
+        self._scale = scale
         self.effort = effort
         self.weighting = weighting
-        self.codebook = codebook
+        self._codebook = codebook if weighting.kind == "none" else None
         self.moments = Moments(channels, pairs=channels <= MAX_KLT_CHANNELS)
         self._candidates: list[Candidate] = []
         self._columns: Columns | None = None
@@ -82,22 +95,24 @@ class GroupFit:
         groups = (1,) if self.spec.ragged else _groups(self._longest, self.effort)
         mean, covariance = self.moments.mean, self._domain.covariance
         self._candidates = []
-        if covariance is not None:
+        mixed = bool(self.effort) and covariance is not None and self._domain.metric is None and self._domain.energy > 0
+        if covariance is not None and not mixed:
             self._candidates.append(bases.own_klt(self._domain, covariance, mean, groups))
         few = self.moments.count < _FEW_TOKENS * self.moments.channels
         sparse = self.moments.zero_share > _SPARSE
-        if few or sparse or self.effort >= 2 or not self._candidates:
+        if few or sparse or self.effort >= 2 or not (mixed or self._candidates):
             self._candidates.append(bases.identity(self._domain, None if sparse else mean, groups))
-        if self.effort and covariance is not None and self._domain.metric is None and self.moments.count > 1:
+        if mixed:
             total = self.moments.count * self.moments.channels
-            self._columns = Columns(total, min(_MIXTURE_VALUES, _MIXTURE_TOKENS * self.moments.channels))
+            tokens = _MIXTURE_TOKENS[self.effort] * self.moments.channels
+            self._columns = Columns(total, min(_MIXTURE_VALUES[self.effort], tokens))
         if self.effort and self.moments.zero_share >= _MOSTLY_ZERO and self._domain.metric is None:
             folds = self.spec.channels // self.moments.channels
             width = grid_width(self.spec, self._tokens_per_row, folds)
             self._sparse = SparseFit(self._domain, width, self._constant)
-        if self.codebook is not None and self.weighting.kind == "none":
+        if self._codebook is not None and not self.effort:
             tokens = self.moments.count
-            self._candidates.append(bases.from_codebook(self._domain, self.codebook, mean, tokens, groups))
+            self._candidates.append(bases.from_codebook(self._domain, self._codebook, mean, tokens, groups))
 
     def add_coefficients(self, tokens: np.ndarray) -> None:
         """Second pass."""
@@ -122,18 +137,19 @@ class GroupFit:
         """One for each number of modes worth trying."""
         if self._columns is None or self._domain.covariance is None:
             return []
-        values, vectors = np.linalg.eigh(self._domain.covariance)
-        if not values[-1] > 0:
-            return []
-        principal = np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32)
+        principal = Principal.of_covariance(self._domain.covariance)
         sample = self._columns.arrays
         kept = sum(array.shape[0] * array.shape[1] for array in sample)
         self._columns_share = self.moments.count / kept
         self._columns = None
-        counts = [modes for modes in _MODES[self.effort] if kept >= _TOKENS_PER_MODE * modes]
+        counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
         mean, unit = self.moments.mean, self._domain.unit
         dependent = self.effort >= 3
-        return [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent) for modes in counts]
+        whole = self._columns_share * self._scale < _NEARLY_ALL
+        fits = [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent, whole=whole) for modes in counts]
+        if self._codebook is not None:
+            fits.append(CodebookFit(sample, self._codebook, mean, unit, dependent=dependent))
+        return fits
 
     @property
     def rms(self) -> float:
@@ -146,20 +162,20 @@ class GroupFit:
         held = 24 * self.moments.channels**2 + (1 << 20)
         return held + sum(mixture.bytes_held for mixture in self._mixtures)
 
-    def best(self, step: float, scale: float) -> Offer:
-        """The cheapest way to code at `step`. scale: tokens of the segment per token of the sample."""
-        tokens = max(1.0, self.moments.count * scale)
-        offers = [candidate.offer(step, scale, tokens) for candidate in self._candidates]
-        offers += [mixture.offer(step, scale * self._columns_share) for mixture in self._mixtures]
+    def best(self, step: float) -> Offer:
+        """The cheapest way to code at `step`."""
+        tokens = max(1.0, self.moments.count * self._scale)
+        offers = [candidate.offer(step, self._scale, tokens) for candidate in self._candidates]
+        offers += [mixture.offer(step, self._scale * self._columns_share) for mixture in self._mixtures]
         if self._sparse is not None:
-            offers.append(self._sparse.offer(step, scale))
+            offers.append(self._sparse.offer(step, self._scale))
         return min(offers, key=attrgetter("cost"))
 
-    def models(self, step: float, scale: float, tables: Codebook | None) -> GroupModels:
+    def models(self, step: float, tables: Codebook | None) -> GroupModels:
         """The chain at `step`. tables: whose tables to use."""
-        offer = self.best(step, scale)
-        precision = step / math.sqrt(max(1.0, self.moments.count * scale))
-        coding = static_tables() if tables is None or tables.tables is None else tables.tables
+        offer = self.best(step)
+        precision = step / math.sqrt(max(1.0, self.moments.count * self._scale))
+        coding = fixed_tables() if tables is None or tables.tables is None else tables.tables
         stages = [*self._head(offer.mean, offer.known_mean, precision), *offer.build(coding)]
         return GroupModels(Chain(stages), offer.group)
 

@@ -17,6 +17,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import Basis, entry_class, read_exponents, write_exponents
 from embdc_cli.codec.transform.parameters import Scope, read_levels, write_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
+from embdc_cli.entropy.tables import entry_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +44,13 @@ class ReflectedKlt(Basis):
 
     def write(self, out: FieldWriter) -> None:
         write_exponents(out, self.exponents)
-        write_levels(out, self.codes, _classes(self.exponents, self.channels))
+        write_levels(out, self.codes, _classes(self.exponents, self.channels), entry_tables())
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> ReflectedKlt:
         channels = scope.channels
         exponents = read_exponents(fields, scope)
-        codes = read_levels(fields, _classes(exponents, channels))
+        codes = read_levels(fields, _classes(exponents, channels), entry_tables())
         check_codes(codes, len(exponents), channels, fields)
         return cls(codes, exponents, channels)
 

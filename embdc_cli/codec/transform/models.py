@@ -33,7 +33,7 @@ from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.values import StreamSpec
 
 _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
@@ -147,7 +147,7 @@ class TransformModels:
         layout = Layout.read(fields, spec)
         flags = fields.byte(limit=_NONFINITE | _CODEBOOK | _TABLES)
         codebook = lookup_codebook(bytes(fields.raw(_DIGEST_BYTES))) if flags & _CODEBOOK else None
-        tables = static_tables()
+        tables = fixed_tables()
         if flags & _TABLES:
             if codebook is None or codebook.tables is None:
                 raise fields.corrupt("expected a codebook with tables")

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from embdc_cli.codec.stage import Stage
-from embdc_cli.codec.transform.estimate import LAMBDA
-from embdc_cli.entropy.tables import Tables
+from embdc_cli.codec.transform.estimate import LAMBDA, entropy
+from embdc_cli.entropy.coding_tables import CodingTables
+
+
+def mean_bits(mean: np.ndarray | None, known: np.ndarray | None, precision: float) -> float:
+    """Bits for a mean (D,) in units of `precision`, of which the decoder knows `known`; 0 for no mean."""
+    if mean is None or not mean.size:
+        return 0.0
+    difference = mean if known is None else mean - known
+    return float(mean.size * (entropy(np.abs(difference).mean() / precision) + 1.0))
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Offer:
 
     distortion: float
     bits: float
-    build: Callable[[Tables], list[Stage]]
+    build: Callable[[CodingTables], list[Stage]]
     mean: np.ndarray | None
     known_mean: np.ndarray | None = None
     group: int = 1

@@ -11,6 +11,7 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import Codebook, Limits
+from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.levels import decode_levels, encode_levels
 from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
 
@@ -35,7 +36,7 @@ class Scope:
     channels: int
     group: int
     limits: Limits
-    tables: Tables
+    tables: CodingTables
     codebook: Codebook | None
     metric: np.ndarray | None
     mixture: Mixture | None = None
@@ -54,14 +55,14 @@ class SegmentStage(Stage, ABC):
         """The stage that `write` wrote; updates `scope`. Raises CorruptArchive, before allocating what it claims."""
 
 
-def write_levels(out: FieldWriter, levels: np.ndarray, classes: np.ndarray) -> None:
+def write_levels(out: FieldWriter, levels: np.ndarray, classes: np.ndarray, tables: Tables) -> None:
     """Integers (n,) within +-MAX_LEVEL whose classes (n,) uint8 the reader knows."""
-    out.blob(encode_levels(levels.astype(np.int32, copy=False), classes, static_tables()))
+    out.blob(encode_levels(levels.astype(np.int32, copy=False), classes, tables))
 
 
-def read_levels(fields: FieldReader, classes: np.ndarray) -> np.ndarray:
+def read_levels(fields: FieldReader, classes: np.ndarray, tables: Tables) -> np.ndarray:
     """int32 (n,) of these classes, each within +-MAX_LEVEL. Raises CorruptArchive."""
-    levels = decode_levels(fields.blob(), classes, static_tables())
+    levels = decode_levels(fields.blob(), classes, tables)
     if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
         raise fields.corrupt(f"an integer is beyond {MAX_LEVEL}")
     return levels
@@ -71,10 +72,10 @@ def write_uniform_levels(out: FieldWriter, levels: np.ndarray) -> None:
     """Integers (n,) under one class, and that class."""
     cls = class_of_mean(int(np.abs(levels.astype(np.int64)).sum()), max(1, levels.size))
     out.byte(cls)
-    write_levels(out, levels, np.full(levels.size, cls, np.uint8))
+    write_levels(out, levels, np.full(levels.size, cls, np.uint8), static_tables())
 
 
 def read_uniform_levels(fields: FieldReader, count: int) -> np.ndarray:
     """The `count` integers that `write_uniform_levels` wrote."""
     cls = fields.byte(limit=_MAX_CLASS)
-    return read_levels(fields, np.full(count, cls, np.uint8))
+    return read_levels(fields, np.full(count, cls, np.uint8), static_tables())

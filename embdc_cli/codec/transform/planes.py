@@ -114,7 +114,7 @@ class Planes(Coder, SegmentStage):
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> Planes:
-        return cls(scope.group, read_classes(fields, band_count(scope.group), scope.channels), scope.tables)
+        return cls(scope.group, read_classes(fields, band_count(scope.group), scope.channels), scope.tables.planes)
 
 
 def _coded_classes(classes: np.ndarray, flagged: np.ndarray, present: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -22,34 +22,35 @@ from embdc_cli.entropy.bits import (
     encode_varint,
     packed_bytes,
 )
-from embdc_cli.entropy.dependent.tables import direct_magnitudes, static_dependent_tables
+from embdc_cli.entropy.dependent.tables import direct_magnitudes
 from embdc_cli.entropy.rans.layout import split_payload
-from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, escape_orders
+from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, Tables, escape_orders
 from embdc_cli.errors import CorruptArchive
 
 LARGEST = plain.LARGEST
 
 
-def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> bytes:
+def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> bytes:
     """The levels as bytes.
 
     levels: (n,) int32, magnitudes up to 2^31 - 1; classes: (n,) uint8 below 64, 0 only where the level is 0;
-    blocks: (b, 2) integers, planes and tracks of each block, n in all. Raises ValueError for anything else.
+    blocks: (b, 2) integers, planes and tracks of each block, n in all; tables: 64 x 16. Raises ValueError for anything
+    else.
     """
     levels, classes, blocks = _checked(levels, classes, blocks)
-    direct = direct_magnitudes()
+    direct = direct_magnitudes(tables)
     parts = kernels(plain.__name__).split(levels, classes, direct)
     if parts is None:
         raise ValueError("dependent levels: expected only zeros in class 0, found another level")
     chosen = kernels(__name__).quantisers(levels, classes, blocks, direct)
     rows = parts.rows + np.uint8(ROWS) * chosen[classes > 0]
-    payload = rans.encode(parts.symbols, rows, static_dependent_tables())
+    payload = rans.encode(parts.symbols, rows, tables)
     escapes = encode_exp_golomb(parts.excess, escape_orders()[parts.escape_rows])
     return b"".join((encode_varint(len(payload)), payload, parts.low_bits, parts.signs, escapes))
 
 
-def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8 and blocks (b, 2).
+def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
+    """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8, blocks (b, 2) and tables.
 
     Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them.
     """
@@ -64,21 +65,21 @@ def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray) ->
     signs_start = low_start + packed_bytes(low_bit_count)
     if signs_start > len(view):
         raise CorruptArchive(f"dependent levels: expected at least {signs_start} bytes, found {len(view)}")
-    symbols = _symbols(view[start:low_start], rows.size, classes, blocks)
+    symbols = _symbols(view[start:low_start], rows.size, classes, blocks, tables)
     magnitudes, nonzero = coder.magnitudes_of(symbols, classes, view[low_start:signs_start])
     signs, excess = view[signs_start : signs_start + packed_bytes(nonzero)], view[signs_start + packed_bytes(nonzero) :]
     check_packed(signs, nonzero)
     values = decode_exp_golomb(excess, escape_orders()[rows[symbols == ESCAPE]])
-    levels = coder.merge(magnitudes, symbols, classes, signs, values, direct_magnitudes())
+    levels = coder.merge(magnitudes, symbols, classes, signs, values, direct_magnitudes(tables))
     if levels is None:
         raise CorruptArchive(f"dependent levels: expected magnitudes up to {LARGEST}, found a larger one")
     return np.asarray(levels)
 
 
-def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
     """The quantiser, 0 or 1, under which each level stands, (n,) uint8. Arguments as for `encode`."""
     levels, classes, blocks = _checked(levels, classes, blocks)
-    chosen: np.ndarray = kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes())
+    chosen: np.ndarray = kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes(tables))
     return chosen
 
 
@@ -93,9 +94,8 @@ def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:
     return np.ascontiguousarray(blocks[np.array(sizes, bool)], np.int64)
 
 
-def _symbols(payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+def _symbols(payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
     """The `count` symbols (count,) uint8 of the rANS payload."""
-    tables = static_dependent_tables()
     if count == 0:
         return rans.decode(payload, classes[:0], tables)
     symbols, whole = kernels(__name__).decode(*split_payload(payload), classes, blocks, tables)

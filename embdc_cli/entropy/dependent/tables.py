@@ -14,16 +14,21 @@ from embdc_cli.entropy.tables import ROWS, Tables
 
 
 @cache
-def static_dependent_tables() -> Tables:
-    """The tables of dependent quantisation that ship with embdc, 64 x 16."""
-    from embdc_cli.entropy.dependent.static_tables import FREQUENCIES
+def coefficient_path_tables() -> Tables:
+    """For transform coefficients, 64 x 16: classes say what a dead-zone quantiser would make of them."""
+    from embdc_cli.entropy.dependent.static_tables import COEFFICIENTS
 
-    return Tables(np.array(FREQUENCIES, np.uint16))
+    return Tables(np.array(COEFFICIENTS, np.uint16))
 
 
 @cache
-def direct_magnitudes() -> np.ndarray:
+def entry_path_tables() -> Tables:
+    """For means and basis entries, 64 x 16: nearly Gaussian values of a known deviation."""
+    from embdc_cli.entropy.dependent.static_tables import ENTRIES
+
+    return Tables(np.array(ENTRIES, np.uint16))
+
+
+def direct_magnitudes(tables: Tables) -> np.ndarray:
     """(32,) uint8: magnitudes below this have symbols under both quantisers; others are escaped under either."""
-    direct = np.asarray(static_dependent_tables().direct.reshape(2, ROWS).min(axis=0))
-    direct.flags.writeable = False
-    return direct
+    return np.asarray(tables.direct.reshape(2, ROWS).min(axis=0))

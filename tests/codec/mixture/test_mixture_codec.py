@@ -30,6 +30,7 @@ from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.entropy.tables import static_tables
 from embdc_cli.errors import CorruptArchive, EmbdcError, MissingModel
 from embdc_cli.values import StreamSpec
@@ -348,10 +349,10 @@ def test_mixtures_in_other_places_of_the_chain_are_corrupt(order: str) -> None:
         "m": mixture,
         "x": DeadZone(1.0, (0, 0, 0)),
         "q": RateRounding(1.0, (0, 0, 0), mixture, static_tables()),
-        "d": TrellisPoints(1.0, mixture),
+        "d": TrellisPoints(1.0, mixture, fixed_tables().paths),
         "c": Planes(8, np.full((4, 6), 20, np.uint8), static_tables()),
         "p": TrackPlanes(mixture, static_tables()),
-        "w": TrackPaths(mixture),
+        "w": TrackPaths(mixture, fixed_tables().paths),
     }
     chain = Chain.__new__(Chain)  # without its checks: what no encoder builds
     *chain.links, chain.coder = (named[letter] for letter in order.split())

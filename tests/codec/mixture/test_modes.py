@@ -170,11 +170,19 @@ def test_a_zero_vector_is_corrupt() -> None:
 
 
 def claimed(
-    channels: int, modes: int, entries: int = 0, *, exponent: int = 0, h: int = COARSEST_H, offset: int = 0
+    channels: int,
+    modes: int,
+    entries: int = 0,
+    kinds: int = 2,
+    *,
+    exponent: int = 0,
+    h: int = COARSEST_H,
+    offset: int = 0,
 ) -> bytes:
     """Modes of full rank, all small integers 0 but those named, and no bytes of means and basis entries."""
     out = FieldWriter()
     out.byte(entries)
+    out.byte(kinds)
     out.varint(modes)
     for _ in range(modes):
         out.varint(channels)
@@ -194,10 +202,12 @@ def claimed(
     [
         ({"modes": 0}, "modes: expected at least 1"),
         ({"entries": 2}, "at most 1, found 2"),
+        ({"kinds": 1}, "classes of a vector: expected 2 to 7, found 1"),
+        ({"kinds": 8}, "at most 7, found 8"),
         ({"modes": 65}, "at most 64, found 65"),
         ({"exponent": 127}, "exponent of means: expected at most 126, found 127"),
         ({"exponent": -128}, "exponent of means"),
-        ({"h": COARSEST_H - 1}, "basis precision: expected at least 4"),
+        ({"h": COARSEST_H - 1}, "basis precision: expected 0 or at least 4, found 3"),
         ({"h": FINEST_H + 1}, "at most 52, found 53"),
         ({"offset": 61}, "class offsets: expected at most 60, found 61"),
         ({"offset": -61}, "class offsets: expected at most 60, found 61"),

@@ -1,4 +1,4 @@
-"""The search for tracks and modes: both kernels alike, cuts where scenes change, and none cheaper to be had."""
+"""The search for tracks and modes: kernels alike, cuts where scenes change, none cheaper to be had by a full search."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embdc_cli.codec.transform.mixture.search import TRACK_BITS, Searcher, cpu, reference
+from embdc_cli.codec.transform.mixture.search import TRACK_BITS, Searcher, cpu, nearest, reference
+from embdc_cli.codec.transform.mixture.search.nearest import NEAREST, UNIT, Nearest
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, SPAN, Tracks
 from embdc_cli.codec.transform.time_dct import matrix
 from tests.codec.codec_cases import rows_of
@@ -62,6 +63,23 @@ def test_kernels_agree_up_to_rounding(runs: int, length: int, tokens: int, rank:
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 6, 40, 64])
+@pytest.mark.parametrize("modes", [1, 3, 9, 64])
+@pytest.mark.parametrize("places", [1, 4, 9])
+def test_kernels_mark_the_same_modes(rows: int, modes: int, places: int) -> None:
+    rng = np.random.default_rng(rows + modes)
+    projected = rng.normal(size=(rows, 5, places, modes)).astype(np.float32)
+    runs = sum(rows >> level for level in range(LEVELS))
+    energies = rng.exponential(40, (runs, 5)).astype(np.float32)
+    others = rng.integers(1, 9, modes).astype(np.float64)
+    numbers = np.array(NEAREST[: rows.bit_length()])
+    found = [np.zeros((-(-rows // UNIT), 5, modes), bool) for _ in range(2)]
+    for kernel, near in zip((reference, cpu), found, strict=True):
+        kernel.mark_nearest(projected, energies, others, 0.7, numbers, UNIT, near)
+    np.testing.assert_array_equal(found[1], found[0])
+    assert (found[0].sum(axis=2) >= min(modes, NEAREST[0])).all()
+
+
 def test_the_kernel_is_the_cost_of_the_docstring() -> None:
     x = 3 * rows_of("noise", (16, 1, 7))
     mode = modes_of(7, (4,))[0]
@@ -72,6 +90,61 @@ def test_the_kernel_is_the_cost_of_the_docstring() -> None:
         cost = np.zeros((1, 1))
         kernel.track_costs(np.ascontiguousarray(part), residual[None], 1 / 0.3**2, cost)
         assert cost[0, 0] + TRACK_BITS == pytest.approx(run_cost(x[:, 0], mode, 0.3), rel=1e-5)
+
+
+# candidates
+
+
+def many_modes(modes: int, channels: int, seed: int) -> tuple[np.ndarray, Modes]:
+    """(scene (130, 60, D), the mean and axes of each of the kinds of its tokens), some of which change kind."""
+    x, labels = populations((130, 60, channels), modes, seed=seed)
+    x[70:, :10] = x[70:, 10:20]
+    known = []
+    for kind in np.unique(labels):
+        own = x[:70, labels == kind].reshape(-1, channels)
+        axes = np.linalg.svd(own - own.mean(axis=0), full_matrices=False)[2][: 3 + kind % 5]
+        known.append((own.mean(axis=0), axes.copy()))
+    return x, known
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_modes_are_tried_and_hardly_ever_another_would_be_cheaper(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, known = many_modes(24, 16, seed)
+    reach = 0.3
+    found = cut_cost(x, *Searcher(known, reach).maps(x), known, reach)
+    monkeypatch.setattr(nearest, "NEAREST", (len(known),) * LEVELS)
+    full = cut_cost(x, *Searcher(known, reach).maps(x), known, reach)
+    assert full * (1 - 1e-6) <= found <= full * 1.001
+    monkeypatch.undo()
+    tried = Nearest(known, 1 / reach**2).of(x[:64]).sum(axis=2)
+    assert NEAREST[0] <= tried.min()
+    assert tried.mean() < 8
+
+
+def test_long_runs_are_tried_only_under_modes_of_all_their_units() -> None:
+    """Tokens that stand nearly still but for another of 24 far kinds every 4 rows: no run may join rows of two."""
+    rng = np.random.default_rng(4)
+    known = [(10 * mean, np.zeros((0, 8), np.float32)) for mean in rng.normal(size=(24, 8)).astype(np.float32)]
+    planted = np.array([rng.permutation(24)[:8] for _ in range(20)]).T.repeat(4, axis=0)
+    x = np.array([known[kind][0] for kind in planted.ravel()]).reshape(32, 20, 8)
+    levels, modes = Searcher(known, 0.5).maps(x + 0.01 * rng.normal(size=x.shape).astype(np.float32))
+    np.testing.assert_array_equal(modes, planted)
+    np.testing.assert_array_equal(levels, 2)
+
+
+def test_candidates_are_foretold_exactly_where_all_vectors_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of single rows: with no coefficient left over but one, the foretold order is the true one."""
+    rng = np.random.default_rng(0)
+    known = [(mean - mean[-1], np.eye(5, 6, dtype=np.float32)) for mean in rng.normal(size=(12, 6)).astype(np.float32)]
+    x = rng.normal(size=(1, 30, 6)).astype(np.float32)
+    x[..., -1] = 0.0
+    monkeypatch.setattr(nearest, "NEAREST", (1,) * LEVELS)
+    near = Nearest(known, 4.0).of(x)[0]
+    for token in range(30):
+        costs = [run_cost(x[:, token], mode, 0.5) for mode in known]
+        assert np.flatnonzero(near[token]).tolist() == [int(np.argmin(costs))]
 
 
 # cuts

@@ -13,7 +13,7 @@ from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope
 from embdc_cli.codec.transform.time_dct import matrix
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import CorruptArchive
 from tests.codec.codec_cases import LIMITS, rows_of
 from tests.codec.mixture.mixture_cases import bit_flips, drawn_maps, drawn_mixture, maps, populations, side_of
@@ -131,7 +131,7 @@ def test_the_stage_comes_back_through_bytes(step: float, channels: int, data: st
     mixture = dataclasses.replace(drawn, step=step)
     out = FieldWriter()
     mixture.write(out)
-    scope = Scope(channels, 1, LIMITS, static_tables(), None, None)
+    scope = Scope(channels, 1, LIMITS, fixed_tables(), None, None)
     fields = FieldReader(out.bytes(), "models")
     again = Mixture.read(fields, scope)
     fields.end()

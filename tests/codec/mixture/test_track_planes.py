@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,12 +20,12 @@ from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope
-from embdc_cli.entropy.tables import static_tables
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import CorruptArchive
 from tests.codec.codec_cases import LIMITS
 from tests.codec.mixture.mixture_cases import LIVELIEST, STILL, bit_flips, drawn_maps, drawn_mixture, maps, side_of
 
-TABLES = static_tables()
+TABLES, PATHS = fixed_tables().rounded, fixed_tables().paths
 
 
 def of_classes(mixture: Mixture, cls: int, offset: int = 0) -> Mixture:
@@ -74,9 +76,9 @@ def test_any_path_of_a_trellis_comes_back(found: tuple[np.ndarray, np.ndarray], 
     mixture = drawn_mixture(6, ranks, data.draw(st.integers(0, 100)))
     side = side_of(mixture, *found, data.draw(st.sampled_from([STILL, 1, LIVELIEST])))
     values = geometric(size_of(mixture, side), data.draw(st.sampled_from([1, 40, 1 << 18])), 0).astype(np.float32)
-    quantiser = TrellisPoints(0.7, mixture)
+    quantiser = TrellisPoints(0.7, mixture, PATHS)
     points = quantiser.forward(values, side)
-    round_trip(TrackPaths(mixture), points, side)
+    round_trip(TrackPaths(mixture, PATHS), points, side)
     sent = mixture.chunk(side).classes > 0
     assert not points[~sent].any()
     errors = (quantiser.inverse(points, side) - values)[sent].astype(np.float64)
@@ -105,8 +107,8 @@ def test_codes_no_quantiser_gives_are_corrupt(code: int) -> None:
         planes.decode(memoryview(data), (size_of(mixture, side),), side)
 
 
-@pytest.mark.parametrize("coder", [lambda mixture: TrackPlanes(mixture, TABLES), TrackPaths])
-def test_a_still_scene_costs_its_first_frequencies_alone(coder: type[TrackPaths]) -> None:
+@pytest.mark.parametrize("coder", [partial(TrackPlanes, tables=TABLES), partial(TrackPaths, tables=PATHS)])
+def test_a_still_scene_costs_its_first_frequencies_alone(coder: Callable[[Mixture], Coder]) -> None:
     mixture = of_classes(drawn_mixture(8, (8,)), 20)
     scene = np.full((64, 50), LEVELS - 1), np.zeros((64, 50), int)
     still, moving = side_of(mixture, *scene, STILL), side_of(mixture, *scene)
@@ -125,7 +127,7 @@ def test_chunks_without_codes_come_back(shape: tuple[int, int]) -> None:
     nothing = np.zeros(0, np.float32)
     for quantiser, coder in (
         (RateRounding(1.0, (0, 0, 0), mixture, TABLES), TrackPlanes(mixture, TABLES)),
-        (TrellisPoints(1.0, mixture), TrackPaths(mixture)),
+        (TrellisPoints(1.0, mixture, PATHS), TrackPaths(mixture, PATHS)),
     ):
         codes = quantiser.forward(nothing, side)
         round_trip(coder, codes, side)
@@ -139,7 +141,10 @@ def test_every_prefix_and_bit_flip_is_corrupt_or_codes(paths: bool) -> None:
     codes = geometric(size_of(mixture, side), 300, 3)
     coder: Coder = TrackPlanes(mixture, TABLES)
     if paths:
-        codes, coder = TrellisPoints(1.0, mixture).forward(codes.astype(np.float32), side), TrackPaths(mixture)
+        codes, coder = (
+            TrellisPoints(1.0, mixture, PATHS).forward(codes.astype(np.float32), side),
+            TrackPaths(mixture, PATHS),
+        )
     data = coder.encode(codes, side)
     for end in range(len(data)):
         with pytest.raises(CorruptArchive):
@@ -163,7 +168,7 @@ def test_every_prefix_and_bit_flip_is_corrupt_or_codes(paths: bool) -> None:
                        (TrellisPoints, bytes(6) + b"\xf0\x3f")],
 )  # fmt: skip
 def test_what_codes_a_mixture_needs_one_before_it(kind: type[TrackPlanes], data: bytes) -> None:
-    scope = Scope(4, 1, LIMITS, TABLES, None, None)
+    scope = Scope(4, 1, LIMITS, fixed_tables(), None, None)
     with pytest.raises(CorruptArchive, match="expected a mixture"):
         kind.read(FieldReader(data, "models"), scope)
     scope.mixture = drawn_mixture(4, (2,))

@@ -21,7 +21,7 @@ from embdc_cli.codec.transform.mixture.walk.reference import NO_MATCH
 from embdc_cli.entropy import rans
 from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.bits import pack_bits, packed_bytes, unpack_bits
-from embdc_cli.entropy.tables import TOTAL, Tables
+from embdc_cli.entropy.tables import FINE_COST_UNIT, TOTAL, Tables
 
 _WALK: Final = "embdc_cli.codec.transform.mixture.walk"
 _SHIFTS: Final = 2 * LEVELS - 1
@@ -55,6 +55,16 @@ class TrackTables:
         if [one.freq.shape for one in found] != [(1, count) for count in (_SHIFTS, NO_MATCH + 1)]:
             raise fields.corrupt("tables of tracks: wrong number of symbols")
         return cls(*found)
+
+
+def side_bits(tracks: Tracks, tables: TrackTables, modes: int) -> float:
+    """What `write_tracks` takes for them, but for its few bytes of framing."""
+    shifts, matches, numbers = _symbols(tracks)
+    bits = float(tables.shifts.fine_cost[0, shifts].sum()) / FINE_COST_UNIT
+    if modes > 1:
+        bits += float(tables.matches.fine_cost[0, matches].sum()) / FINE_COST_UNIT
+        bits += len(numbers) * (modes - 1).bit_length()
+    return bits
 
 
 def adapted(counts: np.ndarray) -> Tables:

@@ -1,4 +1,4 @@
-"""How the large integers of modes, means and basis entries, are rounded and coded: plainly, or by a trellis.
+"""How the large integers of modes, means and basis entries, are rounded and coded: by rate, or by a trellis.
 
 Both hand out integers in units that the caller knows: levels of `PLAIN`, points in half steps of `TRELLIS`, where a
 half step is HALF_STEP of the plain step. Each mean and each basis vector is one path of the trellis.
@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
-from embdc_cli.codec.transform import trellis
+from embdc_cli.codec.transform import rdoq, trellis
+from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_levels
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import levels_of, points_of
-from embdc_cli.entropy.tables import class_of_mean
+from embdc_cli.entropy.dependent.tables import entry_path_tables
+from embdc_cli.entropy.tables import class_of_mean, entry_tables
 
 HALF_STEP: Final = 0.65
 """Of the step of a scalar quantiser that leaves the same slope of error against bits."""
@@ -34,32 +36,40 @@ class Entries:
 
     def rounded(self, values: np.ndarray, cls: int) -> np.ndarray:
         """int32 integers for values (n,) in plain steps, coded under class `cls`."""
-        return np.asarray(np.rint(values).astype(np.int32))
+        classes = np.full(len(values), cls, np.uint8)
+        return rdoq.quantise(values.astype(np.float32), classes, _thresholds())
 
     def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
         """lengths: of the means and vectors, one after the other."""
-        write_levels(out, integers, classes)
+        write_levels(out, integers, classes, entry_tables())
 
     def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """int32 as `write` wrote them. Raises CorruptArchive."""
-        return read_levels(fields, classes)
+        return read_levels(fields, classes, entry_tables())
 
 
 class _TrellisEntries(Entries):
     def rounded(self, values: np.ndarray, cls: int) -> np.ndarray:
         classes = np.full(len(values), cls, np.uint8)
         paths = np.array([[len(values), 1]])
-        levels = trellis.choose((values / self.unit).astype(np.float32), classes, paths, LAGRANGIAN)
-        return points_of(levels, dependent.quantisers(levels, classes, paths))
+        levels = trellis.choose(
+            (values / self.unit).astype(np.float32), classes, paths, LAGRANGIAN, entry_path_tables()
+        )
+        return points_of(levels, dependent.quantisers(levels, classes, paths, entry_path_tables()))
 
     def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
-        out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths)))
+        out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths), entry_path_tables()))
 
     def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        levels = dependent.decode(fields.blob(), classes, _paths(lengths))
+        levels = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables())
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
-        return points_of(levels, dependent.quantisers(levels, classes, _paths(lengths)))
+        return points_of(levels, dependent.quantisers(levels, classes, _paths(lengths), entry_path_tables()))
+
+
+@cache
+def _thresholds() -> np.ndarray:
+    return rdoq.thresholds(LAMBDA, (0, 0, 0), entry_tables())
 
 
 def _paths(lengths: np.ndarray) -> np.ndarray:

@@ -33,14 +33,18 @@ Maps = tuple[np.ndarray, np.ndarray]
 
 def learn(sample: Sequence[np.ndarray], modes: int, reach: float) -> tuple[int, list[Maps]]:
     """(modes that are left, maps of every array). sample: (R, n, P) float32 each; reach: in the same units."""
-    maps = _first_maps(sample, modes)
+    count, maps = _numbered_from_0(_first_maps(sample, modes))
     for _ in range(ROUNDS):
-        searcher = Searcher(_statistics(sample, maps, modes), reach)
-        maps = [searcher.maps(array) for array in sample]
-    used = np.flatnonzero(sum(np.bincount(mode.ravel(), minlength=modes) for _, mode in maps))
-    number = np.zeros(modes, np.int16)
-    number[used] = np.arange(len(used))
-    return len(used), [(levels, number[mode]) for levels, mode in maps]
+        searcher = Searcher(_statistics(sample, maps, count), reach)
+        count, maps = _numbered_from_0([searcher.maps(array) for array in sample])
+    return count, maps
+
+
+def _numbered_from_0(maps: Sequence[Maps]) -> tuple[int, list[Maps]]:
+    """(modes that have tokens, the maps with these alone)."""
+    used, modes = np.unique(np.concatenate([mode.ravel() for _, mode in maps]), return_inverse=True)
+    parts = np.split(modes.astype(np.int16), np.cumsum([mode.size for _, mode in maps])[:-1])
+    return len(used), [(levels, part.reshape(levels.shape)) for (levels, _), part in zip(maps, parts, strict=True)]
 
 
 def _first_maps(sample: Sequence[np.ndarray], modes: int) -> list[Maps]:
@@ -93,15 +97,12 @@ def _nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _statistics(sample: Sequence[np.ndarray], maps: Sequence[Maps], modes: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(mean, orthonormal rows) of every mode that has tokens; the others stay out of reach."""
+    """(mean, orthonormal rows) of every mode."""
     tokens = np.concatenate([array.reshape(-1, array.shape[2]) for array in sample])
     labels = np.concatenate([mode.ravel() for _, mode in maps])
     order = np.argsort(labels, kind="stable")
     found = []
     for members in np.split(order, np.cumsum(np.bincount(labels, minlength=modes))[:-1]):
-        if not len(members):
-            found.append((np.full(tokens.shape[1], np.float32(1e18)), np.zeros((0, tokens.shape[1]), np.float32)))
-            continue
         own = tokens[members]
         mean = own.mean(axis=0, dtype=np.float64).astype(np.float32)
         own -= mean

@@ -1,11 +1,13 @@
 """The modes of a mixture and how they are sent: for each a mean, an orthonormal basis, and how large its codes are.
 
 Everything is integers: means in units of 2^e, basis vectors as reflections in units of 2^(-h/2), magnitudes as classes
-of the entropy coder, for each vector one for frequency 0 and one for all others. What a track's level changes about
-magnitudes is told once for all modes: an offset for each level and temporal band.
-Layout: [byte] kind of entries (`entries`); [varint] modes; for each mode [varint] rank, [i8] e, [byte] class of the
-mean's codes, [byte] first h; then the small integers of all modes (falls of h, changes of class - h for either class,
-the offsets), each kind under a class of its own; then means and basis entries of all modes, under known classes.
+of the entropy coder, for each vector one for frequency 0 and one for all others, or one for each temporal band. What a
+track's level changes about magnitudes is told once for all modes: an offset for each level and band.
+Layout: [byte] kind of entries (`entries`); [byte] classes of a vector; [varint] modes; for each mode [varint] rank,
+[i8] e, [byte] class of the mean's codes, [byte] first h, 0 where the vectors are the first axes; then the small
+integers of all modes (falls of h; changes of class - h from vector to vector, for the third class and on of its
+difference to the one before; the offsets), each kind under a class of its own; then means and basis entries of all
+modes, under known classes.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, e
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
-from embdc_cli.entropy.dependent.tables import static_dependent_tables
+from embdc_cli.entropy.dependent.tables import entry_path_tables
 from embdc_cli.entropy.tables import (
     CLASSES,
     FINE_COST_UNIT,
@@ -49,7 +51,8 @@ _MAX_OFFSET: Final = 60
 class Mode:
     """mean_codes: (D,) int32 in units of `entries.unit` 2^mean_exponent, coded under mean_class. h: (r,), never rising.
 
-    basis_codes: `reflections` of r vectors. classes: (2, r) int64 of frequency 0 and of the others, 1..63.
+    basis_codes: `reflections` of r vectors; none where the vectors are the first r axes, which have h 0.
+    classes: (kinds, r) int64, 1..63, of bands 0, 1, ..; the last of all others.
     """
 
     entries: Entries
@@ -73,10 +76,30 @@ class Mode:
         """(D,) float32."""
         return np.ldexp(self.mean_codes * self.entries.unit, self.mean_exponent).astype(np.float32)
 
+    @property
+    def on_axes(self) -> bool:
+        """Whether the vectors are the first axes, because something before the mixture made them so."""
+        return bool(self.rank) and not self.h[0]
+
     @cached_property
     def synthesis(self) -> np.ndarray:
         """(r, D) float32, orthonormal rows; the analysis is the transpose."""
+        if self.on_axes:
+            return np.eye(self.rank, self.channels, dtype=np.float32)
         return vectors_of(self.basis_codes, self.rank, self.channels)
+
+    def analyse(self, x: np.ndarray) -> np.ndarray:
+        """(n, r) coefficients of tokens (n, D)."""
+        centred = x - self.mean
+        return centred[:, : self.rank] if self.on_axes else np.asarray(centred @ self.synthesis.T)
+
+    def synthesise(self, y: np.ndarray) -> np.ndarray:
+        """(n, D) tokens of coefficients (n, r)."""
+        if not self.on_axes:
+            return np.asarray(y @ self.synthesis + self.mean)
+        x = np.tile(self.mean, (len(y), 1))
+        x[:, : self.rank] += y
+        return x
 
     @classmethod
     def fit(
@@ -84,19 +107,24 @@ class Mode:
         entries: Entries,
         mean: np.ndarray,
         precision: float,
-        vectors: np.ndarray,
+        vectors: np.ndarray | None,
         h: np.ndarray,
         classes: np.ndarray,
     ) -> Mode:
-        """The mode for a mean (D,) wanted to within `precision`, and orthonormal vectors (r, D) at the precisions h."""
+        """The mode for a mean (D,) wanted to within `precision`, and orthonormal vectors (r, D) at the precisions h.
+
+        vectors: None for the first axes; then h is 0.
+        """
         largest = float(np.abs(mean).max(initial=0.0))
         finest = math.frexp(largest)[1] - _MEAN_BITS if largest > 0 else -_EXPONENT_LIMIT
         exponent = min(max(round(math.log2(precision)), finest, -_EXPONENT_LIMIT), _EXPONENT_LIMIT)
         wanted = np.ldexp(mean, -exponent)
         mean_class = int(classes_of_means(np.abs(np.rint(wanted)).sum(), max(1, len(wanted))))
         mean_class = max(mean_class, 1)
-        classes_of_vectors = [entry_class(int(one), len(mean) - i) for i, one in enumerate(h)]
-        codes = quantised(vectors, precisions_of(h), lambda values, i: entries.rounded(values, classes_of_vectors[i]))
+        codes = np.zeros(0, np.int32)
+        if vectors is not None:
+            own = [entry_class(int(one), len(mean) - i) for i, one in enumerate(h)]
+            codes = quantised(vectors, precisions_of(h), lambda values, i: entries.rounded(values, own[i]))
         return cls(entries, entries.rounded(wanted, mean_class), exponent, mean_class, h, codes, classes)
 
 
@@ -108,6 +136,7 @@ def precisions_of(h: np.ndarray) -> np.ndarray:
 def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) -> None:
     """offsets: (LEVELS, LEVELS) int64 by level and band."""
     out.byte(KINDS.index(modes[0].entries))
+    out.byte(len(modes[0].classes))
     out.varint(len(modes))
     for mode in modes:
         out.varint(mode.rank)
@@ -115,8 +144,8 @@ def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) ->
         out.byte(mode.mean_class)
         out.byte(int(mode.h[0]) if mode.rank else COARSEST_H)
     write_uniform_levels(out, _folded(np.concatenate([-np.diff(mode.h) for mode in modes])))
-    for kind in range(2):
-        above = [mode.classes[kind] - mode.h for mode in modes]
+    for kind in range(len(modes[0].classes)):
+        above = [mode.classes[kind] - (mode.classes[kind - 1] if kind > 1 else mode.h) for mode in modes]
         write_uniform_levels(out, np.diff(np.concatenate(above), prepend=0))
     write_uniform_levels(out, offsets[_SENT])
     integers = np.concatenate([codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)])
@@ -128,6 +157,9 @@ def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) ->
 def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tuple[Mode, ...], np.ndarray]:
     """(modes, offsets) as `write_modes` wrote them. Raises CorruptArchive, before allocating what they claim."""
     entries = KINDS[fields.byte(limit=len(KINDS) - 1)]
+    kinds = fields.byte(limit=LEVELS)
+    if kinds < 2:
+        raise fields.corrupt(f"classes of a vector: expected 2 to {LEVELS}, found {kinds}")
     count = fields.varint(limit=min(MAX_MODES, limits.max_modes))
     if count == 0:
         raise fields.corrupt("modes: expected at least 1, found 0")
@@ -137,15 +169,20 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
         exponents.append(fields.signed_byte())
         mean_classes.append(fields.byte(limit=CLASSES - 1))
         first_h.append(fields.byte(limit=FINEST_H))
+        if 0 < first_h[-1] < COARSEST_H:
+            raise fields.corrupt(f"basis precision: expected 0 or at least {COARSEST_H}, found {first_h[-1]}")
         if abs(exponents[-1]) > _EXPONENT_LIMIT:
             raise fields.corrupt(f"exponent of means: expected at most {_EXPONENT_LIMIT}, found {exponents[-1]}")
     falls = _unfolded(read_uniform_levels(fields, sum(max(0, rank - 1) for rank in ranks)))
     h = _split_h(falls, ranks, first_h)
-    if any(len(one) and one.min() < COARSEST_H for one in h):
+    if any(len(one) and one.min() < (COARSEST_H if one[0] else 0) for one in h):
         raise fields.corrupt(f"basis precision: expected at least {COARSEST_H}")
     total = sum(ranks)
     together = np.concatenate(h)
-    classes = [np.cumsum(read_uniform_levels(fields, total), dtype=np.int64) + together for _ in range(2)]
+    classes: list[np.ndarray] = []
+    for kind in range(kinds):
+        above = np.cumsum(read_uniform_levels(fields, total), dtype=np.int64)
+        classes.append(above + (classes[-1] if kind > 1 else together))
     if total and not 1 <= min(map(np.min, classes)) <= max(map(np.max, classes)) < CLASSES:
         raise fields.corrupt(f"classes: expected 1 to {CLASSES - 1}")
     offsets = np.zeros((LEVELS, LEVELS), np.int64)
@@ -158,8 +195,9 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
     large = entries.read(fields, np.repeat(each, lengths), lengths)
     modes, at, row = [], 0, 0
     for rank, exponent, mean_class, mode_h in zip(ranks, exponents, mean_classes, h, strict=True):
-        basis = large[at + channels : at + channels + int(lengths_of(rank, channels).sum())]
-        check_codes(basis, rank, channels, fields)
+        basis = large[at + channels : at + channels + int(_entry_counts(mode_h, channels).sum())]
+        if basis.size:
+            check_codes(basis, rank, channels, fields)
         levels = np.stack([kind[row : row + rank] for kind in classes])
         modes.append(Mode(entries, large[at : at + channels], exponent, mean_class, mode_h, basis, levels))
         at, row = at + channels + len(basis), row + rank
@@ -175,12 +213,17 @@ def _split_h(falls: np.ndarray, ranks: Sequence[int], first: Sequence[int]) -> l
     return found
 
 
+def _entry_counts(h: np.ndarray, channels: int) -> np.ndarray:
+    """How many integers each vector of precisions h (r,) has: none where they are axes."""
+    return lengths_of(len(h), channels) if len(h) and h[0] else np.zeros(0, np.int64)
+
+
 def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.ndarray, np.ndarray]:
     """(classes uint8, lengths int64) of every mean and basis vector, in the order they are sent."""
     classes, lengths = [np.zeros(0, np.uint8)], [np.zeros(0, np.int64)]
     for mean_class, h in modes:
-        own = lengths_of(len(h), channels)
-        vectors = [entry_class(int(one), int(length)) for one, length in zip(h, own, strict=True)]
+        own = _entry_counts(h, channels)
+        vectors = [entry_class(int(one), int(length)) for one, length in zip(h, own, strict=False)]
         classes.append(np.array([mean_class, *vectors], np.uint8))
         lengths.append(np.array([channels, *own]))
     return np.concatenate(classes), np.concatenate(lengths)
@@ -189,7 +232,7 @@ def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.n
 @cache
 def _least_bits() -> np.ndarray:
     """(CLASSES,) float64: what a level of each class takes at least, whichever way it is coded."""
-    rows = np.concatenate([static_tables().fine_cost[None], static_dependent_tables().fine_cost.reshape(2, ROWS, -1)])
+    rows = np.concatenate([static_tables().fine_cost[None], entry_path_tables().fine_cost.reshape(2, ROWS, -1)])
     bits = rows.min(axis=(0, 2))[class_rows()] / FINE_COST_UNIT + class_shifts()
     bits[0] = 0.0
     return np.asarray(bits)

@@ -1,6 +1,6 @@
 """How much each track moves: an offset to the classes of its temporal frequencies, or that it does not move at all.
 
-    class = class of (mode, vector, frequency 0 or not) + offset of (level, band) + activity of the track
+    class = class of (mode, vector, band) + offset of (level, band) + activity of the track
 
 limited to 1..63; the activity, in half octaves, is left out at frequency 0. A track that does not move says so, and its
 codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time.
@@ -77,7 +77,8 @@ class Motion:
     def _base(self, mode: int, level: int) -> np.ndarray:
         """(2^level * r,) int16: classes by frequency and vector, activity left out."""
         bands = band_of(1 << level)
-        classes = self._modes[mode].classes[np.minimum(bands, 1)] + self._offsets[level][bands][:, None]
+        classes = self._modes[mode].classes
+        classes = classes[np.minimum(bands, len(classes) - 1)] + self._offsets[level][bands][:, None]
         return np.asarray(np.clip(classes, 1, CLASSES - 1).astype(np.int16).ravel())
 
 

@@ -46,4 +46,4 @@ class RateRounding(DeadZone):
         plain = DeadZone.read(fields, scope)
         if scope.mixture is None:
             raise fields.corrupt("rounding by rate: expected a mixture before it")
-        return cls(plain.step, plain.offsets, scope.mixture, scope.tables)
+        return cls(plain.step, plain.offsets, scope.mixture, scope.tables.rounded)

@@ -13,8 +13,10 @@ each row (a track of one row is one), bases that modes share.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -44,6 +46,16 @@ class MixedChunk:
     paths: np.ndarray
 
 
+class InHand(threading.local):
+    """What a thread knows of the chunk it is at, as several stages ask for it one after the other.
+
+    read: a chunk's side information and what it says. measured: tokens, their side information and coefficients.
+    """
+
+    read: tuple[bytes, MixedChunk] | None = None
+    measured: tuple[np.ndarray, bytes, np.ndarray] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture(ArrayStage, SegmentStage):
     """offsets: (LEVELS, LEVELS) int64, what level and band add to the classes.
@@ -57,16 +69,19 @@ class Mixture(ArrayStage, SegmentStage):
     offsets: np.ndarray
     tables: TrackTables
     step: float
-    _known: dict[bytes, MixedChunk] = field(default_factory=dict, init=False)  # the chunk in hand
+    _hand: InHand = field(default_factory=InHand, init=False, repr=False)
 
     def measure(self, x: np.ndarray) -> bytes:
         levels, modes = Searcher([(m.mean, m.synthesis) for m in self.modes], REACH * self.step).maps(x)
         tracks = Tracks.of_maps(levels, modes)
         out = FieldWriter()
         write_tracks(out, tracks, self.tables, len(self.modes))
-        rough = DeadZone(self.step, (0, 0, 0)).forward(self._coefficients(x, tracks), b"")
+        y = self._coefficients(x, tracks)
+        rough = DeadZone(self.step, (0, 0, 0)).forward(y, b"")
         write_activities(out, self._motion.activities(np.abs(rough), tracks), tracks)
-        return out.bytes()
+        side = out.bytes()
+        self._hand.measured = x, side, y
+        return side
 
     @cached_property
     def _motion(self) -> Motion:
@@ -74,16 +89,15 @@ class Mixture(ArrayStage, SegmentStage):
 
     def chunk(self, side: bytes) -> MixedChunk:
         """What `side` says. Raises CorruptArchive."""
-        known = self._known.get(side)
-        if known is not None:
-            return known
+        known = self._hand.read
+        if known is not None and known[0] == side:
+            return known[1]
         fields = FieldReader(side, "tracks")
         tracks = read_tracks(fields, self.tables, len(self.modes))
         activities = read_activities(fields, tracks)
         fields.end()
         found = MixedChunk(tracks, self._motion.classes(tracks, activities), self._motion.paths(tracks))
-        self._known.clear()
-        self._known[side] = found
+        self._hand.read = side, found
         return found
 
     def shape(self, shape: Shape, side: bytes) -> Shape:
@@ -94,6 +108,9 @@ class Mixture(ArrayStage, SegmentStage):
         return (len(self.chunk(side).classes),)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
+        measured, self._hand.measured = self._hand.measured, None
+        if measured is not None and measured[0] is x and measured[1] == side:
+            return measured[2]
         return self._coefficients(x, self.chunk(side).tracks)
 
     def _coefficients(self, x: np.ndarray, tracks: Tracks) -> np.ndarray:
@@ -101,7 +118,7 @@ class Mixture(ArrayStage, SegmentStage):
         parts = [np.zeros(0, np.float32)]
         for block in tracks.blocks:
             mode = self.modes[block.mode]
-            y = (tokens[block.token_index.ravel()] - mode.mean) @ mode.synthesis.T
+            y = mode.analyse(tokens[block.token_index.ravel()])
             y = np.matmul(matrix(block.rows), y.reshape(len(block.tracks), block.rows, mode.rank))
             parts.append(y.transpose(1, 2, 0).ravel())
         return np.concatenate(parts)
@@ -113,9 +130,8 @@ class Mixture(ArrayStage, SegmentStage):
         for block in tracks.blocks:
             mode = self.modes[block.mode]
             start, end = end, end + block.token_index.size * mode.rank
-            part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks)).transpose(2, 0, 1)
-            in_time = np.matmul(matrix(block.rows).T, part).reshape(block.token_index.size, mode.rank)
-            x[block.token_index.ravel()] = in_time @ mode.synthesis + mode.mean
+            part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
+            x[block.token_index.T] = _synthesise(part, mode)
         return x.reshape(tracks.rows, tracks.tokens, x.shape[1])
 
     def write(self, out: FieldWriter) -> None:
@@ -130,3 +146,27 @@ class Mixture(ArrayStage, SegmentStage):
         modes, offsets = read_modes(fields, scope.channels, scope.limits)
         scope.mixture = cls(modes, offsets, tables, step)
         return scope.mixture
+
+
+def _synthesise(y: np.ndarray, mode: Mode) -> np.ndarray:
+    """(2^level, n, D) tokens of the coefficients (2^level, r, n) of a block.
+
+    The basis goes before the DCT: the higher a frequency, the fewer vectors have a coefficient there that is not zero,
+    and a product with those alone is a fraction of one with all.
+    """
+    rows, rank, count = y.shape
+    present = y.any(axis=2)
+    kept = 1 + int(present.any(axis=1).nonzero()[0].max(initial=0))
+    in_frequency = np.zeros((kept, count, mode.channels), np.float32)
+    for start, stop in pairwise([0, *(1 << band for band in range(kept.bit_length())), kept]):
+        vectors = 1 + int(present[start:stop].any(axis=0).nonzero()[0].max(initial=-1))
+        part, out = y[start:stop, :vectors].transpose(0, 2, 1), in_frequency[start:stop]
+        if mode.on_axes:
+            out[..., :vectors] = part
+        elif vectors:
+            np.matmul(part, mode.synthesis[:vectors], out=out)
+    in_frequency[0] += mode.mean * np.sqrt(np.float32(rows))  # a mean is all in frequency 0
+    if rows == 1:
+        return in_frequency
+    in_time = matrix(rows)[:kept].T @ in_frequency.reshape(kept, -1)
+    return np.asarray(in_time).reshape(rows, count, mode.channels)

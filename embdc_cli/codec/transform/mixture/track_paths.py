@@ -17,26 +17,28 @@ from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import levels_of, points_of
+from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive
 
 
 @dataclass(frozen=True, eq=False)
 class TrackPaths(Coder, SegmentStage):
-    """mixture: whose points they are."""
+    """mixture: whose points they are. tables: of the entropy coder, 64 x 16."""
 
     stage = StageId.TRACK_PATHS
     mixture: Mixture
+    tables: Tables
 
     def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         chunk = self.mixture.chunk(side)
-        return dependent.encode(levels_of(codes), chunk.classes, chunk.paths)
+        return dependent.encode(levels_of(codes), chunk.classes, chunk.paths, self.tables)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         chunk = self.mixture.chunk(side)
-        levels = dependent.decode(data, chunk.classes, chunk.paths)
+        levels = dependent.decode(data, chunk.classes, chunk.paths, self.tables)
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise CorruptArchive(f"chunk: a level is not within {MAX_LEVEL}")
-        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths))
+        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths, self.tables))
 
     def write(self, out: FieldWriter) -> None:
         del out
@@ -45,4 +47,4 @@ class TrackPaths(Coder, SegmentStage):
     def read(cls, fields: FieldReader, scope: Scope) -> TrackPaths:
         if scope.mixture is None:
             raise fields.corrupt("track paths: expected a mixture before them")
-        return cls(scope.mixture)
+        return cls(scope.mixture, scope.tables.paths)

@@ -40,4 +40,4 @@ class TrackPlanes(Coder, SegmentStage):
     def read(cls, fields: FieldReader, scope: Scope) -> TrackPlanes:
         if scope.mixture is None:
             raise fields.corrupt("track planes: expected a mixture before them")
-        return cls(scope.mixture, scope.tables)
+        return cls(scope.mixture, scope.tables.rounded)

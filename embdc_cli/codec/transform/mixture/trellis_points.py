@@ -27,6 +27,7 @@ from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import points_of
+from embdc_cli.entropy.tables import Tables
 
 _CENTROIDS: Final = np.array([0.0, 0.15, -0.04, 0.0], np.float32)
 """Where values lie beside points 1 and 2, in half steps: 0.4 % of the bits at equal error."""
@@ -34,18 +35,19 @@ _CENTROIDS: Final = np.array([0.0, 0.15, -0.04, 0.0], np.float32)
 
 @dataclass(frozen=True)
 class TrellisPoints(Quantiser, SegmentStage):
-    """step: D', a half step. mixture: whose coefficients they are."""
+    """step: D', a half step. mixture: whose coefficients they are. tables: of the entropy coder, 64 x 16."""
 
     stage = StageId.TRELLIS
     step: float
     mixture: Mixture
+    tables: Tables
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         chunk = self.mixture.chunk(side)
         with np.errstate(over="ignore"):
             scaled = x * np.float32(1.0 / self.step)
-        levels = trellis.choose(scaled, chunk.classes, chunk.paths, LAGRANGIAN)
-        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths))
+        levels = trellis.choose(scaled, chunk.classes, chunk.paths, LAGRANGIAN, self.tables)
+        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths, self.tables))
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
         magnitudes = np.abs(y)
@@ -60,4 +62,4 @@ class TrellisPoints(Quantiser, SegmentStage):
         step = read_step(fields)
         if scope.mixture is None:
             raise fields.corrupt("trellis: expected a mixture before it")
-        return cls(step, scope.mixture)
+        return cls(step, scope.mixture, scope.tables.paths)

@@ -14,20 +14,23 @@ import numpy as np
 from embdc_cli.codec.transform.trellis.reference import Prices
 from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.dependent import checked_blocks
-from embdc_cli.entropy.dependent.tables import direct_magnitudes, static_dependent_tables
+from embdc_cli.entropy.dependent.tables import direct_magnitudes
 from embdc_cli.entropy.tables import (
     CLASSES,
     FINE_COST_UNIT,
     ROWS,
     SYMBOLS,
+    Tables,
     class_rows,
     class_shifts,
     escape_orders,
 )
 
 
-def choose(values: np.ndarray, classes: np.ndarray, blocks: np.ndarray, lagrangian: float) -> np.ndarray:
-    """The levels (n,) int32 of the least cost, for `entropy.dependent.encode` with the same classes and blocks.
+def choose(
+    values: np.ndarray, classes: np.ndarray, blocks: np.ndarray, lagrangian: float, tables: Tables
+) -> np.ndarray:
+    """The levels (n,) int32 of the least cost, for `entropy.dependent.encode` with the same classes, blocks and tables.
 
     values: (n,) float32 in half steps, NaN counts as 0; classes: (n,) uint8 below 64, level 0 where 0; blocks: (b, 2)
     integers, planes and tracks; lagrangian: squared half steps per bit, finite and not negative. Levels are within
@@ -42,20 +45,20 @@ def choose(values: np.ndarray, classes: np.ndarray, blocks: np.ndarray, lagrangi
         raise ValueError(f"trellis: expected classes below {CLASSES}, lagrangian from 0 up, found {lagrangian}")
     values, classes = np.require(values, requirements=("C", "A")), np.ascontiguousarray(classes)
     blocks = checked_blocks(blocks, values.size)
-    levels: np.ndarray = kernels(__name__).choose(values, classes, blocks, prices(float(lagrangian)))
+    levels: np.ndarray = kernels(__name__).choose(values, classes, blocks, prices(float(lagrangian), tables))
     return levels
 
 
-def prices(lagrangian: float) -> Prices:
+def prices(lagrangian: float, tables: Tables) -> Prices:
     """What symbols cost in squared half steps, for the kernels."""
     rows = class_rows()
     # without the low bits of a class, which every level of it sends
-    bits = static_dependent_tables().fine_cost.reshape(2, ROWS, SYMBOLS)[:, rows] / FINE_COST_UNIT
+    bits = tables.fine_cost.reshape(2, ROWS, SYMBOLS)[:, rows] / FINE_COST_UNIT
     return Prices(
         zero=np.ascontiguousarray(lagrangian * bits[..., 0]),
         nonzero=np.ascontiguousarray(lagrangian * (bits + 1)),
         lagrangian=lagrangian,
-        direct=direct_magnitudes()[rows],
+        direct=direct_magnitudes(tables)[rows],
         shifts=class_shifts(),
         orders=escape_orders()[rows],
     )

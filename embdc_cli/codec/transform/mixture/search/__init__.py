@@ -5,9 +5,9 @@ A track under a mode costs about
     sum_ki log2(1 + (y_ki / s)^2) / 2  +  |x - mean - projection|^2 / (2 ln 2 s^2)  +  TRACK_BITS
 
 with y its coefficients and s the reach: what a coefficient costs once it is above s, and the distortion of what is
-below or outside the basis. The best mode of every dyadic run of rows is found, then bottom-up whether two halves cost
-less than the whole. Encoders only; any cut decodes. Source of the pruning: Coifman and Wickerhauser, "Entropy-based
-algorithms for best basis selection", IEEE T-IT 38, 1992.
+below or outside the basis. Every dyadic run of rows names a few modes (`nearest`), the best of those named is found for
+each run (`exact`), then bottom-up whether two halves cost less than the whole. Encoders only; any cut decodes. Source
+of the cut: Coifman and Wickerhauser, "Entropy-based algorithms for best basis selection", IEEE T-IT 38, 1992.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Final
 
 import numpy as np
 
+from embdc_cli.codec.transform.mixture.search.exact import Exact
+from embdc_cli.codec.transform.mixture.search.nearest import Nearest
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, SPAN
-from embdc_cli.codec.transform.time_dct import matrix
-from embdc_cli.entropy.backend import kernels
 
 TRACK_BITS: Final = 3.0
 """Level, mode and activity of a track; 5 and 8 cost 0.3 and 0.6 % more bits at equal error on three dumps."""
 
-_COEFFICIENTS_AT_ONCE: Final = 1 << 22
+_VALUES_AT_ONCE: Final = 1 << 23
 
 
 class Searcher:
     """modes: (mean (D,), orthonormal rows (r, D)) float32 each. reach: s, in the units of the tokens."""
 
     def __init__(self, modes: Sequence[tuple[np.ndarray, np.ndarray]], reach: float) -> None:
-        self._bases = np.concatenate([basis for _, basis in modes]).T  # (D, sum r): one product serves all modes
-        self._shifts = [basis @ mean for mean, basis in modes]
-        self._means = np.array([mean for mean, _ in modes], np.float64)
-        self._scale = 1.0 / reach**2
+        scale = 1.0 / reach**2
+        self._nearest = Nearest(modes, scale)
+        self._exact = Exact(modes, scale)
+        self._width = max(modes[0][0].size, self._nearest.columns)
 
     def maps(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(levels, modes) int8 and int16 (F, N): of the track that each row of each token is in. x: (F, N, D)."""
@@ -57,41 +57,13 @@ class Searcher:
         rows, tokens = x.shape[:2]
         least = [np.full((rows >> level, tokens), np.inf) for level in range(rows.bit_length())][:LEVELS]
         chosen = [np.zeros(cost.shape, np.int16) for cost in least]
-        step = max(1, _COEFFICIENTS_AT_ONCE // (rows * max(1, self._bases.shape[1])))
+        step = max(1, _VALUES_AT_ONCE // (rows * max(1, self._width)))
         for start in range(0, tokens, step):
             columns = slice(start, start + step)
             part = np.ascontiguousarray(x[:, columns])
-            self._columns(part, [cost[:, columns] for cost in least], [number[:, columns] for number in chosen])
+            near = self._nearest.of(part)
+            self._exact.search(part, near, [cost[:, columns] for cost in least], [one[:, columns] for one in chosen])
         return _cut(least, chosen, rows, tokens)
-
-    def _columns(self, x: np.ndarray, least: Sequence[np.ndarray], chosen: Sequence[np.ndarray]) -> None:
-        """Fill least and chosen, (runs, n) of every level, for the spans (R, n, D) of some tokens."""
-        rows, tokens, channels = x.shape
-        flat = x.reshape(rows * tokens, channels)
-        projected = flat @ self._bases
-        distances = np.einsum("ij,ij->i", flat, flat, dtype=np.float64)[:, None] - 2 * (flat @ self._means.T)
-        distances += (self._means**2).sum(axis=1)
-        end = 0
-        for number, shift in enumerate(self._shifts):
-            start, end = end, end + len(shift)
-            y = projected[:, start:end] - shift
-            outside = distances[:, number] - np.einsum("ij,ij->i", y, y)
-            residual = np.maximum(outside, 0.0).astype(np.float32).reshape(rows, tokens)
-            for level, (known, numbers) in enumerate(zip(least, chosen, strict=True)):
-                cost = self._track_costs(y, residual, level, rows, tokens)
-                better = cost < known
-                known[better] = cost[better]
-                numbers[better] = number
-
-    def _track_costs(self, y: np.ndarray, residual: np.ndarray, level: int, rows: int, tokens: int) -> np.ndarray:
-        length = 1 << level
-        runs = rows >> level
-        rank = y.shape[1]
-        part = y[: runs * length * tokens].reshape(runs, length, tokens * rank)
-        part = np.matmul(matrix(length), part).reshape(runs, length, tokens, rank)
-        cost = np.empty((runs, tokens))
-        kernels(__name__).track_costs(part, residual[: runs * length].reshape(runs, length, tokens), self._scale, cost)
-        return cost
 
 
 def _cut(
