@@ -40,6 +40,9 @@ _ALIASES: Final = {
 }  # fmt: skip
 
 
+_LARGEST_BFLOAT16: Final = np.array(0x7F7F0000, np.uint32).view(np.float32)[()]
+
+
 def parse(name: str) -> str:
     """The canonical dtype name of `name` or an alias such as `f16`; UsageError for anything else."""
     canonical = _ALIASES.get(name.lower(), name.lower())
@@ -73,15 +76,19 @@ def from_float32(x: np.ndarray, name: str) -> np.ndarray:
     if name == "float32":
         return np.ascontiguousarray(x, dtype=np.float32)
     if name == "float16":
-        limit = np.float32(65504.0)
-        if not (-limit <= x.min(initial=0) and x.max(initial=0) <= limit):  # nor with a NaN, which both then are
-            x = np.where(np.isfinite(x), np.clip(x, -limit, limit), x)
-        return x.astype(np.float16)
+        return _saturated(x, np.float32(65504.0)).astype(np.float16)
     if name == "bfloat16":
-        bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
-        sign = (bits >> 16) & 0x8000
-        magnitude = bits & 0x7FFFFFFF
-        rounded = np.minimum((magnitude + 0x7FFF + ((bits >> 16) & 1)) >> 16, 0x7F7F)
-        special = np.where(magnitude > 0x7F800000, 0x7FC0, 0x7F80)  # NaN, infinity
-        return np.where(magnitude < 0x7F800000, sign | rounded, sign | special).astype(np.uint16)
+        kept = np.ascontiguousarray(_saturated(x, _LARGEST_BFLOAT16), dtype=np.float32)
+        bits = kept.view(np.uint32)
+        rounded = bits + (((bits >> 16) & 1) + 0x7FFF) >> 16
+        if kept is not x:
+            rounded = np.where(np.isnan(kept), (bits >> 16) & 0x8000 | 0x7FC0, rounded)
+        return rounded.astype(np.uint16)
     raise UsageError(f"dtype: {name} cannot hold decoded values, expected float16, bfloat16 or float32")
+
+
+def _saturated(x: np.ndarray, limit: np.float32) -> np.ndarray:
+    """`x` with its finite values limited to +-limit: `x` itself where nothing is beyond, and nothing NaN."""
+    if -limit <= x.min(initial=0.0) and x.max(initial=0.0) <= limit:  # of a NaN both are NaN, which compares false
+        return x
+    return np.where(np.isfinite(x), np.clip(x, -limit, limit), x)

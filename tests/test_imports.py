@@ -95,8 +95,10 @@ def test_only_nvdec_imports_pynvvideocodec() -> None:
 
 def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     compiled = (
+        "codec/halves",
         "codec/transform/mixture/search",
         "codec/transform/mixture/walk",
+        "codec/transform/points",
         "codec/transform/rdoq",
         "codec/transform/sticky",
         "codec/transform/time_context",

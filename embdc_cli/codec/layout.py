@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embdc_cli import dtypes
+from embdc_cli.codec import halves
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.stage import TokenCounts
 from embdc_cli.codec.table import Limits
@@ -117,7 +118,7 @@ class Layout:
         if self.exponent:
             largest = np.float32(np.finfo(np.float32).max * 2.0**-self.exponent) if self.exponent > 0 else np.inf
             x = np.clip(x, -largest, largest) * np.float32(2.0**self.exponent)
-        rows = dtypes.from_float32(x, self.spec.dtype)
+        rows = halves.from_float32(x, self.spec.dtype)
         shape = list(self.spec.row_shape)
         if not shape:
             return rows.reshape(len(x))

@@ -137,6 +137,7 @@ class CausalEncoder:
             self.writer.data(replace(record, row0=window.row0 + record.row0), chunk.payload)
             outcome.sums.merge(chunk.sums)
             outcome.chunks += 1
+        outcome.count_segment(plan, plan.segments[0])
         outcome.lossy |= plan.lossy
 
     def finish(self, rows: list[int], facts: dict[str, Any], timeline: Timeline | None, target: dict[str, Any]) -> Any:

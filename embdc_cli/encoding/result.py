@@ -32,6 +32,8 @@ def encode_result(
                 "dtype": one.spec.dtype,
                 "codec": "transform" if one.lossy else "lossless",
                 "chunks": one.chunks,
+                "segments": one.segments,
+                "codebook_segments": one.codebook_segments,
             }
             for one in result.outcomes
         ],

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.plan import CodedChunk, StreamPlan
+from embdc_cli.encoding.segments import Segment
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums, finite, pooled
 from embdc_cli.options import SIZE_TARGETS
@@ -77,7 +79,10 @@ class WriteJob:
 
 @dataclass
 class StreamOutcome:
-    """What became of one stream: its final spec, a digest of its values, and the errors its decoder will make."""
+    """What became of one stream: its final spec, a digest of its values, and the errors its decoder will make.
+
+    segments: those with models; codebook_segments: those whose models use a codebook.
+    """
 
     spec: StreamSpec
     digest: str
@@ -85,6 +90,15 @@ class StreamOutcome:
     sums: ErrorSums
     chunks: int = 0
     lossy: bool = False
+    segments: int = 0
+    codebook_segments: int = 0
+
+    def count_segment(self, plan: StreamPlan, segment: Segment) -> None:
+        """Count a segment that has been written."""
+        codec = plan.codec_of(segment)
+        if isinstance(codec, TransformCodec):
+            self.segments += 1
+            self.codebook_segments += codec.models.codebook is not None
 
     def entry(self) -> dict[str, Any]:
         """The stream's part of the summary; `sums` are additive, so that `embdc cat` can add them up."""
@@ -183,6 +197,9 @@ def perform(
             _count(result, action.stream, chunk.sums)
             done += 1
             reporter.progress("encode", done, total, "chunks")
+    for plan, outcome in zip(job.streams, result.outcomes, strict=True):
+        for segment in plan.segments:
+            outcome.count_segment(plan, segment)
     result.summary = finish(writer, result.outcomes, job.facts, job.header.target, job.timeline)
     result.file_bytes = writer.bytes_written
     if job.codebook is not None and job.codebook.payload is None:

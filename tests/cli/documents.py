@@ -19,7 +19,7 @@ def encode_document(source: str = "a.npy", output: str = "a.embdc", **changes: A
         "bits_per_value": 0.2362,
         "ratio_fp16": 67.74,
         "ratio_fp32": 135.5,
-        "streams": [PATCH],
+        "streams": [PATCH | {"segments": 1, "codebook_segments": 0}],
         "external_codebook_bytes": 0,
         "target": {"kind": "cosine", "value": 0.97, "saturated": False},
         "achieved": ACHIEVED,
@@ -113,7 +113,7 @@ def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> 
 
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
     """Of `embdc train-codebook`."""
-    point = {"nmse": 0.1, "bits_per_value": 0.21, "bits_per_value_without": 0.26, "gain": 0.1923}
+    point = {"nmse": 0.1, "bits_per_value": 0.21, "bits_per_value_without": 0.26, "gain": 0.1923, "basis_share": 0.4}
     document = {
         "output": output,
         "digest": "ab" * 32,
@@ -121,6 +121,7 @@ def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
         "file_bytes": 800_000,
         "channels": 384,
         "rank": 200,
+        "tables": ["planes", "rounded"],
         "tokens_trained": 100_000,
         "inputs": 4,
         "encoder": None,

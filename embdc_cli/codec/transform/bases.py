@@ -88,5 +88,5 @@ def from_codebook(
         groups=groups,
         known_mean=codebook.centre(),
         outside=outside,
-        reference_bits=8.0 * len(codebook.digest) if codebook.tables is None else 0.0,  # else named already
+        reference_bits=8.0 * len(codebook.digest),
     )

@@ -16,9 +16,12 @@ from embdc_cli.codec.transform.dead_zone import STEPS
 from embdc_cli.codec.transform.group_fit import GroupFit
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
+from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec
 
+_TABLES_PAY_FROM_BITS: Final = 1 << 17
+"""Tables of a codebook save half a percent, and its name takes 256 bits: the least segment they are used for."""
 _SPECIAL_PRECISION: Final = 0.5
 
 
@@ -110,16 +113,20 @@ class Fit:
     def models(self, step: float) -> TransformModels:
         """The models to code the segment with quantisation step `step`, in the units of the weighted values."""
         scaled = self._scaled(step)
+        offers = [group.best(scaled * part) for group, part in self._parts]
         codebook = self.options.codebook
-        tables = codebook if codebook is not None and codebook.tables is not None else None
-        groups = tuple(group.models(scaled * part, tables) for group, part in self._parts)
-        used = tables is not None or any(_uses_codebook(group.chain.stages) for group in groups)
+        named = any(offer.known_mean is not None for offer in offers)
+        long = sum(offer.bits for offer in offers) > _TABLES_PAY_FROM_BITS
+        tables = fixed_tables()
+        if codebook is not None and codebook.tables is not None and (named or long):
+            named, tables = True, codebook.tables
+        chosen = zip(self._parts, offers, strict=True)
         return TransformModels(
             layout=self.layout,
-            groups=groups,
+            groups=tuple(group.models(offer, scaled * part, tables) for (group, part), offer in chosen),
             nonfinite_keep=self.options.nonfinite_keep,
-            codebook=codebook if used else None,
-            codebook_tables=tables is not None,
+            codebook=codebook if named else None,
+            codebook_tables=tables is not fixed_tables(),
         )
 
     @property
@@ -175,9 +182,3 @@ def _largest(sample: Sequence[np.ndarray], spec: StreamSpec) -> float:
         x = np.abs(dtypes.to_float32(rows, spec.dtype))
         largest = max(largest, float(np.max(x, initial=0.0, where=np.isfinite(x))))
     return largest
-
-
-def _uses_codebook(stages: Sequence[object]) -> bool:
-    from embdc_cli.codec.transform.codebook_klt import CodebookKlt
-
-    return any(isinstance(stage, CodebookKlt) for stage in stages)

@@ -31,7 +31,7 @@ from embdc_cli.codec.transform.sparse_fit import SparseFit, grid_width
 from embdc_cli.codec.transform.time_dct import GROUPS
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.weighting import Weighting
-from embdc_cli.entropy.coding_tables import fixed_tables
+from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.values import StreamSpec
 
 MAX_KLT_CHANNELS: Final = 4096
@@ -171,12 +171,10 @@ class GroupFit:
             offers.append(self._sparse.offer(step, self._scale))
         return min(offers, key=attrgetter("cost"))
 
-    def models(self, step: float, tables: Codebook | None) -> GroupModels:
-        """The chain at `step`. tables: whose tables to use."""
-        offer = self.best(step)
+    def models(self, offer: Offer, step: float, tables: CodingTables) -> GroupModels:
+        """The chain of the best offer at `step`."""
         precision = step / math.sqrt(max(1.0, self.moments.count * self._scale))
-        coding = fixed_tables() if tables is None or tables.tables is None else tables.tables
-        stages = [*self._head(offer.mean, offer.known_mean, precision), *offer.build(coding)]
+        stages = [*self._head(offer.mean, offer.known_mean, precision), *offer.build(tables)]
         return GroupModels(Chain(stages), offer.group)
 
     def _head(self, mean: np.ndarray | None, known_mean: np.ndarray | None, precision: float) -> list[Stage]:

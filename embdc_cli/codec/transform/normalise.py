@@ -92,10 +92,13 @@ class Normalise(ArrayStage, SegmentStage):
         return y
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
+        """Writes over `y`, which is as large as the chunk and which nobody but the chain holds."""
         scale = self.scale
-        x: np.ndarray = y + self.mean if scale is None else y * scale + self.mean
-        x[..., self.constant_channels] = self.constant_values
-        return x
+        if scale is not None:
+            y *= scale
+        y += self.mean
+        y[..., self.constant_channels] = self.constant_values
+        return y
 
     def write(self, out: FieldWriter) -> None:
         flags = _SCALED * (self.scale_codes is not None) | _CONSTANTS * bool(len(self.constant_channels))

@@ -25,7 +25,7 @@ class Offer:
     """For the whole segment. distortion: in squared steps. bits: of models and chunks.
 
     build: the stages after normalisation. mean: what normalisation takes out (D,), None for nothing; known_mean: what
-    the decoder knows of it. group: rows in a full temporal group.
+    the decoder knows of it, None unless the basis is a codebook's. group: rows in a full temporal group.
     """
 
     distortion: float

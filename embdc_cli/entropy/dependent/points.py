@@ -18,4 +18,5 @@ def points_of(levels: np.ndarray, quantisers: np.ndarray) -> np.ndarray:
 
 def levels_of(points: np.ndarray) -> np.ndarray:
     """(n,) int32 levels of points (n,) int32, magnitudes below 2^31 - 1, under whichever quantiser has them."""
-    return np.asarray((np.sign(points) * ((np.abs(points) + 1) >> 1)).astype(np.int32))
+    levels: np.ndarray = (points + (points > 0)) >> 1  # away from zero: a shift rounds down
+    return levels

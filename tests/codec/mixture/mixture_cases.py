@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from embdc_cli.codec.fields import FieldWriter
 from embdc_cli.codec.transform.mixture.cutting import TrackTables, write_tracks
 from embdc_cli.codec.transform.mixture.entries import PLAIN, Entries
+from embdc_cli.codec.transform.mixture.frequencies import BANDS, occurring
 from embdc_cli.codec.transform.mixture.modes import COARSEST_H, Mode
 from embdc_cli.codec.transform.mixture.motion import write_activities
 from embdc_cli.codec.transform.mixture.stage import Mixture
@@ -70,7 +71,8 @@ def drawn_mode(
 def drawn_mixture(channels: int, ranks: tuple[int, ...], seed: int = 0, entries: Entries = PLAIN) -> Mixture:
     """A mixture of such modes, its tables made for all-equal counts."""
     rng = np.random.default_rng(seed)
-    offsets = np.tril(rng.integers(-6, 7, (LEVELS, LEVELS)))
+    offsets = np.zeros((LEVELS, BANDS), int)
+    offsets[occurring()] = rng.integers(-6, 7, len(occurring()[0]))
     modes = tuple(drawn_mode(channels, rank, seed + number, entries) for number, rank in enumerate(ranks))
     return Mixture(modes, offsets, TrackTables.of([]), 1.0)
 

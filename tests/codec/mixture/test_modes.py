@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform.mixture.entries import Entries, entry_class
+from embdc_cli.codec.transform.mixture.frequencies import BANDS
 from embdc_cli.codec.transform.mixture.modes import (
     COARSEST_H,
     FINEST_H,
@@ -46,7 +47,7 @@ def reread(data: bytes, channels: int, limits: object = LIMITS) -> tuple[tuple[M
 
 
 def assert_sound(modes: tuple[Mode, ...], offsets: np.ndarray, channels: int) -> None:
-    assert offsets.shape == (LEVELS, LEVELS)
+    assert offsets.shape == (LEVELS, BANDS)
     for mode in modes:
         assert mode.channels == channels
         assert mode.rank <= channels
@@ -101,7 +102,7 @@ def test_bases_that_are_nearly_all_zeros_are_no_claim_without_bytes(entries: Ent
     """Axes of the channels themselves: hardly any bits for a great many entries, and nothing corrupt about it."""
     rank = channels // 2
     mode = Mode.fit(entries, np.zeros(channels), 0.1, np.eye(channels)[::-1], np.full(rank, 4), np.full((2, rank), 20))
-    data = written((mode,) * 3, np.zeros((LEVELS, LEVELS), int))
+    data = written((mode,) * 3, np.zeros((LEVELS, BANDS), int))
     modes, _ = reread(data, channels)
     np.testing.assert_array_equal(modes[2].synthesis, mode.synthesis)
 
@@ -192,7 +193,7 @@ def claimed(
     write_uniform_levels(out, np.zeros(modes * (channels - 1), np.int32))
     write_uniform_levels(out, np.diff(np.full(modes * channels, 20), prepend=0).astype(np.int32))
     write_uniform_levels(out, np.diff(np.full(modes * channels, 20), prepend=0).astype(np.int32))
-    write_uniform_levels(out, np.full(28, offset, np.int32))
+    write_uniform_levels(out, np.full(43, offset, np.int32))
     out.blob(b"\0")
     return out.bytes()
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
-from embdc_cli.codec.transform.bands import band_of
+from embdc_cli.codec.transform.mixture.frequencies import BANDS, band_of
 from embdc_cli.codec.transform.mixture.motion import Motion, read_activities, write_activities
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
 from embdc_cli.codec.transform.parameters import MAX_LEVEL
@@ -22,7 +22,7 @@ from tests.codec.mixture.mixture_cases import AS_FORETOLD, LIVELIEST, STILL, dra
 def motion_of(cls: int, rank: int = 4) -> Motion:
     """One mode whose codes are all of one class."""
     mode = dataclasses.replace(drawn_mixture(rank, (rank,)).modes[0], classes=np.full((2, rank), cls))
-    return Motion([mode], np.zeros((LEVELS, LEVELS), int))
+    return Motion([mode], np.zeros((LEVELS, BANDS), int))
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader
 from embdc_cli.codec.stage import Coder
+from embdc_cli.codec.transform.mixture.frequencies import BANDS
 from embdc_cli.codec.transform.mixture.rate_rounding import RateRounding
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
@@ -31,7 +32,7 @@ TABLES, PATHS = fixed_tables().rounded, fixed_tables().paths
 def of_classes(mixture: Mixture, cls: int, offset: int = 0) -> Mixture:
     """The mixture with all codes of one class, but for activities."""
     modes = tuple(dataclasses.replace(mode, classes=np.full_like(mode.classes, cls)) for mode in mixture.modes)
-    return dataclasses.replace(mixture, modes=modes, offsets=np.full((LEVELS, LEVELS), offset))
+    return dataclasses.replace(mixture, modes=modes, offsets=np.full((LEVELS, BANDS), offset))
 
 
 def size_of(mixture: Mixture, side: bytes) -> int:

@@ -35,8 +35,9 @@ class CodebookFit(MixtureFit):
         self._codebook = codebook
         analysis = least_squares(codebook.vectors(), None)
         inside = [apply(array, analysis) for array in sample]
-        energies = [float(np.square(arrays, dtype=np.float64).sum()) for arrays in (*sample, *inside)]
-        self._outside = max(0.0, sum(energies[: len(sample)]) - sum(energies[len(sample) :]))
+        synthesis = codebook.vectors().astype(np.float32)
+        missed = (array - found @ synthesis for array, found in zip(sample, inside, strict=True))
+        self._outside = sum(float(np.square(error, dtype=np.float64).sum()) for error in missed)
         leading = Principal(np.ones(codebook.rank), np.eye(codebook.rank, dtype=np.float32))
         super().__init__(inside, leading, 1, mean, unit, known_mean=codebook.centre(), dependent=dependent)
 
@@ -47,12 +48,8 @@ class CodebookFit(MixtureFit):
     def offer(self, step: float, scale: float) -> Offer:
         """As of any mixture; what no vector reaches is error."""
         found = super().offer(step, scale)
-        named = _NAME_BITS if self._codebook.tables is None else 0.0  # else its tables name it already
-        return replace(
-            found,
-            distortion=found.distortion + self._outside * scale / step**2,
-            bits=found.bits + named,
-        )
+        outside = self._outside * scale / step**2
+        return replace(found, distortion=found.distortion + outside, bits=found.bits + _NAME_BITS)
 
     def _stages(
         self, plans: Sequence[Plan], sums: np.ndarray, response: Response, step: float, tables: CodingTables

@@ -1,6 +1,6 @@
 """Coefficients of a sample under the modes of a mixture, counted: what anything at any step is foretold from.
 
-Magnitudes go into buckets of a quarter octave by vector and kind (the temporal bands that have a class of their own),
+Magnitudes go into buckets of a quarter octave by vector and kind (which of its classes it is),
 and by level and band of their tracks. Beside that: how far tracks are from what their vectors promise.
 """
 
@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
-from embdc_cli.codec.transform.bands import band_count, band_of
 from embdc_cli.codec.transform.estimate import Response
 from embdc_cli.codec.transform.expected import Curve
 from embdc_cli.codec.transform.histogram import BUCKETS, Buckets
+from embdc_cli.codec.transform.mixture.frequencies import BANDS, band_count, band_of, kind_of
 from embdc_cli.codec.transform.mixture.statistics import ModeStatistics
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
 from embdc_cli.codec.transform.time_dct import matrix
@@ -25,17 +25,17 @@ _RATIOS: Final = np.exp2(np.arange(-12, 13) / 2)
 
 
 class TrackCounts:
-    """counts: (kinds, total, BUCKETS) by kind and vector; by_level: (LEVELS, LEVELS, BUCKETS) by level and band."""
+    """counts: (kinds, total, BUCKETS) by kind and vector; by_level: (LEVELS, BANDS, BUCKETS) by level and band."""
 
     def __init__(self, modes: Sequence[ModeStatistics], unit: float) -> None:
-        """unit: typical coefficient. One mode has a class for each band, several have two for each vector."""
+        """unit: typical coefficient. One mode has a class for each octave, several have two for each vector."""
         self._modes = modes
         self._buckets = Buckets(unit)
         kinds = LEVELS if len(modes) == 1 else 2
         self.counts = np.zeros((kinds, sum(len(mode.variances) for mode in modes), BUCKETS), np.float32)
-        self.by_level = np.zeros((LEVELS, LEVELS, BUCKETS))
+        self.by_level = np.zeros((LEVELS, BANDS, BUCKETS))
         self.outside = 0.0  # squared error that no vector reaches
-        self._weights = np.zeros((len(modes), LEVELS, LEVELS))  # coefficients per vector by mode, level, band
+        self._weights = np.zeros((len(modes), LEVELS, BANDS))  # coefficients per vector by mode, level, band
         self._spread = np.zeros((2, len(_RATIOS)))  # coefficients of frequency 0 and of others, by ratio
 
     def response(self, step: float) -> Response:
@@ -59,12 +59,12 @@ class TrackCounts:
             self.outside += max(0.0, _energy(tokens - mode.mean.astype(np.float32)) - _energy(y))
             y = np.matmul(matrix(block.rows), y.reshape(len(block.tracks), block.rows, rank))
             index = self._buckets.index(y)
-            bands = band_of(block.rows)
+            bands, kinds = band_of(block.rows), kind_of(len(self.counts))
             for band in range(band_count(block.rows)):
                 part = index[:, bands == band]
                 placed = (part + np.arange(rank) * BUCKETS).ravel()
                 counts = np.bincount(placed, minlength=rank * BUCKETS).reshape(rank, BUCKETS)
-                self.counts[min(band, len(self.counts) - 1), mode.first : mode.first + rank] += counts
+                self.counts[kinds[band], mode.first : mode.first + rank] += counts
                 self.by_level[block.level, band] += counts.sum(axis=0)
                 self._weights[block.mode, block.level, band] += part.shape[0] * part.shape[1]
                 if rank:
@@ -96,19 +96,19 @@ class TrackCounts:
         return bits, errors
 
     def classes(self, sums: np.ndarray, by_level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(classes (kinds, total), offsets (LEVELS, LEVELS)) that foretell the mean levels best.
+        """(classes (kinds, total), offsets (LEVELS, BANDS)) that foretell the mean levels best.
 
-        sums: (kinds, total) levels by vector; by_level: (LEVELS, LEVELS) levels by level and band.
+        sums: (kinds, total) levels by vector; by_level: (LEVELS, BANDS) levels by level and band.
         """
         mode_of = np.repeat(np.arange(len(self._modes)), [len(mode.variances) for mode in self._modes])
-        offsets = np.zeros((LEVELS, LEVELS))
+        offsets = np.zeros((LEVELS, BANDS))
         offsets[:, 0] = np.arange(LEVELS)  # the mean of a run of 2^l rows grows as 2^(l/2): l half octaves
         means = np.zeros_like(sums)
         for _ in range(3):
             growth = np.exp2(offsets / 2)
-            expected = np.zeros((LEVELS, LEVELS))
+            expected = np.zeros((LEVELS, BANDS))
             for kind in range(len(sums)):
-                bands = slice(kind, kind + 1 if kind + 1 < len(sums) else None)
+                bands = kind_of(len(sums)) == kind
                 weights = (self._weights[:, :, bands] * growth[:, bands]).sum(axis=(1, 2))
                 means[kind] = sums[kind] / np.maximum(weights[mode_of], 1e-9)
                 per_mode = np.bincount(mode_of, means[kind], minlength=len(self._modes))

@@ -1,7 +1,7 @@
 """The modes of a mixture and how they are sent: for each a mean, an orthonormal basis, and how large its codes are.
 
 Everything is integers: means in units of 2^e, basis vectors as reflections in units of 2^(-h/2), magnitudes as classes
-of the entropy coder, for each vector one for frequency 0 and one for all others, or one for each temporal band. What a
+of the entropy coder, for each vector one for frequency 0 and one for all others, or one for each octave. What a
 track's level changes about magnitudes is told once for all modes: an offset for each level and band.
 Layout: [byte] kind of entries (`entries`); [byte] classes of a vector; [varint] modes; for each mode [varint] rank,
 [i8] e, [byte] class of the mean's codes, [byte] first h, 0 where the vectors are the first axes; then the small
@@ -23,6 +23,7 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import Limits
 from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, entry_class
+from embdc_cli.codec.transform.mixture.frequencies import BANDS, occurring
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
@@ -43,7 +44,6 @@ COARSEST_H: Final = 4
 FINEST_H: Final = 52
 _EXPONENT_LIMIT: Final = 126
 _MEAN_BITS: Final = 24  # float32 holds no more
-_SENT: Final = np.tril_indices(LEVELS)  # [level, band]: a track of level l has bands 0..l
 _MAX_OFFSET: Final = 60
 
 
@@ -52,7 +52,7 @@ class Mode:
     """mean_codes: (D,) int32 in units of `entries.unit` 2^mean_exponent, coded under mean_class. h: (r,), never rising.
 
     basis_codes: `reflections` of r vectors; none where the vectors are the first r axes, which have h 0.
-    classes: (kinds, r) int64, 1..63, of bands 0, 1, ..; the last of all others.
+    classes: (kinds, r) int64, 1..63, of octaves 0, 1, ..; the last of all others (`frequencies.kind_of`).
     """
 
     entries: Entries
@@ -134,7 +134,7 @@ def precisions_of(h: np.ndarray) -> np.ndarray:
 
 
 def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) -> None:
-    """offsets: (LEVELS, LEVELS) int64 by level and band."""
+    """offsets: (LEVELS, BANDS) int64 by level and band."""
     out.byte(KINDS.index(modes[0].entries))
     out.byte(len(modes[0].classes))
     out.varint(len(modes))
@@ -147,7 +147,7 @@ def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) ->
     for kind in range(len(modes[0].classes)):
         above = [mode.classes[kind] - (mode.classes[kind - 1] if kind > 1 else mode.h) for mode in modes]
         write_uniform_levels(out, np.diff(np.concatenate(above), prepend=0))
-    write_uniform_levels(out, offsets[_SENT])
+    write_uniform_levels(out, offsets[occurring()])
     integers = np.concatenate([codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)])
     entries = modes[0].entries
     each, lengths = _large([(mode.mean_class, mode.h) for mode in modes], modes[0].channels)
@@ -185,8 +185,8 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
         classes.append(above + (classes[-1] if kind > 1 else together))
     if total and not 1 <= min(map(np.min, classes)) <= max(map(np.max, classes)) < CLASSES:
         raise fields.corrupt(f"classes: expected 1 to {CLASSES - 1}")
-    offsets = np.zeros((LEVELS, LEVELS), np.int64)
-    offsets[_SENT] = read_uniform_levels(fields, len(_SENT[0]))
+    offsets = np.zeros((LEVELS, BANDS), np.int64)
+    offsets[occurring()] = read_uniform_levels(fields, len(occurring()[0]))
     if np.abs(offsets).max() > _MAX_OFFSET:
         raise fields.corrupt(f"class offsets: expected at most {_MAX_OFFSET}, found {np.abs(offsets).max()}")
     each, lengths = _large(list(zip(mean_classes, h, strict=True)), channels)

@@ -1,6 +1,6 @@
 """How much each track moves: an offset to the classes of its temporal frequencies, or that it does not move at all.
 
-    class = class of (mode, vector, band) + offset of (level, band) + activity of the track
+    class = class of (mode, vector, octave) + offset of (level, band) + activity of the track
 
 limited to 1..63; the activity, in half octaves, is left out at frequency 0. A track that does not move says so, and its
 codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time.
@@ -16,7 +16,7 @@ import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform.activity import HIGHEST, LOWEST
-from embdc_cli.codec.transform.bands import band_of
+from embdc_cli.codec.transform.mixture.frequencies import band_of, kind_of
 from embdc_cli.codec.transform.mixture.modes import Mode
 from embdc_cli.codec.transform.mixture.tracks import Block, Tracks
 from embdc_cli.entropy import rans
@@ -32,7 +32,7 @@ _ACTIVITIES: Final = Tables(
 
 
 class Motion:
-    """The classes of the codes of `modes`. offsets: (LEVELS, LEVELS) int64 by level and band."""
+    """The classes of the codes of `modes`. offsets: (LEVELS, BANDS) int64 by level and band."""
 
     def __init__(self, modes: Sequence[Mode], offsets: np.ndarray) -> None:
         self._modes = modes
@@ -78,7 +78,7 @@ class Motion:
         """(2^level * r,) int16: classes by frequency and vector, activity left out."""
         bands = band_of(1 << level)
         classes = self._modes[mode].classes
-        classes = classes[np.minimum(bands, len(classes) - 1)] + self._offsets[level][bands][:, None]
+        classes = classes[kind_of(len(classes))[bands]] + self._offsets[level][bands][:, None]
         return np.asarray(np.clip(classes, 1, CLASSES - 1).astype(np.int16).ravel())
 
 

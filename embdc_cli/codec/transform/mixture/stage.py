@@ -58,7 +58,7 @@ class InHand(threading.local):
 
 @dataclass(frozen=True, eq=False)
 class Mixture(ArrayStage, SegmentStage):
-    """offsets: (LEVELS, LEVELS) int64, what level and band add to the classes.
+    """offsets: (LEVELS, BANDS) int64, what level and band add to the classes.
 
     step: of the quantiser that the modes were made for; the encoder's search of every chunk depends on it.
     """

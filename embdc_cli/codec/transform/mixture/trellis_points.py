@@ -25,6 +25,7 @@ from embdc_cli.codec.transform.dead_zone import read_step
 from embdc_cli.codec.transform.mixture.entries import LAGRANGIAN
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
+from embdc_cli.codec.transform.points import reconstruct
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import points_of
 from embdc_cli.entropy.tables import Tables
@@ -50,9 +51,13 @@ class TrellisPoints(Quantiser, SegmentStage):
         return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths, self.tables))
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        magnitudes = np.abs(y)
+        return reconstruct(y, self._values)
+
+    def _values(self, codes: np.ndarray) -> np.ndarray:
+        """Reconstruction points float32 of codes."""
+        magnitudes = np.abs(codes)
         moved = magnitudes + _CENTROIDS[np.minimum(magnitudes, 3)]
-        return np.asarray(np.copysign(moved, y).astype(np.float32) * np.float32(self.step))
+        return np.asarray(np.copysign(moved, codes).astype(np.float32) * np.float32(self.step))
 
     def write(self, out: FieldWriter) -> None:
         out.float64(self.step)
