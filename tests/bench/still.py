@@ -48,7 +48,7 @@ def endless(frames: list[np.ndarray], noise: float) -> Iterator[np.ndarray]:
 
 def embedded(frames: Iterator[np.ndarray], count: int, size: tuple[int, int], encoder: Path, out: Path) -> np.ndarray:
     """(count, N, D) float16 patch tokens of the last layer, in a file."""
-    tower = open_embedder(EncodeOptions(encoder=str(encoder), streams="patches")).for_size(*size)
+    tower = open_embedder(EncodeOptions(encoder=str(encoder), streams=("patch",))).for_size(*size)
     (spec,) = tower.specs
     tokens = np.lib.format.open_memmap(out, "w+", np.float16, (count, *spec.row_shape))
     for start in range(0, count, BATCH):
