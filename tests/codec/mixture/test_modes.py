@@ -170,6 +170,24 @@ def test_a_zero_vector_is_corrupt() -> None:
         reread(written(modes, mixture.offsets), 4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.data())
+def test_modes_on_axes_send_no_vectors(channels: int, data: st.DataObject) -> None:
+    rank, kinds = data.draw(st.integers(1, channels)), data.draw(st.integers(2, LEVELS))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    entries, mean = data.draw(st.sampled_from(KINDS)), rng.normal(size=channels)
+    classes = rng.integers(1, CLASSES, (kinds, rank))
+    mode = Mode.fit(entries, mean, 1e-3, None, np.zeros(rank, np.int64), classes)
+    (found,), _ = reread(written((mode,), np.zeros((LEVELS, BANDS), int)), channels)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(mode, name), getattr(found, name), err_msg=name)
+    x = rng.normal(size=(7, channels)).astype(np.float32)
+    np.testing.assert_array_equal(found.analyse(x), (x - found.mean) @ found.synthesis.T)
+    y = found.analyse(x)
+    np.testing.assert_array_equal(found.synthesise(y), y @ found.synthesis + found.mean)
+    assert not found.basis_codes.size
+
+
 def claimed(
     channels: int,
     modes: int,
