@@ -40,7 +40,7 @@ _ALIASES: Final = {
 }  # fmt: skip
 
 
-_LARGEST_BFLOAT16: Final = np.array(0x7F7F0000, np.uint32).view(np.float32)[()]
+_LARGEST_BFLOAT16: Final = np.float32(2.0**128 - 2.0**120)
 
 
 def parse(name: str) -> str:

@@ -50,6 +50,10 @@ def test_kernels_agree(blocks: np.ndarray, seed: int, lanes: int) -> None:
     slow, fast = (kernel.quantisers(levels, classes, blocks, direct) for kernel in (reference, cpu))
     assert slow.dtype == fast.dtype == np.uint8
     assert np.array_equal(slow, fast)
+    small = np.clip(levels, 1 - 2**30, 2**30 - 1)
+    slow, fast = (kernel.path_points(small, classes, blocks, direct) for kernel in (reference, cpu))
+    assert slow.dtype == fast.dtype == np.int32
+    assert np.array_equal(slow, fast)
     rng = np.random.default_rng(seed)
     states = rng.integers(65536, 2**32, lanes).astype(np.uint32)
     words = rng.integers(0, 65536, rng.integers(0, levels.size + 2)).astype(np.uint16)
@@ -105,9 +109,7 @@ def test_points_are_the_definition() -> None:
                 continue
             expected[plane, track] = np.sign(k) * (2 * abs(k) - state % 2) if k else 0
             state = NEXT[state, abs(k) % 2 if abs(k) < direct[rows[cls]] else 1]
-    found = points_of(
-        levels.ravel(), dependent.quantisers(levels.ravel(), classes.ravel(), np.array([[40, 25]]), PINNED)
-    )
+    found = dependent.path_points(levels.ravel(), classes.ravel(), np.array([[40, 25]]), PINNED)
     assert found.dtype == np.int32
     assert np.array_equal(found, expected.ravel())
 

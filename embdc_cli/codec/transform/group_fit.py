@@ -51,7 +51,7 @@ _SPARSE: Final = 0.25
 _MOSTLY_ZERO: Final = 0.5
 """Share of exact zeros from which on sticky codes under time contexts are tried."""
 _FEW_TOKENS: Final = 8
-"""The identity basis is tried below this many tokens per channel (from effort 2 on always)."""
+"""The identity basis is tried below this many tokens per channel."""
 _EXACT_TOKENS: Final = 16
 """Channels that never change are kept exactly from this many tokens on: at most 2 bits per value for them."""
 
@@ -99,14 +99,15 @@ class GroupFit:
         if covariance is not None and not mixed:
             self._candidates.append(bases.own_klt(self._domain, covariance, mean, groups))
         few = self.moments.count < _FEW_TOKENS * self.moments.channels
+        sticky = bool(self.effort) and self.moments.zero_share >= _MOSTLY_ZERO and self._domain.metric is None
         sparse = self.moments.zero_share > _SPARSE
-        if few or sparse or self.effort >= 2 or not (mixed or self._candidates):
+        if few or (sparse and not sticky) or not (mixed or self._candidates):
             self._candidates.append(bases.identity(self._domain, None if sparse else mean, groups))
         if mixed:
             total = self.moments.count * self.moments.channels
             tokens = _MIXTURE_TOKENS[self.effort] * self.moments.channels
             self._columns = Columns(total, min(_MIXTURE_VALUES[self.effort], tokens))
-        if self.effort and self.moments.zero_share >= _MOSTLY_ZERO and self._domain.metric is None:
+        if sticky:
             folds = self.spec.channels // self.moments.channels
             width = grid_width(self.spec, self._tokens_per_row, folds)
             self._sparse = SparseFit(self._domain, width, self._constant)

@@ -66,11 +66,13 @@ def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, ta
     if signs_start > len(view):
         raise CorruptArchive(f"dependent levels: expected at least {signs_start} bytes, found {len(view)}")
     symbols = _symbols(view[start:low_start], rows.size, classes, blocks, tables)
-    magnitudes, nonzero = coder.magnitudes_of(symbols, classes, view[low_start:signs_start])
+    low_bits = view[low_start:signs_start]
+    check_packed(low_bits, low_bit_count)
+    nonzero = coder.nonzero_count(symbols, classes, low_bits)
     signs, excess = view[signs_start : signs_start + packed_bytes(nonzero)], view[signs_start + packed_bytes(nonzero) :]
     check_packed(signs, nonzero)
     values = decode_exp_golomb(excess, escape_orders()[rows[symbols == ESCAPE]])
-    levels = coder.merge(magnitudes, symbols, classes, signs, values, direct_magnitudes(tables))
+    levels = coder.merge(symbols, classes, low_bits, signs, values, direct_magnitudes(tables))
     if levels is None:
         raise CorruptArchive(f"dependent levels: expected magnitudes up to {LARGEST}, found a larger one")
     return np.asarray(levels)
@@ -81,6 +83,13 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tabl
     levels, classes, blocks = _checked(levels, classes, blocks)
     chosen: np.ndarray = kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes(tables))
     return chosen
+
+
+def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
+    """The points (n,) int32 of levels of magnitudes below 2^30, in half steps. Arguments as for `encode`."""
+    levels, classes, blocks = _checked(levels, classes, blocks)
+    found: np.ndarray = kernels(__name__).path_points(levels, classes, blocks, direct_magnitudes(tables))
+    return found
 
 
 def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:

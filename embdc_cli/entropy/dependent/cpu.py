@@ -50,6 +50,13 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, dire
     return chosen
 
 
+def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, direct: np.ndarray) -> np.ndarray:
+    """As in `reference.py`."""
+    found = np.zeros(levels.size, np.int32)
+    _path_points(levels, classes, blocks, class_rows(), class_shifts(), direct, NEXT, _track_states(blocks), found)
+    return found
+
+
 def decode(
     states: np.ndarray, words: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables
 ) -> tuple[np.ndarray, bool]:
@@ -103,6 +110,39 @@ def _quantisers(
                     s = state[track]
                     chosen[i] = s & 1
                     high = np.uint32(abs(levels[i])) >> np.uint32(shift_of[cls])
+                    symbol = high if high < np.uint32(direct[row_of[cls]]) else np.uint32(ESCAPE)
+                    state[track] = following[s, symbol & 1]
+                i += 1
+
+
+@numba.njit(
+    numba.void(_in(numba.int32), _BYTES, _BLOCKS, _BYTES, _BYTES, _BYTES, _BYTE_ROWS, _BYTES_OUT, numba.int32[::1]),
+    nogil=True,
+    cache=True,
+)
+def _path_points(
+    levels: np.ndarray,
+    classes: np.ndarray,
+    blocks: np.ndarray,
+    row_of: np.ndarray,
+    shift_of: np.ndarray,
+    direct: np.ndarray,
+    following: np.ndarray,
+    state: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    i = 0
+    for block in range(blocks.shape[0]):
+        tracks = blocks[block, 1]
+        state[:tracks] = 0
+        for _ in range(blocks[block, 0]):
+            for track in range(tracks):
+                cls = classes[i]
+                if cls > 0:
+                    s = state[track]
+                    level = levels[i]
+                    found[i] = 2 * level - np.sign(level) * (s & 1)
+                    high = np.uint32(abs(level)) >> np.uint32(shift_of[cls])
                     symbol = high if high < np.uint32(direct[row_of[cls]]) else np.uint32(ESCAPE)
                     state[track] = following[s, symbol & 1]
                 i += 1

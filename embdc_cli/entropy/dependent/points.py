@@ -12,7 +12,10 @@ import numpy as np
 
 def points_of(levels: np.ndarray, quantisers: np.ndarray) -> np.ndarray:
     """(n,) int32 points of levels (n,) int32, magnitudes below 2^30, under quantisers (n,) uint8."""
-    points: np.ndarray = 2 * levels - np.sign(levels) * quantisers.astype(np.int32)
+    inwards = np.sign(levels)
+    inwards *= quantisers
+    points: np.ndarray = 2 * levels
+    points -= inwards
     return points
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from embdc_cli.entropy.dependent.points import points_of
 from embdc_cli.entropy.dependent.states import NEXT
 from embdc_cli.entropy.rans.layout import STATE_LOW, WORD_BITS
 from embdc_cli.entropy.tables import ESCAPE, PROBABILITY_BITS, ROWS, TOTAL, Tables, class_rows, class_shifts
@@ -43,6 +44,11 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, dire
         chosen[plane] = np.where(coded, state & 1, 0)
         state = np.where(coded, NEXT[state, symbols[plane] & 1], state)
     return chosen
+
+
+def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, direct: np.ndarray) -> np.ndarray:
+    """(n,) int32 points of levels of magnitudes below 2^30. Arguments as for `quantisers`."""
+    return points_of(levels, quantisers(levels, classes, blocks, direct))
 
 
 def decode(

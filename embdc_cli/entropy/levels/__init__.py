@@ -76,12 +76,14 @@ def decode_levels(data: bytes | memoryview, classes: np.ndarray, tables: Tables 
     if signs_start > len(view):
         raise CorruptArchive(f"levels: expected at least {signs_start} bytes, found {len(view)}")
     symbols = rans.decode(view[start:low_start], rows, tables)
-    magnitudes, nonzero = coder.magnitudes_of(symbols, classes, view[low_start:signs_start])
+    low_bits = view[low_start:signs_start]
+    check_packed(low_bits, low_bit_count)
+    nonzero = coder.nonzero_count(symbols, classes, low_bits)
     signs, excess = view[signs_start : signs_start + packed_bytes(nonzero)], view[signs_start + packed_bytes(nonzero) :]
     check_packed(signs, nonzero)
     escape_rows = rows[symbols == ESCAPE]
     values = decode_exp_golomb(excess, escape_orders()[escape_rows])
-    levels = coder.merge(magnitudes, symbols, classes, signs, values, tables.direct)
+    levels = coder.merge(symbols, classes, low_bits, signs, values, tables.direct)
     if levels is None:
         raise CorruptArchive(f"levels: expected magnitudes up to {LARGEST}, found a larger one")
     return np.asarray(levels)

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numba.core import config
 
-from embdc_cli.entropy.bits import check_packed, packed_bytes
+from embdc_cli.entropy.bits import packed_bytes
 from embdc_cli.entropy.levels.reference import Parts
 from embdc_cli.entropy.tables import ESCAPE, FINE_COST_UNIT, FINE_IMPOSSIBLE, class_rows, class_shifts, escape_orders
 
@@ -52,24 +52,22 @@ def split(levels: np.ndarray, classes: np.ndarray, direct: np.ndarray) -> Parts 
 def rows_of(classes: np.ndarray) -> tuple[np.ndarray, int]:
     """As in `reference.py`."""
     rows = np.empty(classes.size, np.uint8)
-    return rows[: _rows_of(classes, class_rows(), rows)], int(_low_bits(classes, class_shifts()))
+    low_bits = np.zeros(1, np.int64)
+    coded = _rows_of(classes, class_rows(), class_shifts(), rows, low_bits)
+    return rows[:coded], int(low_bits[0])
 
 
-def magnitudes_of(symbols: np.ndarray, classes: np.ndarray, low_bits: bytes | memoryview) -> tuple[np.ndarray, int]:
+def nonzero_count(symbols: np.ndarray, classes: np.ndarray, low_bits: bytes | memoryview) -> int:
     """As in `reference.py`."""
-    low_bit_count = int(_low_bits(classes, class_shifts()))
-    check_packed(low_bits, low_bit_count)
-    if low_bit_count == 0:  # the usual case: the symbols are the magnitudes
-        return symbols.astype(np.uint32), int(np.count_nonzero(symbols))
-    magnitudes = np.empty(symbols.size, np.uint32)
-    nonzero = _magnitudes_of(symbols, classes, class_shifts(), np.frombuffer(low_bits, np.uint8), magnitudes)
-    return magnitudes, int(nonzero)
+    if not low_bits:  # the usual case: the symbols are the magnitudes
+        return int(np.count_nonzero(symbols))
+    return int(_nonzero_count(symbols, classes, class_shifts(), np.frombuffer(low_bits, np.uint8)))
 
 
 def merge(
-    magnitudes: np.ndarray,
     symbols: np.ndarray,
     classes: np.ndarray,
+    low_bits: bytes | memoryview,
     signs: bytes | memoryview,
     excess: np.ndarray,
     direct: np.ndarray,
@@ -78,7 +76,8 @@ def merge(
     levels = np.zeros(classes.size, np.int32)
     # one byte more: the loop below reads the bit after the last sign
     sign_bytes = np.append(np.frombuffer(signs, np.uint8), np.uint8(0))
-    fits = _merge(magnitudes, symbols, classes, class_rows(), class_shifts(), sign_bytes, excess, direct, levels)
+    low_bytes = np.frombuffer(low_bits, np.uint8)
+    fits = _merge(symbols, classes, class_rows(), class_shifts(), low_bytes, sign_bytes, excess, direct, levels)
     return levels if fits else None
 
 
@@ -95,12 +94,17 @@ def _low_bits(classes: np.ndarray, shift_of: np.ndarray) -> int:
     return total
 
 
-@numba.njit(numba.int64(_BYTES, _BYTES, _BYTES_OUT), nogil=True, cache=True)
-def _rows_of(classes: np.ndarray, row_of: np.ndarray, rows: np.ndarray) -> int:
-    coded = 0
+@numba.njit(numba.int64(_BYTES, _BYTES, _BYTES, _BYTES_OUT, numba.int64[::1]), nogil=True, cache=True)
+def _rows_of(
+    classes: np.ndarray, row_of: np.ndarray, shift_of: np.ndarray, rows: np.ndarray, low_bits: np.ndarray
+) -> int:
+    coded = total = 0
     for i in range(classes.size):
-        rows[coded] = row_of[classes[i]]
-        coded += classes[i] > 0
+        cls = classes[i]
+        rows[coded] = row_of[cls]
+        total += shift_of[cls]
+        coded += cls > 0
+    low_bits[0] = total
     return coded
 
 
@@ -179,10 +183,8 @@ def _split(
     return coded
 
 
-@numba.njit(numba.int64(_BYTES, _BYTES, _BYTES, _BYTES, _MAGNITUDES_OUT), nogil=True, cache=True)
-def _magnitudes_of(
-    symbols: np.ndarray, classes: np.ndarray, shift_of: np.ndarray, low_bits: np.ndarray, magnitudes: np.ndarray
-) -> np.int64:
+@numba.njit(numba.int64(_BYTES, _BYTES, _BYTES, _BYTES), nogil=True, cache=True)
+def _nonzero_count(symbols: np.ndarray, classes: np.ndarray, shift_of: np.ndarray, low_bits: np.ndarray) -> np.int64:
     coded = low_bytes = 0
     nonzero = np.int64(0)
     buffer = held = np.uint64(0)
@@ -197,45 +199,52 @@ def _magnitudes_of(
                 buffer |= np.uint64(low_bits[low_bytes]) << held
                 low_bytes += 1
                 held += _BYTE
-            magnitude = magnitude << shift | (buffer & ((_ONE << shift) - _ONE))
+            magnitude |= buffer & ((_ONE << shift) - _ONE)
             buffer >>= shift
             held -= shift
-        magnitudes[coded] = np.uint32(magnitude)
         nonzero += magnitude > 0
         coded += 1
     return nonzero
 
 
 @numba.njit(
-    numba.boolean(_MAGNITUDES, _BYTES, _BYTES, _BYTES, _BYTES, _BYTES, _MAGNITUDES, _BYTES, numba.int32[::1]),
+    numba.boolean(*6 * (_BYTES,), _MAGNITUDES, _BYTES, numba.int32[::1]),
     nogil=True,
     cache=True,
 )
 def _merge(
-    magnitudes: np.ndarray,
     symbols: np.ndarray,
     classes: np.ndarray,
     row_of: np.ndarray,
     shift_of: np.ndarray,
+    low_bits: np.ndarray,
     signs: np.ndarray,
     excess: np.ndarray,
     direct: np.ndarray,
     levels: np.ndarray,
 ) -> bool:
-    coded = escapes = 0
+    coded = escapes = low_bytes = 0
     sign = np.int64(0)
+    buffer = held = np.uint64(0)
     for i in range(classes.size):
         cls = classes[i]
         if cls == 0:
             continue
-        magnitude = np.uint64(magnitudes[coded])
+        magnitude = np.uint64(symbols[coded])
+        shift = np.uint64(shift_of[cls])
         if symbols[coded] == ESCAPE:
-            shift = np.uint64(shift_of[cls])
-            high = np.uint64(excess[escapes]) + np.uint64(direct[row_of[cls]])
-            if high > _LARGEST >> shift:
+            magnitude = np.uint64(excess[escapes]) + np.uint64(direct[row_of[cls]])
+            if magnitude > _LARGEST >> shift:
                 return False
-            magnitude = high << shift | (magnitude & ((_ONE << shift) - _ONE))
             escapes += 1
+        if shift > 0:
+            while held < shift:
+                buffer |= np.uint64(low_bits[low_bytes]) << held
+                low_bytes += 1
+                held += _BYTE
+            magnitude = magnitude << shift | (buffer & ((_ONE << shift) - _ONE))
+            buffer >>= shift
+            held -= shift
         coded += 1
         # without a branch on zero, which would be mispredicted; zero takes no sign and has none
         negative = np.int32(signs[sign >> 3] >> (sign & 7) & 1)

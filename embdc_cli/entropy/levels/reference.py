@@ -62,33 +62,32 @@ def rows_of(classes: np.ndarray) -> tuple[np.ndarray, int]:
     return class_rows()[coded], int(class_shifts()[coded].sum(dtype=np.int64))
 
 
-def magnitudes_of(symbols: np.ndarray, classes: np.ndarray, low_bits: bytes | memoryview) -> tuple[np.ndarray, int]:
-    """Magnitudes (coded,) uint32 as far as symbols and low bits tell, and how many levels are not zero.
+def nonzero_count(symbols: np.ndarray, classes: np.ndarray, low_bits: bytes | memoryview) -> int:
+    """How many levels are not zero.
 
-    symbols: (coded,) uint8; classes: (n,) uint8. An escape counts as 15. Raises CorruptArchive.
+    symbols: (coded,) uint8; classes: (n,) uint8; low_bits: as many bytes as the classes say.
     """
-    shifts = class_shifts()[classes[classes > 0]]
-    magnitudes = symbols.astype(np.uint32) << shifts | unpack_bits(low_bits, shifts)
-    return magnitudes, int(np.count_nonzero(magnitudes))
+    return int(np.count_nonzero(_magnitudes(symbols, class_shifts()[classes[classes > 0]], low_bits)))
 
 
 def merge(
-    magnitudes: np.ndarray,
     symbols: np.ndarray,
     classes: np.ndarray,
+    low_bits: bytes | memoryview,
     signs: bytes | memoryview,
     excess: np.ndarray,
     direct: np.ndarray,
 ) -> np.ndarray | None:
     """The levels (n,) int32; None if a magnitude is above 2^31 - 1.
 
-    magnitudes, symbols: (coded,), from `magnitudes_of`; signs: a bit for every level that is not zero;
+    symbols, classes, low_bits: as for `nonzero_count`; signs: a bit for every level that is not zero;
     excess: (escapes,) uint32; direct: (rows,) uint8.
     """
     coded = classes > 0
     escaped = symbols == ESCAPE
-    shifts = class_shifts()[classes[coded]][escaped].astype(np.int64)
-    full = magnitudes.astype(np.int64)
+    every_shift = class_shifts()[classes[coded]]
+    shifts = every_shift[escaped].astype(np.int64)
+    full = _magnitudes(symbols, every_shift, low_bits).astype(np.int64)
     high = excess.astype(np.int64) + direct[class_rows()[classes[coded]][escaped]]
     full[escaped] = high << shifts | full[escaped] & ((1 << shifts) - 1)
     if full.size and full.max() >> 31:
@@ -99,6 +98,11 @@ def merge(
     levels = np.zeros(classes.size, np.int32)
     levels[coded] = full
     return levels
+
+
+def _magnitudes(symbols: np.ndarray, shifts: np.ndarray, low_bits: bytes | memoryview) -> np.ndarray:
+    """(coded,) uint32 as far as symbols and low bits tell: an escape counts as 15."""
+    return np.asarray(symbols.astype(np.uint32) << shifts | unpack_bits(low_bits, shifts))
 
 
 def cost(levels: np.ndarray, classes: np.ndarray, symbol_cost: np.ndarray, direct: np.ndarray) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform.mixture import stage
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope
 from embdc_cli.codec.transform.time_dct import matrix
@@ -20,6 +23,7 @@ from tests.codec.mixture.mixture_cases import bit_flips, drawn_maps, drawn_mixtu
 
 FULL = drawn_mixture(5, (5, 5, 5))
 PARTIAL = drawn_mixture(5, (3, 0, 5, 1), seed=7)
+WIDE = drawn_mixture(40, (40, 9, 0, 33), seed=8)
 
 
 def tokens_of(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
@@ -86,6 +90,79 @@ def test_a_token_is_coded_alike_whatever_is_beside_it() -> None:
     for part in (np.s_[:, 2:3], np.s_[:, 4:], np.s_[:64], np.s_[64:128], np.s_[128:]):
         side = side_of(FULL, levels[part], modes[part])
         np.testing.assert_allclose(FULL.inverse(FULL.forward(x[part], side), side), whole[part], atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(maps(modes=4), st.sampled_from([0.0, 0.02, 0.2, 1.0]), st.integers(0, 99))
+def test_few_coefficients_are_synthesised_as_all_would_be(
+    found: tuple[np.ndarray, np.ndarray], share: float, seed: int
+) -> None:
+    """Large blocks leave out frequencies and vectors without a coefficient: every track is still the formula's."""
+    levels, modes = found
+    side = side_of(WIDE, levels, modes)
+    rng = np.random.default_rng(seed)
+    (size,) = WIDE.shape((*levels.shape, 40), side)
+    y = np.where(rng.random(size) < share, rng.normal(size=size), 0.0).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "_LARGE", 0)
+        x, end = WIDE.inverse(y, side).reshape(-1, 40), 0
+    for block in WIDE.chunk(side).tracks.blocks:
+        mode = WIDE.modes[block.mode]
+        start, end = end, end + block.token_index.size * mode.rank
+        part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
+        for number, index in enumerate(block.token_index):
+            expected = matrix(block.rows).T @ part[:, :, number] @ mode.synthesis + mode.mean
+            np.testing.assert_allclose(x[index], expected, atol=1e-5)
+
+
+def test_inverse_gives_the_same_bits_every_time() -> None:
+    levels, modes = drawn_maps(70, 6, 4, seed=5)
+    side = side_of(PARTIAL, levels, modes)
+    y = PARTIAL.forward(tokens_of((70, 6, 5)), side)
+    before = y.tobytes()
+    assert PARTIAL.inverse(y, side).tobytes() == PARTIAL.inverse(y, side).tobytes()
+    assert y.tobytes() == before
+
+
+def test_coefficients_kept_by_measure_are_used_for_that_chunk_alone() -> None:
+    """Two still chunks say the same of their tracks, but have other coefficients."""
+    x = np.ascontiguousarray(np.broadcast_to(tokens_of((1, 4, 5)), (64, 4, 5)))
+    other = x + np.float32(1e-3)
+    side = FULL.measure(x)
+    assert FULL.measure(other) == side
+    fresh = dataclasses.replace(FULL)
+    for chunk in (x, other, x):
+        FULL.measure(chunk)
+        for _ in range(2):  # kept, then calculated
+            assert FULL.forward(chunk, side).tobytes() == fresh.forward(chunk, side).tobytes()
+    FULL.measure(x)
+    assert FULL.forward(other, side).tobytes() == fresh.forward(other, side).tobytes()
+    FULL.measure(x)
+    elsewhere = side_of(FULL, *drawn_maps(64, 4, 3, seed=6))
+    assert FULL.forward(x, elsewhere).tobytes() == fresh.forward(x, elsewhere).tobytes()
+
+
+def test_threads_know_their_own_chunks() -> None:
+    """Each at a chunk of its own, in turns: none works with what another measured or reads again what it has read."""
+    chunks = [tokens_of((64, 6, 5), seed) for seed in range(3)]
+    expected = []
+    for x in chunks:
+        alone = dataclasses.replace(PARTIAL)
+        side = alone.measure(x)
+        expected.append((side, alone.forward(x, side).tobytes()))
+    shared = dataclasses.replace(PARTIAL)
+    turn = threading.Barrier(len(chunks))
+
+    def work(x: np.ndarray) -> tuple[bytes, bytes]:
+        side = shared.measure(x)
+        turn.wait(10)
+        known = shared.chunk(side)
+        turn.wait(10)
+        assert shared.chunk(side) is known
+        return side, shared.forward(x, side).tobytes()
+
+    with ThreadPoolExecutor(len(chunks)) as pool:
+        assert list(pool.map(work, chunks)) == expected
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5), (3, 0, 5), (1, 1, 5)])

@@ -35,6 +35,7 @@ from embdc_cli.codec.transform.time_dct import matrix
 
 REACH: Final = 0.5
 """Of the step: 0.7 and 1 cost 0.2 and 0.4 % more bits at equal error."""
+_LARGE: Final = 1 << 16  # coefficients of a block in which zeros are worth looking for
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,11 @@ class Mixture(ArrayStage, SegmentStage):
             mode = self.modes[block.mode]
             start, end = end, end + block.token_index.size * mode.rank
             part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
-            x[block.token_index.T] = _synthesise(part, mode)
+            if part.size >= _LARGE and mode.rank >= 4 * block.rows and not mode.on_axes:
+                x[block.token_index.T] = _basis_first(part, mode)
+            else:
+                in_time = np.matmul(matrix(block.rows).T, part.transpose(2, 0, 1))
+                x[block.token_index.ravel()] = mode.synthesise(in_time.reshape(block.token_index.size, mode.rank))
         return x.reshape(tracks.rows, tracks.tokens, x.shape[1])
 
     def write(self, out: FieldWriter) -> None:
@@ -148,25 +153,26 @@ class Mixture(ArrayStage, SegmentStage):
         return scope.mixture
 
 
-def _synthesise(y: np.ndarray, mode: Mode) -> np.ndarray:
-    """(2^level, n, D) tokens of the coefficients (2^level, r, n) of a block.
+def _basis_first(y: np.ndarray, mode: Mode) -> np.ndarray:
+    """(2^level, n, D) tokens of the coefficients (2^level, r, n) of a block: out of the basis, then out of the DCT.
 
-    The basis goes before the DCT: the higher a frequency, the fewer vectors have a coefficient there that is not zero,
-    and a product with those alone is a fraction of one with all.
+    The higher a frequency, the fewer vectors have a coefficient there that is not zero, and a product with those alone
+    is a fraction of one with all. With few vectors the DCT, here of D channels and not of r coefficients, outweighs it.
     """
-    rows, rank, count = y.shape
-    present = y.any(axis=2)
-    kept = 1 + int(present.any(axis=1).nonzero()[0].max(initial=0))
+    rows, _, count = y.shape
+    present = np.asarray(y.any(axis=2))
+    kept = max(1, _until_last(present, axis=0))
     in_frequency = np.zeros((kept, count, mode.channels), np.float32)
-    for start, stop in pairwise([0, *(1 << band for band in range(kept.bit_length())), kept]):
-        vectors = 1 + int(present[start:stop].any(axis=0).nonzero()[0].max(initial=-1))
-        part, out = y[start:stop, :vectors].transpose(0, 2, 1), in_frequency[start:stop]
-        if mode.on_axes:
-            out[..., :vectors] = part
-        elif vectors:
-            np.matmul(part, mode.synthesis[:vectors], out=out)
+    for start, stop in pairwise([0, *(1 << band for band in range((kept - 1).bit_length())), kept]):
+        vectors = _until_last(present[start:stop], axis=1)
+        if vectors:
+            part = y[start:stop, :vectors].transpose(0, 2, 1)
+            np.matmul(part, mode.synthesis[:vectors], out=in_frequency[start:stop])
     in_frequency[0] += mode.mean * np.sqrt(np.float32(rows))  # a mean is all in frequency 0
-    if rows == 1:
-        return in_frequency
     in_time = matrix(rows)[:kept].T @ in_frequency.reshape(kept, -1)
     return np.asarray(in_time).reshape(rows, count, mode.channels)
+
+
+def _until_last(present: np.ndarray, axis: int) -> int:
+    """Places along one axis of (a, b) bool up to the last with something in it."""
+    return 1 + int(np.flatnonzero(present.any(axis=1 - axis)).max(initial=-1))

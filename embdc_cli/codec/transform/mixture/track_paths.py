@@ -16,7 +16,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy import dependent
-from embdc_cli.entropy.dependent.points import levels_of, points_of
+from embdc_cli.entropy.dependent.points import levels_of
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive
 
@@ -38,7 +38,7 @@ class TrackPaths(Coder, SegmentStage):
         levels = dependent.decode(data, chunk.classes, chunk.paths, self.tables)
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise CorruptArchive(f"chunk: a level is not within {MAX_LEVEL}")
-        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths, self.tables))
+        return dependent.path_points(levels, chunk.classes, chunk.paths, self.tables)
 
     def write(self, out: FieldWriter) -> None:
         del out

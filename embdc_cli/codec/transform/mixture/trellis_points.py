@@ -27,7 +27,6 @@ from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
 from embdc_cli.codec.transform.points import reconstruct
 from embdc_cli.entropy import dependent
-from embdc_cli.entropy.dependent.points import points_of
 from embdc_cli.entropy.tables import Tables
 
 _CENTROIDS: Final = np.array([0.0, 0.15, -0.04, 0.0], np.float32)
@@ -48,7 +47,7 @@ class TrellisPoints(Quantiser, SegmentStage):
         with np.errstate(over="ignore"):
             scaled = x * np.float32(1.0 / self.step)
         levels = trellis.choose(scaled, chunk.classes, chunk.paths, LAGRANGIAN, self.tables)
-        return points_of(levels, dependent.quantisers(levels, chunk.classes, chunk.paths, self.tables))
+        return dependent.path_points(levels, chunk.classes, chunk.paths, self.tables)
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
         return reconstruct(y, self._values)
