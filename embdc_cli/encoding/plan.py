@@ -26,7 +26,7 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
-from embdc_cli.encoding.segments import Segment, divide, pieces_of, plain_error
+from embdc_cli.encoding.segments import Segment, divide, pieces_of
 from embdc_cli.encoding.survey import Survey, survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
@@ -174,16 +174,8 @@ class StreamPlan:
         tokens = [self.values_in([cut]) // max(1, self.spec.channels) for cut in self.cuts]
         scenes = frozenset(self.survey.scenes) if counts is None else frozenset()
         pieces = pieces_of(self.cuts, tokens, self.spec.channels, scenes)
-        if len(pieces) < 2 or self.fit_options.weighting.kind not in ("none", "channel"):
-            return  # under the other weightings errors of chunks are not those that fits foretell
-        alike = self.moments.m2 / max(1, self.values // self.spec.channels)
-        variances = alike if self.fit_options.weighting.kind == "channel" else None
-
-        def coded(codec: ChunkCodec, cut: Cut) -> tuple[float, int, int]:
-            chunk = self._coded(codec, cut, {})
-            return plain_error(chunk.sums.channel_sse, variances), len(chunk.payload), chunk.sums.values
-
-        self.segments = divide(pieces, step_of(self.unit, index), self.fit, self._transform, coded)
+        if len(pieces) > 1:
+            self.segments = divide(pieces, scenes, step_of(self.unit, index), self.fit)
         self._sides.clear()
         self._last_trial = None
 

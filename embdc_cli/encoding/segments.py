@@ -1,8 +1,8 @@
-"""Runs of chunks that share models: a new segment begins where new models cost less than what the present ones waste.
+"""Runs of chunks that share models: a stream is halved where models for each half cost less than models for both.
 
-The stream is looked at in pieces, one after the other. A piece is coded with the models of the segment before it (one
-chunk of it, really coded); only when that costs more per value than the segment's own first piece did, models
-included, is the piece fitted anew, and only when its own models then cost less does it begin a segment.
+Costs are foretold (`codec.transform.fit`), of the whole segment with its models. A run is halved at the scene nearest
+to its middle, where scenes begin in it, else in the middle, and its halves are halved in turn. So a still hour is one
+segment, whose models cost next to nothing, and a film has one for about every scene that is long enough to pay for it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.fit import Fit
 from embdc_cli.tokens import Cut
 
 if TYPE_CHECKING:
-    from embdc_cli.codec.stage import ChunkCodec
     from embdc_cli.codec.transform.models import TransformModels
 
-MAX_SEGMENTS: Final = 16
-"""Each is fitted again at every step that is tried, unless memory holds the fits of all."""
+MAX_HALVINGS: Final = 4
+"""One after the other, so 16 segments; each is fitted again at every step, unless memory holds the fits of all."""
 _MAX_PIECES: Final = 64
 _PIECE_TOKENS: Final = 64
 """Tokens per channel in a piece: fewer do not pay for bases of their own."""
 _SCENE_SHARE: Final = 4  # a scene is a piece of its own from this fraction of the usual tokens on
-_WORTHWHILE: Final = 0.98  # costs of new models are foretold to within about 2 %
+_WORTHWHILE: Final = 0.98  # costs are foretold to within about 2 %
 
 
 @dataclass
@@ -62,34 +58,29 @@ def pieces_of(cuts: Sequence[Cut], tokens: Sequence[int], channels: int, scenes:
 
 
 def divide(
-    pieces: Sequence[list[Cut]],
-    step: float,
-    fit: Callable[[list[Cut]], Fit],
-    codec: Callable[[bytes], ChunkCodec],
-    coded: Callable[[ChunkCodec, Cut], tuple[float, int, int]],
+    pieces: Sequence[list[Cut]], scenes: frozenset[int], step: float, fit: Callable[[list[Cut]], Fit]
 ) -> list[Segment]:
-    """The segments. coded: (squared error, bytes, values) of one chunk under a codec. step: about the one to come."""
-    segments: list[Segment] = []
-    worth = 0.0
-    present: ChunkCodec | None = None
-    for piece in pieces:
-        if present is not None and len(segments) < MAX_SEGMENTS:
-            middle = piece[len(piece) // 2]
-            error, size, values = coded(present, middle)
-            reused = (error / step**2 + LAMBDA * 8 * size) / max(1, values)
-        if present is None or (reused > worth and len(segments) < MAX_SEGMENTS):
-            fitted = fit(piece)
-            foretold = fitted.foretell(step)
-            own = foretold.cost / max(1, foretold.values)
-            if present is None or own < _WORTHWHILE * reused:
-                segments.append(Segment(len(segments), []))
-                present, worth = codec(fitted.models(step).to_bytes()), own
-        segments[-1].cuts.extend(piece)
-    return segments
+    """The segments. scenes: rows at which scenes begin. step: about the one to come."""
+
+    def cost(some: Sequence[list[Cut]]) -> float:
+        return fit([cut for piece in some for cut in piece]).foretell(step).cost
+
+    def parts(some: Sequence[list[Cut]], whole: float, halvings: int) -> list[Sequence[list[Cut]]]:
+        if len(some) < 2 or not halvings:
+            return [some]
+        at = _halfway(some, scenes)
+        halves = some[:at], some[at:]
+        costs = [cost(half) for half in halves]
+        if sum(costs) >= _WORTHWHILE * whole:
+            return [some]
+        return [part for half, own in zip(halves, costs, strict=True) for part in parts(half, own, halvings - 1)]
+
+    found = parts(pieces, cost(pieces), MAX_HALVINGS) if len(pieces) > 1 else [pieces]
+    return [Segment(number, [cut for piece in part for cut in piece]) for number, part in enumerate(found)]
 
 
-def plain_error(errors: np.ndarray, variances: np.ndarray | None) -> float:
-    """Squared error of channels (D,) in the domain that is coded: divided by variances (D,) where they weigh alike."""
-    if variances is None:
-        return float(errors.sum())
-    return float(np.divide(errors, variances, out=np.zeros_like(errors), where=variances > 0).sum())
+def _halfway(pieces: Sequence[list[Cut]], scenes: frozenset[int]) -> int:
+    """How many of the pieces are the first half: up to the scene nearest to the middle, if one begins in between."""
+    between = range(1, len(pieces))
+    begun = [at for at in between if pieces[at][0][0] in scenes]
+    return min(begun or between, key=lambda at: abs(2 * at - len(pieces)))

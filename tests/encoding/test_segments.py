@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
-from embdc_cli.encoding.segments import _PIECE_TOKENS, MAX_SEGMENTS, Segment, divide, pieces_of, plain_error
+from embdc_cli.encoding.segments import _PIECE_TOKENS, divide, pieces_of
 from embdc_cli.tokens import Cut
 from tests.synthetic import embeddings, errors
 
@@ -62,34 +62,27 @@ def test_pieces_cover_every_chunk_once(tokens: list[int], scenes: set[int]) -> N
     assert len(plain) < 2 or all(sum(tokens[cut[0] // 8] for cut in piece) >= ENOUGH for piece in plain)
 
 
-class Chunks:
-    """A stream of pieces of several kinds, where models of one kind waste `waste` per value on another."""
+class Stream:
+    """Pieces of three chunks, each of a kind: models cost `models` for every kind they serve, and waste on several."""
 
-    def __init__(self, kinds: str, *, own: float = 1.0, waste: float = 2.0, step: float = 0.5) -> None:
-        self.own, self.waste, self.step = own, waste, step
+    def __init__(self, kinds: str, *, models: float = 1.0, waste: float = 0.5) -> None:
+        self._models, self._waste = models, waste
         self.pieces = [chunks(3 * len(kinds))[3 * i : 3 * i + 3] for i in range(len(kinds))]
         self._kind = {cut: kind for piece, kind in zip(self.pieces, kinds, strict=True) for cut in piece}
-        self.fitted: list[Cut] = []
-        self.tried: list[Cut] = []
+        self.scenes = frozenset(
+            piece[0][0] for piece, kind, last in zip(self.pieces[1:], kinds[1:], kinds, strict=False) if kind != last
+        )
+        self.fits = 0
 
-    def fit(self, piece: list[Cut]) -> Any:
-        self.fitted.append(piece[0])
-        models = SimpleNamespace(to_bytes=lambda: self._kind[piece[0]].encode())
-        foretold = SimpleNamespace(cost=100 * self.own, values=100)
-        return SimpleNamespace(foretell=lambda step: foretold, models=lambda step: models)
+    def fit(self, cuts: list[Cut]) -> Any:
+        self.fits += 1
+        kinds = len({self._kind[cut] for cut in cuts})
+        cost = self._models * kinds + len(cuts) * (1 + self._waste * (kinds - 1))
+        return SimpleNamespace(foretell=lambda step: SimpleNamespace(cost=cost))
 
-    def coded(self, codec: Any, cut: Cut) -> tuple[float, int, int]:
-        self.tried.append(cut)
-        cost = 1.0 if codec == self._kind[cut].encode() else self.waste
-        return 50 * cost * self.step**2, 0, 50
-
-    def divided(self) -> list[Segment]:
-        codec: Any = bytes
-        return divide(self.pieces, self.step, self.fit, codec, self.coded)
-
-    def lengths(self) -> list[int]:
-        """Pieces in each segment."""
-        found = self.divided()
+    def lengths(self, *, told: bool = True) -> list[int]:
+        """Pieces in each segment. told: where scenes begin."""
+        found = divide(self.pieces, self.scenes if told else frozenset(), 0.5, self.fit)
         assert [segment.number for segment in found] == list(range(len(found)))
         assert [cut for segment in found for cut in segment.cuts] == [cut for piece in self.pieces for cut in piece]
         return [len(segment.cuts) // 3 for segment in found]
@@ -98,51 +91,33 @@ class Chunks:
 @pytest.mark.parametrize(
     ("kinds", "options", "expected", "fits"),
     [
-        ("A", {}, [1], 1),
-        ("AAAA", {}, [4], 1),
-        ("AABB", {}, [2, 2], 2),
-        ("ABBA", {}, [1, 2, 1], 3),
-        ("AAAB", {}, [3, 1], 2),
-        ("AABB", {"own": 1.99, "waste": 2.0}, [4], 3),  # new models are hardly cheaper
-        ("AABB", {"own": 1.8, "waste": 2.0}, [2, 2], 2),
-        ("AABB", {"own": 3.0, "waste": 2.0}, [4], 1),  # the present ones waste less than the first piece took
-        ("AAAA", {"own": 0.99}, [4], 4),
-        ("".join(chr(65 + i) for i in range(40)), {}, [*[1] * (MAX_SEGMENTS - 1), 41 - MAX_SEGMENTS], MAX_SEGMENTS),
+        ("A", {}, [1], 0),
+        ("AAAA", {}, [4], 3),
+        ("A" * 64, {}, [64], 3),
+        ("AABB", {}, [2, 2], 7),
+        ("AAAB", {}, [3, 1], 5),
+        ("ABBA", {}, [1, 2, 1], 7),
+        ("AAAAAAABBBBBBBBBBBCCD", {}, [7, 11, 2, 1], 13),
+        ("AABB", {"waste": 0.01}, [4], 3),  # one pair of bases does for both
+        ("".join(chr(65 + i) for i in range(40)), {}, [2, 3] * 8, 31),
     ],
 )
-def test_new_models_are_taken_where_they_are_cheaper(
+def test_streams_are_halved_where_models_of_their_own_pay(
     kinds: str, options: dict[str, float], expected: list[int], fits: int
 ) -> None:
-    stream = Chunks(kinds, **options)
+    stream = Stream(kinds, **options)
     assert stream.lengths() == expected
-    assert len(stream.fitted) == fits
+    assert stream.fits == fits
 
 
-def test_bytes_count_as_errors_do() -> None:
-    stream = Chunks("AB")
-    stream.coded = lambda codec, cut: (0.0, 10 * len(cut), 1)  # type: ignore[method-assign]  # all bits, no error
-    assert stream.lengths() == [1, 1]
+def test_without_scenes_the_middle_is_tried() -> None:
+    assert Stream("AAAABBBB").lengths(told=False) == [4, 4]
+    assert Stream("AAAAAABB").lengths(told=False) == [4, 2, 2]
 
 
-def test_the_middle_chunk_of_a_piece_is_tried() -> None:
-    stream = Chunks("AAB")
-    stream.divided()
-    assert stream.tried == [piece[1] for piece in stream.pieces[1:]]
-
-
-@pytest.mark.parametrize(
-    ("errors_of_channels", "variances", "expected"),
-    [
-        ([1.0, 2.0, 3.0], None, 6.0),
-        ([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], 1.5),
-        ([0.0, 2.0], [0.0, 1.0], 2.0),
-        ([5.0, 2.0], [0.0, 1.0], 2.0),
-        ([], None, 0.0),
-    ],
-)
-def test_plain_error(errors_of_channels: list[float], variances: list[float] | None, expected: float) -> None:
-    found = plain_error(np.array(errors_of_channels), None if variances is None else np.array(variances))
-    assert found == expected
+def test_what_is_won_has_to_exceed_what_foretelling_errs() -> None:
+    for waste, expected in ((0.5, [1, 1]), (0.01, [2])):
+        assert Stream("AB", models=0.0, waste=waste).lengths() == expected
 
 
 def two_halves() -> np.ndarray:

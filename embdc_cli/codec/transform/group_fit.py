@@ -40,9 +40,9 @@ MAX_KLT_CHANNELS: Final = 4096
 _MODES: Final = ((), (1, 4, 16, 48), (1, 4, 12, 32, 64), (1, 4, 12, 32, 64))
 """Numbers of modes tried at each effort."""
 _TOKENS_PER_MODE: Final = 64
-_MIXTURE_VALUES: Final = (0, 1 << 23, 1 << 24, 1 << 24)
-_MIXTURE_TOKENS: Final = (0, 1 << 15, 1 << 16, 1 << 16)
-"""What mixtures are learnt from at most, at each effort: the fewer of both."""
+_MIXTURE_VALUES: Final = 1 << 25
+_MIXTURE_PRODUCTS: Final = 1 << 33
+"""What mixtures are learnt from at most: 128 MiB, and so many multiplications of all values by a square matrix."""
 _NEARLY_ALL: Final = 1.1
 """Tokens of a segment per token of the sample, up to which the sample is taken for the segment."""
 _QUICK_GROUPS: Final = (1, 16, 64)
@@ -105,8 +105,7 @@ class GroupFit:
             self._candidates.append(bases.identity(self._domain, None if sparse else mean, groups))
         if mixed:
             total = self.moments.count * self.moments.channels
-            tokens = _MIXTURE_TOKENS[self.effort] * self.moments.channels
-            self._columns = Columns(total, min(_MIXTURE_VALUES[self.effort], tokens))
+            self._columns = Columns(total, min(_MIXTURE_VALUES, _MIXTURE_PRODUCTS // self.moments.channels))
         if sticky:
             folds = self.spec.channels // self.moments.channels
             width = grid_width(self.spec, self._tokens_per_row, folds)
@@ -142,12 +141,15 @@ class GroupFit:
         sample = self._columns.arrays
         kept = sum(array.shape[0] * array.shape[1] for array in sample)
         self._columns_share = self.moments.count / kept
+        whole = self._columns_share * self._scale < _NEARLY_ALL
+        halves = None if whole else self._columns.halves
         self._columns = None
         counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
         mean, unit = self.moments.mean, self._domain.unit
         dependent = self.effort >= 3
-        whole = self._columns_share * self._scale < _NEARLY_ALL
-        fits = [MixtureFit(sample, principal, modes, mean, unit, dependent=dependent, whole=whole) for modes in counts]
+        fits = [
+            MixtureFit(sample, principal, modes, mean, unit, dependent=dependent, halves=halves) for modes in counts
+        ]
         if self._codebook is not None:
             fits.append(CodebookFit(sample, self._codebook, mean, unit, dependent=dependent))
         return fits

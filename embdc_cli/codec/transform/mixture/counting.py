@@ -42,11 +42,16 @@ class TrackCounts:
         """What a dead zone makes of the counted magnitudes."""
         return Response(self._buckets.samples, self.counts.sum(axis=(0, 1)), step)
 
-    def scale(self, factor: float) -> None:
-        """As if `factor` times as much had been counted."""
-        for array in (self.counts, self.by_level, self._weights, self._spread):
-            array *= factor
-        self.outside *= factor
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.counts, self.by_level, self._weights, self._spread
+
+    def average(self, other: TrackCounts, factor: float) -> None:
+        """The mean of these counts and `factor` times those of `other`, of as many modes and vectors."""
+        for array, more in zip(self._arrays, other._arrays, strict=True):
+            array += np.asarray(factor * more, array.dtype)
+            array *= 0.5
+        self.outside = 0.5 * (self.outside + factor * other.outside)
 
     def observe(self, array: np.ndarray, tracks: Tracks) -> None:
         """array: (R, n, D) float32 with the tracks of all its tokens."""

@@ -33,10 +33,11 @@ def band_count(rows: int) -> int:
 def kind_of(kinds: int) -> np.ndarray:
     """(BANDS,) int64: which of a vector's `kinds` classes serves a band: an octave's own, the last for all others."""
     octaves = np.array([int(start).bit_length() for start in _STARTS])
-    return np.minimum(octaves, kinds - 1)
+    return np.asarray(np.minimum(octaves, kinds - 1))
 
 
 @cache
 def occurring() -> tuple[np.ndarray, np.ndarray]:
     """(levels, bands) of all bands that tracks of some level have, as indices into (LEVELS, BANDS)."""
-    return np.nonzero(_STARTS[None] < 1 << np.arange(LEVELS)[:, None])
+    levels, bands = np.nonzero(_STARTS[None] < 1 << np.arange(LEVELS)[:, None])
+    return levels, bands

@@ -35,9 +35,16 @@ def learn(sample: Sequence[np.ndarray], modes: int, reach: float) -> tuple[int, 
     """(modes that are left, maps of every array). sample: (R, n, P) float32 each; reach: in the same units."""
     count, maps = _numbered_from_0(_first_maps(sample, modes))
     for _ in range(ROUNDS):
-        searcher = Searcher(_statistics(sample, maps, count), reach)
-        count, maps = _numbered_from_0([searcher.maps(array) for array in sample])
+        count, maps = relabelled(sample, _statistics(sample, maps, count), reach)
     return count, maps
+
+
+def relabelled(
+    sample: Sequence[np.ndarray], modes: Sequence[tuple[np.ndarray, np.ndarray]], reach: float
+) -> tuple[int, list[Maps]]:
+    """As `learn` gives: cuts and labels under `modes`, as `search` takes them, in as many dimensions as they have."""
+    searcher = Searcher(modes, reach)
+    return _numbered_from_0([searcher.maps(array) for array in sample])
 
 
 def _numbered_from_0(maps: Sequence[Maps]) -> tuple[int, list[Maps]]:

@@ -20,7 +20,7 @@ from embdc_cli.codec.transform.expected import ENTRIES, ENTRY_PATHS, PATHS, ROUN
 from embdc_cli.codec.transform.mixture.counting import TrackCounts
 from embdc_cli.codec.transform.mixture.cutting import TrackTables, side_bits
 from embdc_cli.codec.transform.mixture.entries import HALF_STEP, PLAIN, TRELLIS
-from embdc_cli.codec.transform.mixture.learning import DIMENSIONS, Maps, learn
+from embdc_cli.codec.transform.mixture.learning import DIMENSIONS, Maps, learn, relabelled
 from embdc_cli.codec.transform.mixture.modes import Mode
 from embdc_cli.codec.transform.mixture.rate_rounding import RateRounding
 from embdc_cli.codec.transform.mixture.stage import Mixture
@@ -60,31 +60,34 @@ class MixtureFit:
         unit: float,
         *,
         dependent: bool,
-        whole: bool = True,
+        halves: Sequence[np.ndarray] | None = None,
         known_mean: np.ndarray | None = None,
     ) -> None:
         """principal: of all tokens. mean: (D,) of the tokens before centring. unit: rms of a value.
 
-        dependent: quantise by trellis. known_mean: what a decoder knows of `mean`. whole: the sample is all there is;
-        if not, bases suit it better than the rest, so what is counted is one half in the bases of the other.
+        dependent: quantise by trellis. known_mean: what a decoder knows of `mean`. halves: (n,) bool of each array,
+        where the sample is not all there is. Bases suit their own sample too well, and those of one half the other half
+        too badly; the mean of both is counted, within 5 % of what coding the rest gave.
         """
         self._mean, self._known_mean = mean, known_mean
         self._principal = principal
         self._dependent = dependent
         reduced = [np.ascontiguousarray(array @ principal.vectors[:, :DIMENSIONS]) for array in sample]
         self.count, maps = learn(reduced, modes, LEARNING_REACH * unit)
+        learnt = [mode.searched for mode in self._statistics(sample, maps)]
+        self.count, maps = relabelled(sample, learnt, LEARNING_REACH * unit)
         self._tracks = [Tracks.of_maps(*one) for one in maps]
         self._modes = self._statistics(sample, maps)
-        halved = not whole and self.count > 1
-        bases, counted = (slice(0, None, 2), slice(1, None, 2)) if halved else (slice(None), slice(None))
-        seen_from = self._statistics(*_tokens(sample, maps, bases)) if halved else self._modes
-        self._counts = TrackCounts(seen_from, unit)
-        part, part_maps = _tokens(sample, maps, counted)
-        for array, one in zip(part, part_maps, strict=True):
-            self._counts.observe(array, Tracks.of_maps(*one))
-        if halved:
-            self._counts.scale(sum(x.size for x in sample) / max(1, sum(x.size for x in part)))
-            self._modes = [_at(mode, other) for mode, other in zip(self._modes, seen_from, strict=True)]
+        if halves is None or self.count == 1:
+            self._counts = _counted(self._modes, sample, maps, unit)
+            return
+        rest = _part(sample, maps, halves)
+        of_half = self._statistics(*_part(sample, maps, [~half for half in halves]))
+        self._modes = [_at(mode, other) for mode, other in zip(self._modes, of_half, strict=True)]
+        self._counts = _counted(self._modes, sample, maps, unit)
+        self._counts.average(
+            _counted(of_half, *rest, unit), sum(x.size for x in sample) / max(1, sum(x.size for x in rest[0]))
+        )
 
     def _statistics(self, sample: Sequence[np.ndarray], maps: Sequence[Maps]) -> list[ModeStatistics]:
         tokens = np.concatenate([array.reshape(-1, array.shape[2]) for array in sample])
@@ -175,9 +178,21 @@ class MixtureFit:
         ]
 
 
-def _tokens(sample: Sequence[np.ndarray], maps: Sequence[Maps], which: slice) -> tuple[list[np.ndarray], list[Maps]]:
-    """Those tokens of every row of the sample, and their maps."""
-    return [array[:, which] for array in sample], [(levels[:, which], modes[:, which]) for levels, modes in maps]
+def _counted(
+    modes: Sequence[ModeStatistics], sample: Sequence[np.ndarray], maps: Sequence[Maps], unit: float
+) -> TrackCounts:
+    counts = TrackCounts(modes, unit)
+    for array, one in zip(sample, maps, strict=True):
+        counts.observe(array, Tracks.of_maps(*one))
+    return counts
+
+
+def _part(
+    sample: Sequence[np.ndarray], maps: Sequence[Maps], which: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], list[Maps]]:
+    """The tokens that `which` names (n,) of every array, and their maps."""
+    arrays = [array[:, kept] for array, kept in zip(sample, which, strict=True)]
+    return arrays, [(levels[:, kept], mode[:, kept]) for (levels, mode), kept in zip(maps, which, strict=True)]
 
 
 def _at(mode: ModeStatistics, counted: ModeStatistics) -> ModeStatistics:

@@ -65,6 +65,12 @@ class ModeStatistics:
         centred = x - self.mean.astype(np.float32)
         return centred if self.vectors is None else centred @ self.vectors
 
+    @property
+    def searched(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mode as `search` takes it."""
+        vectors = np.eye(len(self.mean), dtype=np.float32) if self.vectors is None else self.vectors
+        return self.mean.astype(np.float32), np.ascontiguousarray(vectors.T)
+
     def precisions(self, step: float, tokens: float) -> np.ndarray:
         """(R,) int64 half octaves h: entries in units of 2^(-h/2) = PRECISION step / sqrt(tokens variance)."""
         if self.vectors is None:
