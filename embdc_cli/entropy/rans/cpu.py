@@ -121,10 +121,9 @@ def _decode(
             symbols[i + lane] = symbol
             entry = packed[row, symbol]
             x = (entry >> _WORD) * (x >> _BITS) + slot - (entry & _HALF)
-            if x < _LOW:
-                x = x << _WORD | np.uint32(words[position])
-                position += 1
-            states[lane] = x
+            refilled = x << _WORD | np.uint32(words[position])  # read in any case: a branch would often be mispredicted
+            states[lane] = refilled if x < _LOW else x
+            position += x < _LOW
         i += lanes
     lane = 0
     while i < count:
