@@ -120,6 +120,18 @@ def test_bases_of_a_small_sample_are_not_trusted_beyond_it() -> None:
     assert wary.cost == pytest.approx(real[1], rel=0.15)
 
 
+def test_a_sample_that_cannot_be_halved_is_counted_whole() -> None:
+    x = content("moving")
+    tokens, mean = x.reshape(-1, x.shape[2]), np.zeros(x.shape[2])
+    none = [np.zeros(x.shape[1], bool)]
+    fits = [
+        MixtureFit([x], Principal.of_tokens(tokens), 4, mean, rms(x), dependent=False, halves=halves)
+        for halves in (None, none)
+    ]
+    step = 0.3 * rms(x)
+    assert fits[0].offer(step, 1.0).cost == fits[1].offer(step, 1.0).cost
+
+
 def test_finer_steps_cost_more_bits_and_less_error() -> None:
     fit, unit = fit_of("slow"), rms(content("slow"))
     offers = [(step, fit.offer(step * unit, 1.0)) for step in (2.0, 0.5, 0.1, 0.02, 1e-3)]

@@ -78,7 +78,7 @@ class MixtureFit:
         self.count, maps = relabelled(sample, learnt, LEARNING_REACH * unit)
         self._tracks = [Tracks.of_maps(*one) for one in maps]
         self._modes = self._statistics(sample, maps)
-        if halves is None or self.count == 1:
+        if halves is None or self.count == 1 or not any(half.any() for half in halves):
             self._counts = _counted(self._modes, sample, maps, unit)
             return
         rest = _part(sample, maps, halves)
