@@ -18,7 +18,7 @@ from embdc_cli.codec.transform import rdoq, trellis
 from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_levels
 from embdc_cli.entropy import dependent
-from embdc_cli.entropy.dependent.points import levels_of, points_of
+from embdc_cli.entropy.dependent.points import levels_of
 from embdc_cli.entropy.dependent.tables import entry_path_tables
 from embdc_cli.entropy.tables import class_of_mean, entry_tables
 
@@ -55,7 +55,7 @@ class _TrellisEntries(Entries):
         levels = trellis.choose(
             (values / self.unit).astype(np.float32), classes, paths, LAGRANGIAN, entry_path_tables()
         )
-        return points_of(levels, dependent.quantisers(levels, classes, paths, entry_path_tables()))
+        return dependent.path_points(levels, classes, paths, entry_path_tables())
 
     def write(self, out: FieldWriter, integers: np.ndarray, classes: np.ndarray, lengths: np.ndarray) -> None:
         out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths), entry_path_tables()))
@@ -64,7 +64,7 @@ class _TrellisEntries(Entries):
         levels = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables())
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
-        return points_of(levels, dependent.quantisers(levels, classes, _paths(lengths), entry_path_tables()))
+        return dependent.path_points(levels, classes, _paths(lengths), entry_path_tables())
 
 
 @cache
