@@ -1,10 +1,12 @@
 """Bits per value of a static camera's hour, and of clips that move, at one cosine.
 
-    python tests/bench/still.py [--seconds 3600] [--fps 30] [--noise 1.5] [--cosine 0.97] [--efforts 1]
+    python tests/bench/still.py [--seconds 3600] [--fps 30] [--noise 1.5] [--cosine 0.97] [--efforts 1] [--folder DIR]
 
 The still clip ($EMBDC_TEST_DATA/data/clips/nasa.mp4) is played forward and backward until the time is over, each frame
 with fresh noise as a sensor has it: Gaussian, of a deviation that grows with the square root of the light, `--noise`
-levels of 255 at mid grey. The others are as they are. All go through the ViT in $EMBDC_TEST_DATA/models.
+levels of 255 at mid grey. The others are as they are. All go through the ViT in $EMBDC_TEST_DATA/models, in bfloat16
+where PyTorch's autocast has it (a deviation of nmse 0.002, against the 0.06 of cosine 0.97). The hour's tokens take
+8 GB, under `--folder`; what lies there already is not embedded again.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import record
+import torch
 
 import embdc_cli as embdc
 from embdc_cli.embedder.open import open_embedder
@@ -48,14 +51,19 @@ def endless(frames: list[np.ndarray], noise: float) -> Iterator[np.ndarray]:
 
 def embedded(frames: Iterator[np.ndarray], count: int, size: tuple[int, int], encoder: Path, out: Path) -> np.ndarray:
     """(count, N, D) float16 patch tokens of the last layer, in a file."""
+    if out.exists():
+        return np.load(out, "r")
     tower = open_embedder(EncodeOptions(encoder=str(encoder), streams=("patch",))).for_size(*size)
     (spec,) = tower.specs
-    tokens = np.lib.format.open_memmap(out, "w+", np.float16, (count, *spec.row_shape))
+    partial = out.with_suffix(".partial")
+    tokens = np.lib.format.open_memmap(partial, "w+", np.float16, (count, *spec.row_shape))
     for start in range(0, count, BATCH):
         batch = [next(frames) for _ in range(min(BATCH, count - start))]
-        (rows,) = tower.embed(batch).values()
+        with torch.autocast("cpu", torch.bfloat16):
+            (rows,) = tower.embed(batch).values()
         tokens[start : start + len(batch)] = rows
     tokens.flush()
+    partial.rename(out)
     return tokens
 
 
@@ -66,6 +74,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=1.5)
     parser.add_argument("--cosine", type=float, default=0.97)
     parser.add_argument("--efforts", nargs="*", type=int, default=[1])
+    parser.add_argument("--folder", type=Path, help="keeps the tokens here")
     args = parser.parse_args()
     data = Path(os.environ["EMBDC_TEST_DATA"])
     for clip in (STILL, *MOVING):
@@ -74,7 +83,7 @@ def main() -> None:
         source = endless(frames, args.noise) if still else iter(frames)
         count = round(args.seconds * args.fps) if still else len(frames)
         with tempfile.TemporaryDirectory() as folder:
-            dump = Path(folder) / "x.npy"
+            dump = (args.folder or Path(folder)) / f"{clip}-{count}.npy"
             x = embedded(source, count, frames[0].shape[:2], data / "models" / ENCODER, dump)
             for effort in args.efforts:
                 result = embdc.encode(

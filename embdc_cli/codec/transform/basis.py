@@ -16,10 +16,18 @@ from embdc_cli.entropy.tables import class_of_mean
 
 FINEST_EXPONENT: Final = -26
 COARSEST_EXPONENT: Final = -2
+BASIS_FIRST_RANK: Final = 4
+"""Vectors per row of a temporal transform from which on it pays to go back through the basis first: products with only
+the vectors in use (`synthesised`) save more than it costs that the transform takes D channels and not r coefficients.
+"""
+_WORTH_PRUNING: Final = 32
+"""Tokens of a row from which on a product of its own is as fast as its share of one of all rows."""
+_WORTH_GATHERING: Final = 0.75
+"""Share of vectors in use among those up to the last one, below which it pays to copy them together first."""
 
 
 class Basis(ArrayStage, SegmentStage):
-    """y = x A with A (D, r), x' = y S with S (r, D); every product is one sgemm over all tokens of the chunk.
+    """y = x A with A (D, r), x' = y S with S (r, D); products are of the shape of the chunk.
 
     A slice of a chunk is cut after decoding, so its values do not depend on what else was asked for.
     """
@@ -41,7 +49,27 @@ class Basis(ArrayStage, SegmentStage):
         return apply(x, self.analysis)
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        return apply(y, self.synthesis)
+        return synthesised(y, self.synthesis)
+
+
+def synthesised(y: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(F, n, D) float32: y (F, n, r) times (r, D), in each row with only the vectors that are in use there.
+
+    Where rows are frequencies: the higher one is, the fewer vectors have a coefficient there that is not zero.
+    """
+    rows, count, _ = y.shape
+    if count < _WORTH_PRUNING:
+        return apply(y, vectors)
+    in_use = np.asarray(y.any(axis=1))
+    x = np.empty((rows, count, vectors.shape[1]), np.float32)
+    for row in range(rows):
+        used = np.flatnonzero(in_use[row])
+        last = 1 + int(used.max(initial=-1))
+        if len(used) < _WORTH_GATHERING * last:
+            np.matmul(y[row][:, used], vectors[used], out=x[row])
+        else:
+            np.matmul(y[row, :, :last], vectors[:last], out=x[row])
+    return x
 
 
 def apply(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:

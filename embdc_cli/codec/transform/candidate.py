@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.codec.stage import ArrayStage, Stage
-from embdc_cli.codec.transform.basis import apply, exponents_for
+from embdc_cli.codec.transform.basis import BASIS_FIRST_RANK, apply, exponents_for
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.estimate import LAMBDA, Estimate, entropy, estimate
 from embdc_cli.codec.transform.histogram import Histogram
@@ -92,5 +92,7 @@ class Candidate:
         rank = len(exponents)
         stages: list[Stage] = [self.build(rank, exponents)]
         if group > 1:
-            stages.append(TimeDct(group))
+            # they commute; a decoder leaves out what it finds zero in a frequency if it is at the basis before the DCT
+            dct_first = self.analysis is not None and rank >= BASIS_FIRST_RANK * group
+            stages.insert(0 if dct_first else 1, TimeDct(group))
         return [*stages, DeadZone(step, found.offsets), Planes(group, found.classes[:, :rank], tables.planes)]

@@ -106,7 +106,8 @@ class Planes(Coder, SegmentStage):
         for start, stop, count in ((0, 1, None), (1, rest, None), (max(1, rest), self.group, groups)):
             moved = offsets[:count] if start else np.zeros_like(offsets[: groups + (rest > 0)])
             k = slice(start, stop)
-            parts.append(np.clip(base[k] + moved, lowest[k], highest[k]).astype(np.uint8).ravel())
+            limited = np.minimum(np.maximum(base[k] + moved, lowest[k]), highest[k])
+            parts.append(limited.view(np.uint8).ravel())
         return np.concatenate(parts)
 
     def write(self, out: FieldWriter) -> None:

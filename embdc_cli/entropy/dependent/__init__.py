@@ -49,8 +49,12 @@ def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: 
     return b"".join((encode_varint(len(payload)), payload, parts.low_bits, parts.signs, escapes))
 
 
-def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
+def decode(
+    data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables
+) -> tuple[np.ndarray, np.ndarray]:
     """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8, blocks (b, 2) and tables.
+
+    With them the quantiser, 0 or 1, under which each stands, (n,) uint8.
 
     Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them.
     """
@@ -65,7 +69,7 @@ def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, ta
     signs_start = low_start + packed_bytes(low_bit_count)
     if signs_start > len(view):
         raise CorruptArchive(f"dependent levels: expected at least {signs_start} bytes, found {len(view)}")
-    symbols = _symbols(view[start:low_start], rows.size, classes, blocks, tables)
+    symbols, chosen = _symbols(view[start:low_start], rows.size, classes, blocks, tables)
     low_bits = view[low_start:signs_start]
     check_packed(low_bits, low_bit_count)
     nonzero = coder.nonzero_count(symbols, classes, low_bits)
@@ -75,7 +79,7 @@ def decode(data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, ta
     levels = coder.merge(symbols, classes, low_bits, signs, values, direct_magnitudes(tables))
     if levels is None:
         raise CorruptArchive(f"dependent levels: expected magnitudes up to {LARGEST}, found a larger one")
-    return np.asarray(levels)
+    return np.asarray(levels), chosen
 
 
 def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
@@ -85,11 +89,16 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tabl
     return chosen
 
 
+def points_of(levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The points (n,) int32, in half steps, of levels (n,) int32 below 2^30 under quantisers `chosen` (n,) uint8."""
+    found: np.ndarray = kernels(__name__).points_of(levels, chosen)
+    return found
+
+
 def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
     """The points (n,) int32 of levels of magnitudes below 2^30, in half steps. Arguments as for `encode`."""
     levels, classes, blocks = _checked(levels, classes, blocks)
-    found: np.ndarray = kernels(__name__).path_points(levels, classes, blocks, direct_magnitudes(tables))
-    return found
+    return points_of(levels, kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes(tables)))
 
 
 def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:
@@ -103,16 +112,18 @@ def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:
     return np.ascontiguousarray(blocks[np.array(sizes, bool)], np.int64)
 
 
-def _symbols(payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
-    """The `count` symbols (count,) uint8 of the rANS payload."""
+def _symbols(
+    payload: memoryview, count: int, classes: np.ndarray, blocks: np.ndarray, tables: Tables
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` symbols (count,) uint8 of the rANS payload, and the quantisers (n,) uint8 of all levels."""
     if count == 0:
-        return rans.decode(payload, classes[:0], tables)
-    symbols, whole = kernels(__name__).decode(*split_payload(payload), classes, blocks, tables)
+        return rans.decode(payload, classes[:0], tables), np.zeros(classes.size, np.uint8)
+    symbols, chosen, whole = kernels(__name__).decode(*split_payload(payload), classes, blocks, tables)
     if not whole:
         raise CorruptArchive(
             f"rans payload: {len(payload)} bytes for {count} symbols, expected states and words to come out even"
         )
-    return np.asarray(symbols)
+    return np.asarray(symbols), np.asarray(chosen)
 
 
 def _checked(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -50,18 +50,18 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, dire
     return chosen
 
 
-def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, direct: np.ndarray) -> np.ndarray:
+def points_of(levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """As in `reference.py`."""
-    found = np.zeros(levels.size, np.int32)
-    _path_points(levels, classes, blocks, class_rows(), class_shifts(), direct, NEXT, _track_states(blocks), found)
-    return found
+    points = np.empty(levels.size, np.int32)
+    _points_of(levels, chosen, points)
+    return points
 
 
 def decode(
     states: np.ndarray, words: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables
-) -> tuple[np.ndarray, bool]:
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """As in `reference.py`."""
-    symbols = np.zeros(np.count_nonzero(classes), np.uint8)
+    symbols, chosen = np.zeros(np.count_nonzero(classes), np.uint8), np.zeros(classes.size, np.uint8)
     packed = tables.freq.astype(np.uint32) << _WORD | tables.cum[:, :-1]  # both in one load
     whole = _decode(
         states.copy(),
@@ -74,8 +74,9 @@ def decode(
         tables.slots,
         _track_states(blocks),
         symbols,
+        chosen,
     )
-    return symbols, bool(whole)
+    return symbols, chosen, bool(whole)
 
 
 def _track_states(blocks: np.ndarray) -> np.ndarray:
@@ -115,43 +116,18 @@ def _quantisers(
                 i += 1
 
 
-@numba.njit(
-    numba.void(_in(numba.int32), _BYTES, _BLOCKS, _BYTES, _BYTES, _BYTES, _BYTE_ROWS, _BYTES_OUT, numba.int32[::1]),
-    nogil=True,
-    cache=True,
-)
-def _path_points(
-    levels: np.ndarray,
-    classes: np.ndarray,
-    blocks: np.ndarray,
-    row_of: np.ndarray,
-    shift_of: np.ndarray,
-    direct: np.ndarray,
-    following: np.ndarray,
-    state: np.ndarray,
-    found: np.ndarray,
-) -> None:
-    i = 0
-    for block in range(blocks.shape[0]):
-        tracks = blocks[block, 1]
-        state[:tracks] = 0
-        for _ in range(blocks[block, 0]):
-            for track in range(tracks):
-                cls = classes[i]
-                if cls > 0:
-                    s = state[track]
-                    level = levels[i]
-                    found[i] = 2 * level - np.sign(level) * (s & 1)
-                    high = np.uint32(abs(level)) >> np.uint32(shift_of[cls])
-                    symbol = high if high < np.uint32(direct[row_of[cls]]) else np.uint32(ESCAPE)
-                    state[track] = following[s, symbol & 1]
-                i += 1
+@numba.njit(numba.void(_in(numba.int32), _BYTES, numba.int32[::1]), nogil=True, cache=True)
+def _points_of(levels: np.ndarray, chosen: np.ndarray, points: np.ndarray) -> None:
+    for i in range(levels.size):
+        level = levels[i]
+        inwards = np.int32(chosen[i])
+        points[i] = 2 * level - (level > 0) * inwards + (level < 0) * inwards
 
 
 @numba.njit(
     numba.boolean(
         *(numba.uint32[::1], _in(numba.uint16), _BYTES, _BLOCKS, _BYTES, _BYTE_ROWS),
-        *(_PACKED, _BYTE_ROWS, _BYTES_OUT, _BYTES_OUT),
+        *(_PACKED, _BYTE_ROWS, _BYTES_OUT, _BYTES_OUT, _BYTES_OUT),
     ),
     nogil=True,
     cache=True,
@@ -167,6 +143,7 @@ def _decode(
     slots: np.ndarray,
     state: np.ndarray,
     symbols: np.ndarray,
+    chosen: np.ndarray,
 ) -> bool:
     lanes = states.size
     position = lane = coded = i = 0
@@ -176,10 +153,12 @@ def _decode(
         for _ in range(blocks[block, 0]):
             for track in range(tracks):
                 cls = classes[i]
-                i += 1
                 if cls == 0:
+                    i += 1
                     continue
                 s = state[track]
+                chosen[i] = s & 1
+                i += 1
                 row = row_of[cls] + (s & 1) * ROWS
                 x = states[lane]
                 slot = x & _SLOT_MASK

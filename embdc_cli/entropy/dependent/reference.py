@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from embdc_cli.entropy.dependent.points import points_of
+from embdc_cli.entropy.dependent.points import points_of as points_of
 from embdc_cli.entropy.dependent.states import NEXT
 from embdc_cli.entropy.rans.layout import STATE_LOW, WORD_BITS
 from embdc_cli.entropy.tables import ESCAPE, PROBABILITY_BITS, ROWS, TOTAL, Tables, class_rows, class_shifts
@@ -46,27 +46,23 @@ def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, dire
     return chosen
 
 
-def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, direct: np.ndarray) -> np.ndarray:
-    """(n,) int32 points of levels of magnitudes below 2^30. Arguments as for `quantisers`."""
-    return points_of(levels, quantisers(levels, classes, blocks, direct))
-
-
 def decode(
     states: np.ndarray, words: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables
-) -> tuple[np.ndarray, bool]:
-    """The symbols (coded,) uint8, and whether the states and the words of rANS came out even.
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The symbols (coded,) uint8, all quantisers (n,) uint8, whether the states and the words of rANS came out even.
 
     states: (lanes,) uint32; words: (m,) uint16; classes: (n,) uint8 below 64; blocks: (b, 2) int64;
     tables: 64 x 16, rows 32..63 for quantiser 1. Any states and words are safe.
     """
     lanes, position, done = states.size, 0, 0
     x = states.astype(np.uint64)
-    symbols = np.zeros(np.count_nonzero(classes), np.uint8)
+    symbols, chosen = np.zeros(np.count_nonzero(classes), np.uint8), np.zeros(classes.size, np.uint8)
     state = np.zeros(0, np.uint8)
     for first, plane in planes_of(blocks):
         if first:
             state = np.zeros(plane.stop - plane.start, np.uint8)
         live = np.flatnonzero(classes[plane])
+        chosen[plane.start + live] = state[live] & 1
         rows = class_rows()[classes[plane][live]] + ROWS * (state[live] & 1)
         end = done + live.size
         while rows.size:  # as far as the lanes go round once: in `entropy.rans.reference` this is one step
@@ -78,10 +74,10 @@ def decode(
             x[lane] = f * (x[lane] >> np.uint64(PROBABILITY_BITS)) + slot - c
             empty = lane.start + np.flatnonzero(x[lane] < STATE_LOW)
             if position + empty.size > words.size:
-                return symbols, False
+                return symbols, chosen, False
             x[empty] = x[empty] << np.uint64(WORD_BITS) | words[position : position + empty.size]
             position += empty.size
             symbols[done : done + row.size] = symbol
             done += row.size
         state[live] = NEXT[state[live], symbols[end - live.size : end] & 1]
-    return symbols, bool(position == words.size and np.all(x == STATE_LOW))
+    return symbols, chosen, bool(position == words.size and np.all(x == STATE_LOW))

@@ -62,7 +62,7 @@ def test_classes_are_the_sum_of_what_is_known(found: tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(seed)
     activities = rng.integers(0, LIVELIEST + 1, len(tracks.level)).astype(np.uint8)
     motion = Motion(mixture.modes, mixture.offsets)
-    classes, end = motion.classes(tracks, activities), 0
+    classes, end = motion.classes(tracks, activities, {}), 0
     assert classes.dtype == np.uint8
     for block in tracks.blocks:
         own = mixture.modes[block.mode].classes
@@ -90,7 +90,7 @@ def test_what_is_measured_leaves_no_code_out(found: tuple[np.ndarray, np.ndarray
     size = int(motion.paths(tracks).prod(axis=1).sum())
     rng = np.random.default_rng(seed)
     magnitudes = rng.integers(0, 3, size) * (rng.random(size) < 0.05)
-    classes = motion.classes(tracks, motion.activities(magnitudes, tracks))
+    classes = motion.classes(tracks, motion.activities(magnitudes, tracks), {})
     assert not magnitudes[classes == 0].any()
 
 

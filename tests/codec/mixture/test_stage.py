@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform import basis
 from embdc_cli.codec.transform.mixture import stage
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import Scope
@@ -104,7 +105,8 @@ def test_few_coefficients_are_synthesised_as_all_would_be(
     (size,) = WIDE.shape((*levels.shape, 40), side)
     y = np.where(rng.random(size) < share, rng.normal(size=size), 0.0).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "_LARGE", 0)
+        patch.setattr(stage, "LARGE", 0)
+        patch.setattr(basis, "_WORTH_PRUNING", 0)
         x, end = WIDE.inverse(y, side).reshape(-1, 40), 0
     for block in WIDE.chunk(side).tracks.blocks:
         mode = WIDE.modes[block.mode]

@@ -61,10 +61,10 @@ class _TrellisEntries(Entries):
         out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths), entry_path_tables()))
 
     def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        levels = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables())
+        levels, chosen = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables())
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
-        return dependent.path_points(levels, classes, _paths(lengths), entry_path_tables())
+        return dependent.points_of(levels, chosen)
 
 
 @cache

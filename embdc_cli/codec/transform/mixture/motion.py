@@ -3,7 +3,8 @@
     class = class of (mode, vector, octave) + offset of (level, band) + activity of the track
 
 limited to 1..63; the activity, in half octaves, is left out at frequency 0. A track that does not move says so, and its
-codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time.
+codes of frequencies from 1 on are class 0: never sent, so that a still scene costs neither bits nor time. So are codes
+beyond the extents of a large block (`extents`).
 Layout: [blob] one symbol for each track of more than one row, behind the tracks (`cutting`) of the chunk.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform.activity import HIGHEST, LOWEST
+from embdc_cli.codec.transform.mixture.extents import Extents, in_use
 from embdc_cli.codec.transform.mixture.frequencies import band_of, kind_of
 from embdc_cli.codec.transform.mixture.modes import Mode
 from embdc_cli.codec.transform.mixture.tracks import Block, Tracks
@@ -52,18 +54,26 @@ class Motion:
             found[block.tracks] = np.where(moving > 0, 1 + np.clip(offsets, LOWEST, HIGHEST) - LOWEST, _STILL)
         return found
 
-    def classes(self, tracks: Tracks, activities: np.ndarray) -> np.ndarray:
+    def classes(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> np.ndarray:
         """(n,) uint8: the class of every code, in the order of the codes."""
-        parts = [np.zeros(0, np.uint8)]
-        for block in tracks.blocks:
+        sizes = self._sizes(tracks)
+        classes = np.zeros(sum(sizes), np.uint8)
+        parts = np.split(classes, np.cumsum(sizes)[:-1])
+        for number, (block, part) in enumerate(zip(tracks.blocks, parts, strict=False)):
             rank = self._modes[block.mode].rank
+            planes = part.reshape(-1, len(block.tracks))
+            used = in_use(block, extents.get(number), rank).ravel()
             base = self._base(block.mode, block.level)
-            parts.append(np.repeat(base[:rank].astype(np.uint8), len(block.tracks)))
+            planes[:rank] = np.where(used[:rank], base[:rank], 0)[:, None]
             if block.level:
+                moving = rank + np.flatnonzero(used[rank:])
                 symbols = activities[block.tracks].astype(np.int16)
-                moved = np.clip(base[rank:, None] + (symbols - 1 + LOWEST), 1, CLASSES - 1)
-                parts.append(np.where(symbols == _STILL, 0, moved).astype(np.uint8).ravel())
-        return np.concatenate(parts)
+                moved = base[moving, None] + (symbols - 1 + LOWEST)
+                np.maximum(moved, 1, out=moved)
+                np.minimum(moved, CLASSES - 1, out=moved)
+                moved *= symbols != _STILL
+                planes[moving] = moved
+        return classes
 
     def paths(self, tracks: Tracks) -> np.ndarray:
         """(blocks, 2) int64: planes and tracks of every block, as trellises see them."""
@@ -71,8 +81,11 @@ class Motion:
         return np.array(shapes, np.int64).reshape(-1, 2)
 
     def _parts(self, codes: np.ndarray, tracks: Tracks) -> list[tuple[Block, np.ndarray]]:
-        sizes = [block.token_index.size * self._modes[block.mode].rank for block in tracks.blocks]
+        sizes = self._sizes(tracks)
         return list(zip(tracks.blocks, np.split(codes, np.cumsum(sizes)[:-1]), strict=True)) if sizes else []
+
+    def _sizes(self, tracks: Tracks) -> list[int]:
+        return [block.token_index.size * self._modes[block.mode].rank for block in tracks.blocks]
 
     def _base(self, mode: int, level: int) -> np.ndarray:
         """(2^level * r,) int16: classes by frequency and vector, activity left out."""

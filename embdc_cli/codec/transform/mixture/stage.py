@@ -5,7 +5,8 @@
 x: (F, N, D) float32. y: flat float32, blocks of equal mode and level one after the other, in each frequency k outer,
 then vector i, then the block's tracks.
 Layout: in the models of a segment: [8 bytes] step, float64; [blob] table of level differences; [blob] table of matches;
-the modes (`modes`). In the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`).
+the modes (`modes`). In the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`);
+the extents of large blocks (`extents`).
 Source: mixtures of probabilistic PCA, Tipping and Bishop, Neural Computation 11, 1999; transforms that follow the
 signal's activity in time, Mallat, "A Wavelet Tour of Signal Processing", ch. 8 (best bases). Not here: labels for
 each row (a track of one row is one), bases that modes share.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -24,18 +24,19 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.stage import ArrayStage, Shape
 from embdc_cli.codec.table import StageId
+from embdc_cli.codec.transform.basis import BASIS_FIRST_RANK, synthesised
 from embdc_cli.codec.transform.dead_zone import DeadZone, read_step
 from embdc_cli.codec.transform.mixture.cutting import TrackTables, read_tracks, write_tracks
+from embdc_cli.codec.transform.mixture.extents import LARGE, measure_extents, read_extents, write_extents
 from embdc_cli.codec.transform.mixture.modes import Mode, read_modes, write_modes
 from embdc_cli.codec.transform.mixture.motion import Motion, read_activities, write_activities
 from embdc_cli.codec.transform.mixture.search import Searcher
 from embdc_cli.codec.transform.mixture.tracks import Tracks
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
-from embdc_cli.codec.transform.time_dct import matrix
+from embdc_cli.codec.transform.time_dct import COLUMNS, matrix
 
 REACH: Final = 0.5
 """Of the step: 0.7 and 1 cost 0.2 and 0.4 % more bits at equal error."""
-_LARGE: Final = 1 << 16  # coefficients of a block in which zeros are worth looking for
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +81,14 @@ class Mixture(ArrayStage, SegmentStage):
         y = self._coefficients(x, tracks)
         rough = DeadZone(self.step, (0, 0, 0)).forward(y, b"")
         write_activities(out, self._motion.activities(np.abs(rough), tracks), tracks)
+        write_extents(out, measure_extents(rough, tracks, self._ranks), tracks, self._ranks)
         side = out.bytes()
         self._hand.measured = x, side, y
         return side
+
+    @property
+    def _ranks(self) -> list[int]:
+        return [mode.rank for mode in self.modes]
 
     @cached_property
     def _motion(self) -> Motion:
@@ -96,8 +102,9 @@ class Mixture(ArrayStage, SegmentStage):
         fields = FieldReader(side, "tracks")
         tracks = read_tracks(fields, self.tables, len(self.modes))
         activities = read_activities(fields, tracks)
+        extents = read_extents(fields, tracks, self._ranks)
         fields.end()
-        found = MixedChunk(tracks, self._motion.classes(tracks, activities), self._motion.paths(tracks))
+        found = MixedChunk(tracks, self._motion.classes(tracks, activities, extents), self._motion.paths(tracks))
         self._hand.read = side, found
         return found
 
@@ -132,8 +139,8 @@ class Mixture(ArrayStage, SegmentStage):
             mode = self.modes[block.mode]
             start, end = end, end + block.token_index.size * mode.rank
             part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
-            if part.size >= _LARGE and mode.rank >= 4 * block.rows and not mode.on_axes:
-                x[block.token_index.T] = _basis_first(part, mode)
+            if part.size >= LARGE and mode.rank >= BASIS_FIRST_RANK * block.rows and not mode.on_axes:
+                _write_basis_first(x, block.token_index, part.transpose(0, 2, 1), mode)
             else:
                 in_time = np.matmul(matrix(block.rows).T, part.transpose(2, 0, 1))
                 x[block.token_index.ravel()] = mode.synthesise(in_time.reshape(block.token_index.size, mode.rank))
@@ -153,26 +160,13 @@ class Mixture(ArrayStage, SegmentStage):
         return scope.mixture
 
 
-def _basis_first(y: np.ndarray, mode: Mode) -> np.ndarray:
-    """(2^level, n, D) tokens of the coefficients (2^level, r, n) of a block: out of the basis, then out of the DCT.
-
-    The higher a frequency, the fewer vectors have a coefficient there that is not zero, and a product with those alone
-    is a fraction of one with all. With few vectors the DCT, here of D channels and not of r coefficients, outweighs it.
-    """
-    rows, _, count = y.shape
-    present = np.asarray(y.any(axis=2))
-    kept = max(1, _until_last(present, axis=0))
-    in_frequency = np.zeros((kept, count, mode.channels), np.float32)
-    for start, stop in pairwise([0, *(1 << band for band in range((kept - 1).bit_length())), kept]):
-        vectors = _until_last(present[start:stop], axis=1)
-        if vectors:
-            part = y[start:stop, :vectors].transpose(0, 2, 1)
-            np.matmul(part, mode.synthesis[:vectors], out=in_frequency[start:stop])
+def _write_basis_first(x: np.ndarray, index: np.ndarray, y: np.ndarray, mode: Mode) -> None:
+    """Puts the tokens of a block's coefficients (2^level, n, r) to `index` (n, 2^level) in x: the DCT comes last."""
+    rows, count, _ = y.shape
+    in_frequency = synthesised(y, mode.synthesis)
     in_frequency[0] += mode.mean * np.sqrt(np.float32(rows))  # a mean is all in frequency 0
-    in_time = matrix(rows)[:kept].T @ in_frequency.reshape(kept, -1)
-    return np.asarray(in_time).reshape(rows, count, mode.channels)
-
-
-def _until_last(present: np.ndarray, axis: int) -> int:
-    """Places along one axis of (a, b) bool up to the last with something in it."""
-    return 1 + int(np.flatnonzero(present.any(axis=1 - axis)).max(initial=-1))
+    width = max(1, COLUMNS // mode.channels)
+    for first in range(0, count, width):
+        part = in_frequency[:, first : first + width]
+        in_time = matrix(rows).T @ part.reshape(rows, part.shape[1] * mode.channels)
+        x[index[first : first + width].T] = in_time.reshape(part.shape)

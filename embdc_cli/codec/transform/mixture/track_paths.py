@@ -35,10 +35,10 @@ class TrackPaths(Coder, SegmentStage):
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         chunk = self.mixture.chunk(side)
-        levels = dependent.decode(data, chunk.classes, chunk.paths, self.tables)
+        levels, chosen = dependent.decode(data, chunk.classes, chunk.paths, self.tables)
         if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
             raise CorruptArchive(f"chunk: a level is not within {MAX_LEVEL}")
-        return dependent.path_points(levels, chunk.classes, chunk.paths, self.tables)
+        return dependent.points_of(levels, chosen)
 
     def write(self, out: FieldWriter) -> None:
         del out
