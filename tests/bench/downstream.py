@@ -3,13 +3,15 @@
     python tests/bench/downstream.py [--images N] [--rates R ...] [--effort E]
 
 The tail of the network is $EMBDC_TEST_DATA/eval/vit_tail.py, which also names dump and labels: 200 pictures, so that
-half a point of top-1 is one picture. Beside the codec: round to nearest with one scale per token or channel, + zstd.
+half a point of top-1 is one picture. Beside the codec: round to nearest with one scale per token or channel and zstd,
+product quantisation, and x265 over mosaics of channels; the last two with CLS in float16 beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +21,15 @@ from typing import Any
 
 import numpy as np
 import record
-import zstandard
+from other_coders import product_quantised, rounded, video_coded
 
 import embdc_cli as embdc
 
 RATES = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
 WEIGHTINGS = ("none", "channel", "token")
 DEPTHS = (8, 4, 3)
+PARTS = (6, 12, 24, 48, 96)  # bytes per token of 192 channels
+QUANTISERS = (42, 36, 30, 26, 22, 18, 14)
 DROPS = (1.0, 2.0)  # points of top-1
 
 
@@ -49,14 +53,19 @@ def coded(x: np.ndarray, rate: float, weighting: str, effort: int, scratch: Path
     return float(result["bits_per_value"]), np.load(out)
 
 
-def rounded(x: np.ndarray, depth: int, axes: tuple[int, ...]) -> tuple[float, np.ndarray]:
-    """Round to nearest to `depth` bits under a float16 scale for all values along `axes`; codes through zstd -19."""
-    wide = x.astype(np.float32)
-    largest = (1 << (depth - 1)) - 1
-    scale = (np.abs(wide).max(axis=axes, keepdims=True) / largest).astype(np.float16)
-    codes = np.rint(wide / np.maximum(scale.astype(np.float32), 1e-8)).clip(-largest, largest).astype(np.int8)
-    packed = zstandard.ZstdCompressor(level=19).compress(codes.tobytes())
-    return 8 * (len(packed) + scale.nbytes) / x.size, codes * scale.astype(np.float32)
+def beside_cls(
+    x: np.ndarray, coder: Callable[[np.ndarray, int], tuple[float, np.ndarray]], setting: int
+) -> tuple[float, np.ndarray]:
+    """`coder` at `setting` for the patches of x (T, 1 + N, D), with CLS in float16 beside them, counted."""
+    bits, patches = coder(x[:, 1:], setting)
+    decoded = np.concatenate([x[:, :1].astype(np.float32), patches.reshape(x[:, 1:].shape)], axis=1)
+    return (bits * x[:, 1:].size + 16 * x[:, 0].size) / x.size, decoded
+
+
+def as_video(patches: np.ndarray, quantiser: int) -> tuple[float, np.ndarray]:
+    """Patches (T, N, D) of a square grid through x265."""
+    side = math.isqrt(patches.shape[1])
+    return video_coded(patches.reshape(len(patches), side, side, -1), quantiser)
 
 
 def lowest_rate(curve: Sequence[tuple[float, float]], drop: float) -> float:
@@ -102,6 +111,8 @@ def measurements(x: np.ndarray, judge: Judge, rates: Sequence[float], effort: in
             yield [judge.row(f"embdc effort {effort}", weighting, *one) for one in found]
     for name, axes in (("token", (2,)), ("channel", (0, 1))):
         yield [judge.row(f"rtn per {name} + zstd", f"int{depth}", *rounded(x, depth, axes)) for depth in DEPTHS]
+    yield [judge.row("pq", f"{parts} bytes", *beside_cls(x, product_quantised, parts)) for parts in PARTS]
+    yield [judge.row("x265", f"qp {qp}", *beside_cls(x, as_video, qp)) for qp in QUANTISERS]
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ of 256.
 from __future__ import annotations
 
 import argparse
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 import record
 import zstandard
+from other_coders import x265_decoded, x265_encoded
 
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
@@ -110,9 +110,9 @@ def codec_rows(x: np.ndarray, effort: int, rounds: int) -> list[Row]:
     fitting, product = best_seconds([fit, products.full], 1)
     rows = [_row(x, f"fit {effort}", fitting, product)]
 
-    codec = _codec_at(x, fits[0])
+    codec = codec_at(x, fits[0])
     coded = codec.encode(x)
-    rank = _average_rank(codec, x, coded.sides)
+    rank = average_rank(codec, x, coded.sides)
     works = [
         products.full,
         lambda: codec.encode(x),
@@ -144,7 +144,7 @@ def _row(x: np.ndarray, work: str, seconds: float, product: float) -> Row:
     }
 
 
-def _codec_at(x: np.ndarray, fit: Fit) -> TransformCodec:
+def codec_at(x: np.ndarray, fit: Fit) -> TransformCodec:
     """At the step that takes about BPV, models counted."""
     low, high = -4.0, 8.0  # octaves of the step below the rms
     for _ in range(12):
@@ -157,7 +157,8 @@ def _codec_at(x: np.ndarray, fit: Fit) -> TransformCodec:
     return codec
 
 
-def _average_rank(codec: TransformCodec, x: np.ndarray, sides: tuple[tuple[bytes, ...], ...]) -> float:
+def average_rank(codec: TransformCodec, x: np.ndarray, sides: tuple[tuple[bytes, ...], ...]) -> float:
+    """Basis vectors that a token is coded by."""
     shape: tuple[int, ...] = (len(x), codec.models.layout.tokens[0], codec.models.layout.fold)
     tokens = shape[0] * shape[1]
     for link, side in zip(codec.models.groups[0].chain.links, sides[0], strict=True):
@@ -198,10 +199,10 @@ def x265_rows(x: np.ndarray, rounds: int) -> list[Row]:
     low, high = QUANTISERS
     while high - low > 1:
         quantiser = (low + high) // 2
-        found = 8 * len(_x265(frames, quantiser)) / x.size
+        found = 8 * len(x265_encoded(frames, quantiser)) / x.size
         low, high = (quantiser, high) if found > BPV else (low, quantiser)
-    data = _x265(frames, high)
-    works = [products.full, lambda: _x265(frames, high), lambda: _x265_frames(data)]
+    data = x265_encoded(frames, high)
+    works = [products.full, lambda: x265_encoded(frames, high), lambda: x265_decoded(data)]
     product, encode, decode = best_seconds(works, min(rounds, 3))
     bits = {"bits_per_value": round(8 * len(data) / x.size, 3)}
     return [{**_row(x, f"x265 {way}", seconds, product), **bits} for way, seconds in _ways(encode, decode)]
@@ -209,30 +210,6 @@ def x265_rows(x: np.ndarray, rounds: int) -> list[Row]:
 
 def _ways(encode: float, decode: float) -> list[tuple[str, float]]:
     return [("encode", encode), ("decode", decode)]
-
-
-def _x265(frames: np.ndarray, quantiser: int) -> bytes:
-    import av
-
-    parameters = f"qp={quantiser}:keyint=250:info=0:log-level=none:pools=none:frame-threads=1"
-    out = io.BytesIO()
-    with av.open(out, "w", format="hevc") as file:
-        stream = file.add_stream("libx265", rate=30, options={"preset": "medium", "x265-params": parameters})
-        stream.height, stream.width = frames.shape[1:]
-        stream.pix_fmt = "gray"
-        stream.thread_count = 1
-        for frame in frames:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        file.mux(stream.encode())
-    return out.getvalue()
-
-
-def _x265_frames(data: bytes) -> int:
-    import av
-
-    with av.open(io.BytesIO(data), "r", format="hevc") as file:
-        file.streams.video[0].thread_count = 1
-        return len([*file.decode(video=0)])
 
 
 def main() -> None:
