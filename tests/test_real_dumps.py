@@ -76,3 +76,30 @@ def test_a_clip_through_a_vision_tower(shared_data: Path, tmp_path: Path) -> Non
     timeline = opened["patch"].timeline
     assert timeline is not None
     assert [round(timeline.seconds(row), 3) for row in range(6)] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+
+
+def bytes_at_nmse(x: np.ndarray, nmse: float, folder: Path, **options: object) -> int:
+    return int(embdc.encode(x, str(folder / "a.embdc"), target_nmse=nmse, force=True, **options)["file_bytes"])
+
+
+def test_more_effort_takes_fewer_bytes_for_the_same_error(shared_data: Path, tmp_path: Path) -> None:
+    """A mixture and rounding by rate over one KLT and a dead zone, a trellis over rounding, more modes over fewer."""
+    x = np.load(shared_data / "data/embeddings/cars__vit-tiny__final.npy")
+    sizes = [bytes_at_nmse(x, 0.05, tmp_path, effort=effort) for effort in range(4)]
+    assert sizes[1] < 0.85 * sizes[0]
+    assert sizes[2] < 0.97 * sizes[1]
+    assert sizes[3] < 1.005 * sizes[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nmse", [0.1, 0.02])
+def test_two_scenes_in_one_file_cost_no_more_than_apart(nmse: float, shared_data: Path, tmp_path: Path) -> None:
+    names = ("cars__vit-tiny__final", "juggle__vit-tiny__final")
+    scenes = [np.load(shared_data / f"data/embeddings/{name}.npy")[:64] for name in names]
+    both = bytes_at_nmse(np.concatenate(scenes), nmse, tmp_path)
+    # the same error in each half as in both together, which is one quantiser's
+    with embdc.open(str(tmp_path / "a.embdc")) as archive:
+        y = archive["data"][:].numpy()
+    parts = zip(scenes, (y[:64], y[64:]), strict=True)
+    apart = sum(bytes_at_nmse(scene, errors(scene, part)["nmse"], tmp_path) for scene, part in parts)
+    assert both <= 1.005 * apart

@@ -29,7 +29,7 @@ from embdc_cli.values import Tensor
 STEPS: Final = tuple(2.0**octave for octave in range(-2, 3))
 """In units of the rms: from about 3 to 0.1 bits per value."""
 KINDS: Final[tuple[TableKind, ...]] = ("planes", "rounded", "paths")
-LESSONS: Final[dict[TableKind, tuple[int, int]]] = {"planes": (0, 8), "rounded": (1, 4), "paths": (3, 4)}
+LESSONS: Final[dict[TableKind, tuple[int, int]]] = {"planes": (0, 8), "rounded": (1, 4), "paths": (2, 4)}
 """The effort that uses each kind, and the most streams that are coded to count its symbols."""
 MAX_STREAM_VALUES: Final = 1 << 22
 MIN_ROWS: Final = 8

@@ -82,16 +82,18 @@ def modes(*numbers: int) -> tuple[str, object]:
     return f"{TRANSFORM}.group_fit._MODES", (numbers,) * 4
 
 
+NO_TRELLIS = (f"{TRANSFORM}.group_fit._TRELLIS", 4)
 ROUNDING = (f"{MIXTURE}.rate_rounding.RateRounding.forward", DeadZone.forward)
 VARIANTS = (
     Variant("everything"),
     Variant("no trellis for means and bases", ((f"{MIXTURE}.mixture_fit.TRELLIS", PLAIN),)),
-    Variant("no trellis (effort 2)", effort=2),
-    Variant("no trellis, plain dead zone", (ROUNDING,), effort=2),
+    Variant("no trellis", (NO_TRELLIS,)),
+    Variant("no trellis, plain dead zone", (NO_TRELLIS, ROUNDING)),
     Variant("one mode", (modes(1),)),
-    Variant("one mode not offered", (modes(4, 12, 32, 64),)),
-    Variant("at most 16 modes", (modes(1, 4, 12, 16),)),
-    Variant("at most 32 modes", (modes(1, 4, 12, 32),)),
+    Variant("one mode not offered", (modes(4, 8, 16, 32, 64),)),
+    Variant("at most 16 modes", (modes(1, 4, 8, 16),)),
+    Variant("at most 32 modes", (modes(1, 4, 8, 16, 32),)),
+    Variant("modes of effort 1", (modes(1, 8, 48),)),
     Variant("modes learnt in one round", ((f"{MIXTURE}.learning.ROUNDS", 1),)),
     Variant("all tracks of 16 rows", ((f"{MIXTURE}.search._cut", one_length(4)),)),
     Variant("no transform in time", ((f"{MIXTURE}.search._cut", one_length(0)),)),

@@ -37,8 +37,10 @@ from embdc_cli.values import StreamSpec
 MAX_KLT_CHANNELS: Final = 4096
 """Widest own KLT: 128 MiB of covariance in float64, and an eigendecomposition of under a minute."""
 
-_MODES: Final = ((), (1, 4, 16, 48), (1, 4, 12, 32, 64), (1, 4, 12, 32, 64))
+_MODES: Final = ((), (1, 8, 48), (1, 8, 48), (1, 4, 8, 16, 32, 64))
 """Numbers of modes tried at each effort."""
+_TRELLIS: Final = 2
+"""The effort from which on codes are found by trellis."""
 _TOKENS_PER_MODE: Final = 64
 _MIXTURE_VALUES: Final = 1 << 25
 _MIXTURE_PRODUCTS: Final = 1 << 33
@@ -146,7 +148,7 @@ class GroupFit:
         self._columns = None
         counts = [modes for modes in _MODES[self.effort] if modes == 1 or kept >= _TOKENS_PER_MODE * modes]
         mean, unit = self.moments.mean, self._domain.unit
-        dependent = self.effort >= 3
+        dependent = self.effort >= _TRELLIS
         fits = [
             MixtureFit(sample, principal, modes, mean, unit, dependent=dependent, halves=halves) for modes in counts
         ]
