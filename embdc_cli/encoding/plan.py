@@ -315,15 +315,16 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
         if seen.scenes:
             cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")
-        plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook), recent))
+        plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook, seen), recent))
     return plans
 
 
-def fit_options(options: EncodeOptions, codebook: Codebook | None) -> FitOptions:
-    """What of the options the models of a segment depend on."""
+def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey) -> FitOptions:
+    """What the models of a stream's segments depend on."""
     return FitOptions(
         effort=options.effort_level(),
         weighting=Weighting.parse(options.weighting),
         codebook=codebook,
         nonfinite_keep=options.nonfinite == "keep",
+        padding=seen.padding,
     )

@@ -16,18 +16,21 @@ from embdc_cli.tokens import Cut, as_tokens
 from embdc_cli.values import StreamSpec, Tensor
 
 _SCENE_VALUES: Final = 4096  # smaller rows are vectors, and their signatures would outgrow the memory that is promised
+_SPARSE: Final = 0.25  # share of zeros from which on zeros are nothing special
 
 
 @dataclass
 class Survey:
     """What one reading of a stream tells: channel moments (None for companions) and a digest of all its values.
 
-    scenes: rows that begin a scene.
+    scenes: rows that begin a scene. padding: whether there are tokens of nothing but zeros among others that are not
+    mostly zeros themselves, as those of rectified maps are.
     """
 
     moments: ChannelMoments | None
     digest: str
     scenes: list[int] = field(default_factory=list)
+    padding: bool = False
 
 
 def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) -> Survey:
@@ -39,6 +42,7 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
     digest = hashlib.sha256()
     moments = ChannelMoments(spec.channels) if lossy else None
     found: list[np.ndarray] = []
+    empty_tokens = zeros = 0
     for start, stop in cuts:
         rows = tensor.read(start, stop)
         digest.update(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
@@ -51,9 +55,14 @@ def survey(tensor: Tensor, cuts: Sequence[Cut], *, nonfinite: str, lossy: bool) 
                 raise _nonfinite_error(spec, tokens, bad, start)
             tokens = np.where(bad, moments.mean.astype(np.float32), tokens)
         moments.add(tokens)
+        empty_tokens += int(np.count_nonzero(~tokens.any(axis=1)))
+        zeros += tokens.size - int(np.count_nonzero(tokens))
         if spec.timed and not spec.ragged and spec.row_values >= _SCENE_VALUES:
             found.append(signatures(tokens.reshape(stop - start, -1, spec.channels)))
-    return Survey(moments, digest.hexdigest(), scene_starts(np.concatenate(found)) if found else [])
+    scenes = scene_starts(np.concatenate(found)) if found else []
+    full = 0 if moments is None else (moments.count - empty_tokens) * spec.channels
+    dense = zeros - empty_tokens * spec.channels < _SPARSE * full
+    return Survey(moments, digest.hexdigest(), scenes, padding=empty_tokens > 0 and spec.channels > 1 and dense)
 
 
 def _nonfinite_error(spec: StreamSpec, tokens: np.ndarray, bad: np.ndarray, row0: int) -> SourceError:

@@ -239,6 +239,28 @@ def test_all_values_may_be_nonfinite() -> None:
     assert decoded.tobytes() == rows.tobytes()
 
 
+# padding
+
+
+@pytest.mark.parametrize("dtype", dtypes.FLOATS)
+@pytest.mark.parametrize("axes", ["t,n,c", "t,c,n", "t,c"])
+def test_padding_stays_what_it_is(dtype: str, axes: str) -> None:
+    rows = dtypes.to_float32(rows_of("moving", (20, 8, 5), dtype), dtype) + np.float32(3)
+    rows[4:9, 3:], rows[15], rows[0, 0, 0] = 0.0, -0.0, 0.0  # a zero is padding only if its whole token is
+    rows = {"t,n,c": rows, "t,c,n": rows.swapaxes(1, 2), "t,c": rows.reshape(160, 5)}[axes]
+    stored = dtypes.from_float32(np.ascontiguousarray(rows), dtype)
+    spec = StreamSpec("data", dtype, axes, stored.shape[1:], len(stored))
+    decoded, _ = coded(stored, spec, 0.5, FitOptions(padding=True))
+    tokens, back = (dtypes.to_float32(x, dtype) for x in (stored, decoded))
+    if axes == "t,c,n":
+        tokens, back, stored, decoded = (x.swapaxes(1, 2) for x in (tokens, back, stored, decoded))
+    padding = ~tokens.any(axis=-1)
+    assert padding.sum() == 33
+    assert decoded[padding].tobytes() == stored[padding].tobytes()
+    assert np.abs(back - tokens)[~padding].max() < 2
+    assert back[~padding].any(axis=-1).all()
+
+
 # weightings
 
 

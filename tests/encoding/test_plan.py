@@ -71,6 +71,16 @@ def test_a_survey_is_the_same_however_rows_are_cut() -> None:
     np.testing.assert_allclose(one.moments.m2, other.moments.m2, rtol=1e-9)
 
 
+def test_padding_is_zero_tokens_among_others_that_are_not_mostly_zeros() -> None:
+    x = embeddings().astype(np.float32)
+    found = {}
+    for name, tokens in {"none": x, "padded": x.copy(), "rectified": np.maximum(x - x.mean(), 0)}.items():
+        if name != "none":
+            tokens[:, 2] = 0
+        found[name] = survey(tensor(tokens), cut_rows(tensor(tokens), 7), nonfinite="refuse", lossy=True).padding
+    assert found == {"none": False, "padded": True, "rectified": False}
+
+
 @pytest.mark.parametrize("step", [1.0, 0.1, 0.01])
 def test_models_of_a_step_are_the_same_every_time(step: float) -> None:
     x = embeddings()

@@ -178,6 +178,19 @@ def test_an_outlier_channel_does_not_keep_targets_from_being_met(tmp_path: Path,
     assert result["bits_per_value"] < 8
 
 
+@pytest.mark.parametrize("options", [{}, {"one_pass": True}, {"effort": 0}, {"weighting": "token"}], ids=str)
+def test_padding_stays_zero_and_does_not_count_against_a_cosine(tmp_path: Path, options: dict[str, Any]) -> None:
+    x = embeddings(70, 20, 32)
+    whole, _ = encode(x, tmp_path, target_cosine=0.97, **options)
+    x[:, 14:] = 0
+    result, y = encode(x, tmp_path, target_cosine=0.97, **options)
+    assert not y[:, 14:].any()
+    kept = errors(x[:, :14], y[:, :14])["cosine"]
+    assert result["achieved"]["cosine"] == pytest.approx(0.7 * kept + 0.3, abs=1e-4)
+    assert result["achieved"]["cosine"] >= 0.97
+    assert result["file_bytes"] < whole["file_bytes"]
+
+
 @pytest.mark.parametrize("effort", [0, 3])
 def test_special_tokens_are_coded_more_finely(tmp_path: Path, effort: int) -> None:
     rng = np.random.default_rng(4)

@@ -1,8 +1,8 @@
 """Encodes and decodes the chunks of one segment with its models.
 
-Payload: [varint] bytes of the non-finite record and the record, when the models say that chunks have one; then for
-every token group [varint] bytes and the bytes of its chain. Symbol CRC: CRC-32 of the codes of every token group in
-turn, int32 little-endian: (F, N, r) in C order, of a mixture flat in the order of `mixture.stage`.
+Payload: [varint] bytes of the record of exact values, and the record, when the models say that chunks have one; then
+for every token group [varint] bytes and the bytes of its chain. Symbol CRC: CRC-32 of the codes of every token group
+in turn, int32 little-endian: (F, N, r) in C order, of a mixture flat in the order of `mixture.stage`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embdc_cli.codec import nonfinite
+from embdc_cli.codec import exact_values
 from embdc_cli.codec.chain import Coded
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.layout import chunk_length
@@ -36,11 +36,11 @@ class TransformCodec:
         """The coded chunk of `rows` in storage dtype. Raises SourceError for NaN and infinities that are not kept."""
         out = FieldWriter()
         record = b""
-        if self.models.nonfinite_keep:
-            rows, record = nonfinite.take_out(rows, self.spec)
+        if not self.models.nonfinite_keep:
+            exact_values.refuse(rows, self.spec)
+        if self.models.keeps_values:
+            rows, record = exact_values.take_out(rows, self.spec, padding=self.models.padding)
             out.blob(record)
-        else:
-            nonfinite.refuse(rows, self.spec)
         # products may overflow for values far outside the sample; the quantiser limits what comes of it
         with np.errstate(all="ignore"):
             known = sides or (None,) * len(self.models.groups)
@@ -57,7 +57,7 @@ class TransformCodec:
         """(values in storage dtype, symbol CRC) of a chunk of `rows` rows. Raises CorruptArchive."""
         length = chunk_length(self.spec, rows, token_counts, self.limits)
         fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
-        record = bytes(fields.blob()) if self.models.nonfinite_keep else b""
+        record = bytes(fields.blob()) if self.models.keeps_values else b""
         coded = []
         for models, tokens in zip(self.models.groups, self.models.layout.tokens, strict=True):
             coded.append(models.chain.unpack(fields.blob(), (length, tokens, self.models.layout.fold)))
@@ -67,7 +67,7 @@ class TransformCodec:
     def _reconstruct(self, coded: Sequence[Coded], record: bytes) -> np.ndarray:
         with np.errstate(all="ignore"):
             groups = [m.chain.reconstruct(part) for m, part in zip(self.models.groups, coded, strict=True)]
-            return nonfinite.put_back(self.models.layout.join(groups), record)
+            return exact_values.put_back(self.models.layout.join(groups), record)
 
 
 def _symbol_crc(coded: Sequence[Coded]) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli import dtypes
-from embdc_cli.codec import nonfinite
+from embdc_cli.codec import exact_values
 from embdc_cli.codec.layout import Layout
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform.dead_zone import STEPS
@@ -29,6 +29,7 @@ _SPECIAL_PRECISION: Final = 0.5
 class FitOptions:
     """What the user decides. effort: 0..3. codebook: basis and tables to choose from, and to be referred to if chosen.
 
+    padding: whether the stream has tokens of nothing but zeros that are to stay so.
     segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
     """
 
@@ -36,6 +37,7 @@ class FitOptions:
     weighting: Weighting = field(default_factory=Weighting)
     codebook: Codebook | None = None
     nonfinite_keep: bool = False
+    padding: bool = False
     segment_rows: int | None = None
 
 
@@ -125,6 +127,7 @@ class Fit:
             layout=self.layout,
             groups=tuple(group.models(offer, scaled * part, tables) for (group, part), offer in chosen),
             nonfinite_keep=self.options.nonfinite_keep,
+            padding=self.options.padding,
             codebook=codebook if named else None,
             codebook_tables=tables is not fixed_tables(),
         )
@@ -142,10 +145,10 @@ class Fit:
         self, fitted: Sequence[GroupFit], sample: Sequence[np.ndarray]
     ) -> Iterator[tuple[GroupFit, np.ndarray]]:
         for rows in sample:
-            if self.options.nonfinite_keep:
-                rows, _ = nonfinite.take_out(rows, self.spec)
-            else:
-                nonfinite.refuse(rows, self.spec)
+            if not self.options.nonfinite_keep:
+                exact_values.refuse(rows, self.spec)
+            if self.options.nonfinite_keep or self.options.padding:
+                rows, _ = exact_values.take_out(rows, self.spec, padding=self.options.padding)
             yield from zip(fitted, self.layout.split(rows), strict=True)
 
     def _segment_scale(self, sample: Sequence[np.ndarray], token_counts: Sequence[np.ndarray] | None) -> float:

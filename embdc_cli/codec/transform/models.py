@@ -1,8 +1,9 @@
 """The models of one segment: for each token group a chain of stages with their parameters.
 
 Layout: [byte] stages, then [varint] id and [varint] version of each; [varint] fold; [i8] exponent; [byte] flags
-(1 chunks list non-finite values, 2 a codebook is used, 4 its tables code the planes); 32 bytes digest if flag 2; then
-for every token group: [byte] group length, [byte] stages, [byte] place of each in the list, their parameters in order.
+(1 chunks list non-finite values, 2 a codebook is used, 4 its tables code the planes, 8 chunks list padding); 32 bytes
+digest if flag 2; then for every token group: [byte] group length, [byte] stages, [byte] place of each in the list,
+their parameters in order.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ _MAX_GROUP: Final = 64
 _NONFINITE = 1
 _CODEBOOK = 2
 _TABLES = 4
+_PADDING = 8
 _DIGEST_BYTES = 32
 
 
@@ -81,7 +83,8 @@ class GroupModels:
 class TransformModels:
     """What encoder and decoder share about a segment.
 
-    nonfinite_keep: chunks list NaN and infinities. codebook: used by some stage, or for its tables (`codebook_tables`).
+    nonfinite_keep: chunks list NaN and infinities. padding: they list tokens of nothing but zeros. codebook: used by
+    some stage, or for its tables (`codebook_tables`).
     """
 
     layout: Layout
@@ -89,6 +92,12 @@ class TransformModels:
     nonfinite_keep: bool = False
     codebook: Codebook | None = None
     codebook_tables: bool = False
+    padding: bool = False
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether chunks list values that are kept bit for bit."""
+        return self.nonfinite_keep or self.padding
 
     def with_steps_scaled(self, factor: float) -> TransformModels:
         """The same models with every quantisation step times `factor`; bases and classes stay what they are."""
@@ -112,9 +121,9 @@ class TransformModels:
             out.varint(stage_id)
             out.varint(VERSIONS[stage_id])
         self.layout.write(out)
-        out.byte(
-            _NONFINITE * self.nonfinite_keep | _CODEBOOK * (self.codebook is not None) | _TABLES * self.codebook_tables
-        )
+        named = self.codebook is not None
+        flags = _NONFINITE * self.nonfinite_keep | _CODEBOOK * named | _TABLES * self.codebook_tables
+        out.byte(flags | _PADDING * self.padding)
         if self.codebook is not None:
             out.raw(self.codebook.digest)
         for group in self.groups:
@@ -145,7 +154,7 @@ class TransformModels:
         fields = FieldReader(payload, f"models of stream {spec.name!r}")
         listed = _read_stage_list(fields)
         layout = Layout.read(fields, spec)
-        flags = fields.byte(limit=_NONFINITE | _CODEBOOK | _TABLES)
+        flags = fields.byte(limit=_NONFINITE | _CODEBOOK | _TABLES | _PADDING)
         codebook = lookup_codebook(bytes(fields.raw(_DIGEST_BYTES))) if flags & _CODEBOOK else None
         tables = fixed_tables()
         if flags & _TABLES:
@@ -161,7 +170,14 @@ class TransformModels:
             scope = Scope(layout.fold, group, limits, tables, codebook, metric)
             groups.append(GroupModels(_read_chain(fields, listed, scope), group))
         fields.end()
-        return cls(layout, tuple(groups), bool(flags & _NONFINITE), codebook, bool(flags & _TABLES))
+        return cls(
+            layout,
+            tuple(groups),
+            nonfinite_keep=bool(flags & _NONFINITE),
+            codebook=codebook,
+            codebook_tables=bool(flags & _TABLES),
+            padding=bool(flags & _PADDING),
+        )
 
 
 def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:

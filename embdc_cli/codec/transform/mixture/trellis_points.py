@@ -29,8 +29,8 @@ from embdc_cli.codec.transform.points import reconstruct
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.tables import Tables
 
-_CENTROIDS: Final = np.array([0.0, 0.15, -0.04, 0.0], np.float32)
-"""Where values lie beside points 1 and 2, in half steps: 0.4 % of the bits at equal error."""
+_CENTROIDS: Final = np.array([0.0, 0.065, -0.02, -0.02], np.float32)
+"""Where values lie beside points 1, 2 and 3 upwards, in half steps. By class would save 0.1 % more bits."""
 
 
 @dataclass(frozen=True)

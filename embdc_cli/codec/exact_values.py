@@ -1,6 +1,8 @@
-"""NaN and infinities: refused with the first one named, or kept with their exact bit patterns beside the chunk.
+"""Values kept beside the chunk with their exact bit patterns: NaN and infinities, unless refused, and padding.
 
-Kept positions are replaced by the mean of the finite values of their channel in the chunk, which the transform codes
+Padding is tokens of nothing but zeros, as batches of unequal lengths have: it stays what it is. Without this it would
+come back as noise, whose cosine to nothing is 0, and teach the transform a point where no token is.
+Kept positions are replaced by the mean of the other values of their channel in the chunk, which the transform codes
 at almost no cost; the decoder puts the bit patterns back last. The list is runs of positions (gap, length) and the
 patterns, as zstd: whole missing frames cost a few bytes.
 """
@@ -33,13 +35,21 @@ def refuse(rows: np.ndarray, spec: StreamSpec) -> None:
     )
 
 
-def take_out(rows: np.ndarray, spec: StreamSpec) -> tuple[np.ndarray, bytes]:
-    """(rows with finite values only, the record that `put_back` needs); rows in storage dtype (F, *row_shape)."""
-    if _all_finite(rows, spec.dtype):
+def take_out(rows: np.ndarray, spec: StreamSpec, *, padding: bool) -> tuple[np.ndarray, bytes]:
+    """(rows without NaN, infinities and, if `padding`, zero tokens; the record that `put_back` needs).
+
+    rows: (F, *row_shape) in storage dtype.
+    """
+    if not padding and _all_finite(rows, spec.dtype):
         return rows, b""
     x = dtypes.to_float32(rows, spec.dtype)
     bad = ~np.isfinite(x)
+    if padding:
+        axis = 1 if spec.ragged else 1 + spec.channel_axis
+        bad |= ~x.any(axis=axis, keepdims=True)
     positions = np.flatnonzero(bad)
+    if not positions.size:
+        return rows, b""
     width = rows.dtype.itemsize
     patterns = rows.reshape(-1)[positions].view(f"<u{width}")
     starts = np.flatnonzero(np.diff(positions, prepend=-2) != 1)
@@ -58,11 +68,11 @@ def put_back(rows: np.ndarray, record: bytes | memoryview) -> np.ndarray:
     """`rows` with the recorded bit patterns in their places. Raises CorruptArchive for an impossible record."""
     if not len(record):
         return rows
-    fields = FieldReader(record, "non-finite values")
+    fields = FieldReader(record, "exact values")
     runs = fields.varint(limit=rows.size)
     count = fields.varint(limit=rows.size)
     width = rows.dtype.itemsize
-    data = decompress(fields.rest(), runs * 8 + count * width, "non-finite values")
+    data = decompress(fields.rest(), runs * 8 + count * width, "exact values")
     gaps, lengths = np.frombuffer(data, "<u4", 2 * runs).astype(np.int64).reshape(2, runs)
     if int(lengths.sum()) != count or int(gaps.sum()) + count > rows.size:
         raise fields.corrupt(f"expected {count} positions below {rows.size}, found runs beyond them")
@@ -82,7 +92,7 @@ def _all_finite(rows: np.ndarray, dtype: str) -> bool:
 
 
 def _filled(x: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """x (..., D) with bad values replaced by the mean of their channel's finite values, 0 where it has none."""
+    """x (..., D) with bad values replaced by the mean of their channel's other values, 0 where it has none."""
     tokens = x.reshape(-1, x.shape[-1])
     absent = bad.reshape(tokens.shape)
     present = np.where(absent, np.float32(0), tokens)
