@@ -185,7 +185,8 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of encode, decode, inspect, verify, compare, cat, train-codebook, completion, found 'encod'",
+        "command: expected one of encode, decode, inspect, verify, compare, cat, train-codebook, completion, "
+        "found 'encod'",
     ),
 ]
 
