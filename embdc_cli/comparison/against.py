@@ -9,9 +9,8 @@ from typing import Any
 from embdc_cli.archive import Archive
 from embdc_cli.comparison.block import blocks
 from embdc_cli.comparison.fidelity import Fidelity
-from embdc_cli.comparison.opening import opened
+from embdc_cli.comparison.opening import opened_dump
 from embdc_cli.comparison.pairing import Pair, paired
-from embdc_cli.errors import UsageError
 from embdc_cli.metrics import ChannelMoments, ratio
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import one_blas_thread
@@ -34,11 +33,10 @@ def compare_with_dump(archive: Archive, path: str, key: str | None, reporter: Re
 
     Raises: UsageError when streams or shapes differ; SourceError.
     """
-    with opened(path, EncodeOptions(key=key), (), reporter) as reference, one_blas_thread():
-        if reference.archive is not None:
-            raise UsageError(f"--against: {path}: expected a dump", hint="embdc compare takes two archives")
+    with opened_dump(path, EncodeOptions(key=key), reporter) as dump, one_blas_thread():
+        tensors = {tensor.spec.name: tensor for tensor in dump.tensors}
         streams = {name: archive[name] for name in archive}
-        pairs = paired(reference.tensors, streams, (path, "the archive"), axes_of_other=True)
+        pairs = paired(tensors, streams, (path, "the archive"), axes_of_other=True)
         found = [_measured(pair) for pair in pairs]
     sums = [one.fidelity.sums for one in found]
     nmse = ratio(sum(one.sse for one in sums), sum(one.energy for one in found))

@@ -10,7 +10,7 @@ from embdc_cli.archive import Archive
 from embdc_cli.comparison.block import bits_equal
 from embdc_cli.comparison.gates import check_limits, missed
 from embdc_cli.comparison.head import Probing, read_probing
-from embdc_cli.comparison.opening import Side, describes_itself, opened
+from embdc_cli.comparison.opening import Side, content_format, opened
 from embdc_cli.comparison.pairing import Pair, paired
 from embdc_cli.comparison.probe import Probe
 from embdc_cli.comparison.stream import measure
@@ -39,7 +39,8 @@ def compare(
     probing = read_probing(options, reporter)
     reading = EncodeOptions(key=options.key, input_format=options.input_format, raw=options.raw, axes=options.axes)
     # --raw is for the second as well where its content does not tell what it is
-    reading_other = EncodeOptions() if describes_itself(other) else reading
+    unknown = isinstance(other, str) and content_format(other) is None
+    reading_other = reading if unknown else EncodeOptions()
     with (
         opened(reference, reading, options.codebooks, reporter) as first,
         opened(other, reading_other, options.codebooks, reporter) as second,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embdc_cli.comparison.opening import opened_dump
 from embdc_cli.comparison.pairing import Pair
 from embdc_cli.comparison.probe import Head, Probe
 from embdc_cli.dtypes import FLOATS, to_float32
 from embdc_cli.errors import UsageError
-from embdc_cli.inputs import open_input
 from embdc_cli.options import CompareOptions, EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.source import detect_format
@@ -60,14 +60,8 @@ def read_head(path: str, reporter: Reporter) -> Head:
     Of several vectors the one called as the weight, with `bias` for `weight` (head.weight, head.bias), is taken.
     Raises: UsageError for anything else, SourceError.
     """
-    if path == "-" or detect_format(path) in ("video", "embdc"):
-        raise UsageError(f"--probe: {path}: expected a dump with a weight matrix (K, D)")
-    dump = open_input(path, EncodeOptions(), reporter)
-    try:
-        assert isinstance(dump, Dump)  # a feed is a video or a pipe
+    with opened_dump(path, EncodeOptions(), reporter) as dump:
         return _head(path, dump)
-    finally:
-        dump.close()
 
 
 def _head(path: str, dump: Dump) -> Head:

@@ -40,49 +40,39 @@ def opened(
 ) -> Iterator[Side]:
     """A dump or archive (path or URL), or arrays. reading: how a dump is read.
 
-    Raises: UsageError for a video or standard input, SourceError, CorruptArchive, UnsupportedArchive.
+    Raises: UsageError for what can be read only once, SourceError, CorruptArchive, UnsupportedArchive.
     """
-    if isinstance(source, str):
-        form = _format(source, reading)
-        if form == "embdc":
-            with Archive(source, codebooks=codebooks) as archive:
-                yield _archive_side(source, archive)
-            return
-    dump = open_input(source, reading, reporter)
-    try:
-        assert isinstance(dump, Dump)  # a feed is a video or a pipe, which _format refused
-        for warning in dump.warnings:
-            reporter.note(warning)
+    if isinstance(source, str) and content_format(source) == "embdc":
+        with Archive(source, codebooks=codebooks) as archive:
+            timelines = {name: timeline for name in archive if (timeline := archive[name].timeline) is not None}
+            yield Side(source, {name: archive[name] for name in archive}, timelines, archive=archive)
+        return
+    with opened_dump(source, reading, reporter) as dump:
         tensors = {tensor.spec.name: tensor for tensor in dump.tensors}
         timelines = {} if dump.timeline is None else dict.fromkeys(dump.timed_streams, dump.timeline)
         yield Side(source if isinstance(source, str) else "array", tensors, timelines, dump.exact_streams)
-    finally:
-        dump.close()
 
 
-def describes_itself(source: str | ArrayInput) -> bool:
-    """Whether the content of `source` says what it is, so that it needs no --raw."""
-    if not isinstance(source, str):
-        return True
-    try:
-        return bool(detect_format(source))
-    except SourceError:
-        return False
-
-
-def _format(source: str, reading: EncodeOptions) -> str:
-    if source == "-":
-        raise UsageError("input: -: expected a path or URL, both inputs are read twice", hint="save it first")
-    # an archive is one whatever says how dumps are read
-    form = detect_format(source) if describes_itself(source) else detect_format(source, reading)
-    if form == "embdc":
-        return form
-    form = detect_format(source, reading)
-    if form == "video":
+@contextmanager
+def opened_dump(source: str | ArrayInput, reading: EncodeOptions, reporter: Reporter) -> Iterator[Dump]:
+    """A dump (path or URL), or arrays. Raises: UsageError for a video or a pipe, SourceError, also for an archive."""
+    # asked first: opening a video would load its encoder
+    if isinstance(source, str) and source != "-" and detect_format(source, reading) == "video":
         raise UsageError(f"{source}: expected a dump or an archive, found video", hint="embdc encode makes an archive")
-    return form
+    opened = open_input(source, reading, reporter)
+    try:
+        if not isinstance(opened, Dump):
+            raise UsageError("input: -: expected a dump that can be read twice, found a stream", hint="save it first")
+        for warning in opened.warnings:
+            reporter.note(warning)
+        yield opened
+    finally:
+        opened.close()
 
 
-def _archive_side(shown: str, archive: Archive) -> Side:
-    timelines = {name: timeline for name in archive if (timeline := archive[name].timeline) is not None}
-    return Side(shown, {name: archive[name] for name in archive}, timelines, archive=archive)
+def content_format(source: str) -> str | None:
+    """What the content of `source` says it is; None where it does not tell, as of bare numbers."""
+    try:
+        return detect_format(source)
+    except SourceError:
+        return None
