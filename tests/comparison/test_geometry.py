@@ -52,9 +52,9 @@ def test_cka_is_not_measured_with_too_many_channels(monkeypatch: pytest.MonkeyPa
     assert stream(x, x)["cka"] is None
 
 
-@pytest.mark.parametrize("k", [1, 10])
-def test_recall_by_its_definition(k: int) -> None:
-    x = embeddings(70, 1, 12)[:, 0].astype(np.float64)
+@pytest.mark.parametrize(("k", "vectors"), [(1, 70), (10, 70), (1, 300)])
+def test_recall_by_its_definition(k: int, vectors: int) -> None:
+    x = embeddings(vectors, 1, 12)[:, 0].astype(np.float64)
     y = x + 0.2 * np.random.default_rng(0).standard_normal(x.shape)
     expected = definitions.recall(x, y, k)
     assert 0.2 < expected < 0.9

@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save_file
 
 import embdc_cli as embdc
-from embdc_cli.comparison import probe
+from embdc_cli.comparison import block, probe
 from tests.comparison.definitions import noisy, stream
 from tests.synthetic import embeddings
 
@@ -54,7 +54,8 @@ def test_agreement_and_divergence(head: Path, on: str) -> None:
     assert found["labels"] is None
 
 
-def test_accuracy_before_and_after(head: Path, tmp_path: Path) -> None:
+def test_accuracy_before_and_after(head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block, "cut_rows", lambda tensor, _: [(0, 33), (33, 80)])
     labels = RNG.integers(0, 7, 80)
     labels[::2] = (X.astype(np.float64).mean(1) @ WEIGHT.T.astype(np.float64) + BIAS).argmax(1)[::2]
     np.save(tmp_path / "labels.npy", labels.astype(np.uint8))
