@@ -144,6 +144,11 @@ def test_constants(x: np.ndarray, y: np.ndarray, expected: dict[str, Any]) -> No
     assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
+def test_cka_with_a_constant_is_nothing_but_rounding() -> None:
+    constant = np.full(X.shape, 0.3, np.float32) * np.linspace(0.1, 7, 24, dtype=np.float32)
+    assert stream(X.astype(np.float32), constant)["cka"] == 0
+
+
 def test_one_constant_channel_that_changes_is_infinitely_wrong() -> None:
     x = X.astype(np.float32)
     x[..., 3] = 2
@@ -163,6 +168,7 @@ def test_values_that_are_not_finite() -> None:
     y[20, 4, 7] = np.nan
     found = stream(x, y)
     assert found["nonfinite"] == 1
+    assert all(math.isfinite(found[name]) for name in ("centred_cosine", "norm_drift", "cka"))
     assert (found["nmse"], found["channel_nmse"], found["max_abs_error"]) == (None, None, None)
     assert found["cosine"] == pytest.approx(left_out["cosine"], abs=0.01)
     assert found["over_time"]["nmse"][20] is None

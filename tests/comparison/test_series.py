@@ -77,7 +77,7 @@ def test_times_of_an_archive_and_of_a_dump(tmp_path: Path) -> None:
     y = noisy(X)
     for name, array in (("x", X), ("y", y)):
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
-            file["clip"], file["timestamps"] = array, 10 + np.arange(50) * 0.04
+            file["clip"], file["timestamps"] = array, (np.arange(50) / 25).astype(np.float32)
     embdc.encode(tmp_path / "x.h5", tmp_path / "x.embdc", target_nmse=0.1)
     for other in ("y.h5", "x.embdc"):
         document = embdc.compare(tmp_path / "x.h5", tmp_path / other)
@@ -86,3 +86,8 @@ def test_times_of_an_archive_and_of_a_dump(tmp_path: Path) -> None:
         assert found["over_time"]["seconds"] == pytest.approx((np.arange(50) * 0.04).tolist())
         assert all(one["seconds"] == pytest.approx(one["row"] * 0.04) for one in found["worst"])
         assert document["companions"] == [{"name": "timestamps", "identical": True}]
+    # either of them may know the times
+    of_dump = stream(tmp_path / "x.h5", {"clip": y})
+    of_archive = stream({"clip": X}, tmp_path / "x.embdc", key="clip")
+    for found in (of_dump, of_archive):
+        assert found["over_time"]["seconds"][-1] == pytest.approx(49 * 0.04)
