@@ -8,7 +8,8 @@
     archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
-`encode`, `decode`, `inspect`, `verify`, `cat` and `train_codebook` return what their commands print with `--json`.
+`encode`, `decode`, `inspect`, `verify`, `compare`, `cat` and `train_codebook` return what their commands print with
+`--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -56,6 +57,7 @@ __all__ = [
     "UsageError",
     "WrongIndex",
     "cat",
+    "compare",
     "decode",
     "encode",
     "inspect",
@@ -176,6 +178,27 @@ def verify(
 
     against = None if against is None else _name(against)
     return inspection.verify(_name(path), against=against, key=key, codebooks=_names(codebooks))
+
+
+def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: Any) -> dict[str, Any]:
+    """Every measure of quality of `other`, an archive or dump, against `reference`; `exit` is 4 beyond a limit.
+
+    reference, other: path or URL of a dump or archive, or what `encode` takes as arrays.
+    key, axes, input_format, raw: how a dump is read.
+    codebooks: as for `open`.
+    probe: file of a linear head, a weight (K, D) and perhaps a bias (K,). labels: npy file of a class per row.
+    probe_on: "pooled" (the mean of a row's tokens, the default), "first" (its first token) or "tokens".
+    min_cosine, min_cosine_p1, max_nmse, max_channel_nmse, min_recall, min_agreement: some of the limits.
+    All of them: `options.CompareOptions`, described in embdc-compare(1).
+    Raises: UsageError when streams or shapes do not match, SourceError, CorruptArchive, UnsupportedArchive,
+    MissingModel. A limit that is missed is returned, not raised.
+    """
+    from embdc_cli.comparison.compare import compare
+    from embdc_cli.options import CompareOptions, from_keywords
+    from embdc_cli.reporter import Silent
+
+    first, second = (os.fspath(one) if isinstance(one, PathLike) else one for one in (reference, other))
+    return compare(first, second, from_keywords(CompareOptions, options), Silent())
 
 
 def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class Archive:
         self._pid = os.getpid()
         self._reader = ArchiveReader.open(self._path)
         self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
+        self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
         self._streams: dict[str, StreamView] = {}
         for item in self._reader.items:
@@ -130,11 +131,20 @@ class Archive:
     def rows(self, view: StreamView, entry: Entry | None, wanted: range) -> np.ndarray:
         """The `wanted` rows of a chunk in storage dtype. Raises: CorruptArchive when it is damaged or lost (None)."""
         if entry is None:
-            raise CorruptArchive(
-                f"stream {view.name!r}: rows {wanted.start} to {wanted[-1] + 1} are lost",
-                hint="embdc decode --on-damage skip or nan gives the rest",
-            )
+            raise _lost(view, wanted)
         return take(*self.decoded(view.stream, entry), wanted)
+
+    def token_counts(self, view: StreamView) -> np.ndarray:
+        """Tokens of every row of a ragged stream, (T,) int64. Raises: CorruptArchive for damaged or lost rows."""
+        if view.name not in self._token_counts:
+            found = [np.zeros(0, np.int64)]
+            for entry, wanted in view.pieces(range(view.spec.known_rows)):
+                if entry is None:
+                    raise _lost(view, wanted)
+                ((full, _),) = self.reader.fetch([entry])
+                found.append(np.asarray(full.record.token_counts, np.int64))
+            self._token_counts[view.name] = np.concatenate(found)
+        return self._token_counts[view.name]
 
     def decoded(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
         """One chunk with its full record, and all its rows in storage dtype, from the cache where it holds them."""
@@ -204,6 +214,15 @@ class StreamView:
     def timeline(self) -> Timeline | None:
         """Start and end of every row, or None where no times are kept."""
         return self._archive.reader.timeline(self.item) if self.stream.header.timed else None
+
+    @property
+    def token_counts(self) -> np.ndarray | None:
+        """int64 (T,) of a ragged stream, read from its chunks, else None. Raises: CorruptArchive for lost rows."""
+        return self._archive.token_counts(self) if self.spec.ragged else None
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) in storage dtype: what makes a stream a `values.Tensor`."""
+        return self.numpy(range(start, stop))
 
     def at(self, seconds: float) -> int:
         """The last row that starts at or before `seconds` after the first row."""
@@ -287,6 +306,13 @@ class StreamView:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return tensor.to(device)
+
+
+def _lost(view: StreamView, wanted: range) -> CorruptArchive:
+    return CorruptArchive(
+        f"stream {view.name!r}: rows {wanted.start} to {wanted[-1] + 1} are lost",
+        hint="embdc decode --on-damage skip or nan gives the rest",
+    )
 
 
 def _part(entry: Entry | None, rows: range, start: int, stop: int) -> Iterator[tuple[Entry | None, range]]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from embdc_cli.archive import Archive
-from embdc_cli.comparison import compare_with_dump
+from embdc_cli.comparison.against import compare_with_dump
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
 from embdc_cli.container.reader import ArchiveReader

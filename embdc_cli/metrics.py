@@ -82,22 +82,21 @@ class ErrorSums:
         self.channel_sse = np.zeros(self.channels)
         self.histogram = np.zeros(_BINS, dtype=np.int64)
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Take in original x and decoded y, both (n, D) float32."""
+    def add(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Take in original x and decoded y, both (n, D) float32; returns the cosine of every token, (n,) float64."""
         rows = max(1, BLOCK_VALUES // max(1, self.channels))
+        found = [np.zeros(0)]
         for start in range(0, len(x), rows):
-            self._add_block(x[start : start + rows].astype(np.float64), y[start : start + rows].astype(np.float64))
+            part = slice(start, start + rows)
+            found.append(self._add_block(x[part].astype(np.float64), y[part].astype(np.float64)))
+        return np.concatenate(found)
 
-    def _add_block(self, x: np.ndarray, y: np.ndarray) -> None:
+    def _add_block(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         bad = ~np.isfinite(x)
         if bad.any():
             x[bad] = 0.0
             y[bad] = 0.0
-        dot = np.einsum("nd,nd->n", x, y)
-        norm = np.sqrt(np.einsum("nd,nd->n", x, x) * np.einsum("nd,nd->n", y, y))
-        both_zero = ~(x.any(axis=1) | y.any(axis=1))
-        cosine = np.where(norm > 0, dot / np.where(norm > 0, norm, 1.0), both_zero.astype(np.float64))
-        cosine = np.minimum(cosine, 1.0)
+        cosine = cosines(x, y)
         x -= y
         self.channel_sse += np.einsum("nd,nd->d", x, x)
         self.values += x.size
@@ -108,6 +107,7 @@ class ErrorSums:
         distance = np.maximum(1.0 - cosine, 2.0 ** (1 - _OCTAVES))
         bins = np.floor((np.log2(distance) + _OCTAVES - 1) * _BINS_PER_OCTAVE).astype(np.int64)
         self.histogram += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
+        return cosine
 
     def merge(self, other: ErrorSums) -> None:
         """Take in all that `other` saw."""
@@ -140,7 +140,7 @@ class ErrorSums:
 
     def nmse(self, moments: ChannelMoments) -> float:
         """sum of squared errors over the energy around the channel means."""
-        return _ratio(self.sse, moments.energy)
+        return ratio(self.sse, moments.energy)
 
     def channel_nmse(self, moments: ChannelMoments) -> float:
         """mean over channels of mse_c / var_c; infinite when a constant channel was not kept exactly."""
@@ -171,11 +171,21 @@ class ErrorSums:
         }
 
 
+def cosines(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The cosine of every token of x and y, both (n, D) float64, as (n,); two zero tokens have 1, one has 0."""
+    dot = np.einsum("nd,nd->n", x, y)
+    norm = np.sqrt(np.einsum("nd,nd->n", x, x) * np.einsum("nd,nd->n", y, y))
+    both_zero = ~(x.any(axis=1) | y.any(axis=1))
+    cosine = np.where(norm > 0, dot / np.where(norm > 0, norm, 1.0), both_zero.astype(np.float64))
+    return np.minimum(cosine, 1.0)
+
+
 EXACT = {"nmse": 0.0, "channel_nmse": 0.0, "cosine": 1.0, "cosine_p1": 1.0}
 """What `ErrorSums.summary` says of a lossless stream."""
 
 
-def _ratio(error: float, energy: float) -> float:
+def ratio(error: float, energy: float) -> float:
+    """error / energy; 0/0 is 0, and an error relative to nothing is infinite."""
     if energy > 0:
         return error / energy
     return math.inf if error > 0 else 0.0
@@ -197,8 +207,8 @@ def pooled(streams: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     known = [(value, weight) for value, weight in weighted if value is not None]
     return finite(
         {
-            "nmse": _ratio(total["sse"], total["energy"]),
-            "channel_nmse": _ratio(sum(v * w for v, w in known), sum(w for _, w in known)),
+            "nmse": ratio(total["sse"], total["energy"]),
+            "channel_nmse": ratio(sum(v * w for v, w in known), sum(w for _, w in known)),
             "cosine": total["cosine_sum"] / total["tokens"] if total["tokens"] else 1.0,
             "cosine_p1": min(worst, default=1.0),
         }

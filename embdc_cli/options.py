@@ -27,6 +27,9 @@ VIDEO_OPTIONS: Final = ("encoder", "layer", "streams", "fps", "time", "batch_siz
 DUMP_OPTIONS: Final = ("key", "raw", "axes", "special_tokens")
 """Of `EncodeOptions`: how a dump is read; they say nothing about a video."""
 
+PROBE_ON: Final = ("pooled", "first", "tokens")
+"""Which vectors `compare --probe` classifies: the mean of a row's tokens, its first token, or every token."""
+
 TargetKind = Literal["bpv", "nmse", "channel_nmse", "cosine", "max_size", "lossless"]
 SIZE_TARGETS: Final = ("bpv", "max_size")
 
@@ -149,12 +152,38 @@ class DecodeOptions:
     force: bool = False
 
 
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of `embdc compare`. The limits (`min_`, `max_`) are those of `comparison.gates`; None sets none."""
+
+    key: str | None = None
+    input_format: str | None = None
+    raw: str | None = None
+    axes: str | None = None
+    codebooks: tuple[str, ...] = ()
+    probe: str | None = None  # file of a linear head
+    probe_on: str = "pooled"  # pooled | first | tokens
+    labels: str | None = None  # npy file of a class per row
+    min_cosine: float | None = None
+    min_cosine_p1: float | None = None
+    min_centred_cosine: float | None = None
+    max_nmse: float | None = None
+    max_channel_nmse: float | None = None
+    min_cka: float | None = None
+    min_recall: float | None = None
+    min_pooled_recall: float | None = None
+    min_agreement: float | None = None
+    max_kl: float | None = None
+    max_accuracy_loss: float | None = None
+
+
 Options = TypeVar("Options")
 
 _CHOICES: Final = {
     "codec": CODECS,
     "embed_codebook": ("auto", "yes", "no"),
     "nonfinite": ("refuse", "keep"),
+    "probe_on": PROBE_ON,
 }
 _AT_LEAST: Final = {"jobs": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}
 

@@ -15,7 +15,7 @@ import pytest
 import embdc_cli as embdc
 from embdc_cli import errors
 from embdc_cli.codebook.training import TrainOptions
-from embdc_cli.options import DecodeOptions, EncodeOptions
+from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
 from tests.synthetic import embeddings
 
 
@@ -43,6 +43,8 @@ def test_every_function_takes_paths(kind: type, tmp_path: Path) -> None:
     books = [kind(tmp_path / "moved")]
     assert embdc.inspect(archive, codebooks=books)["complete"]
     assert embdc.verify(archive, against=a, codebooks=books)["ok"]
+    compared = embdc.compare(a, archive, codebooks=books)
+    assert (compared["reference"], compared["other"]) == (str(tmp_path / "a.npy"), str(tmp_path / "a.embdc"))
     with embdc.open(archive, codebooks=books) as opened:
         values = opened["data"][:].numpy()
     embdc.decode(archive, kind(tmp_path / "out.npy"), codebooks=books)
@@ -53,7 +55,12 @@ def test_every_function_takes_paths(kind: type, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("function", "options"),
-    [(embdc.encode, EncodeOptions), (embdc.decode, DecodeOptions), (embdc.train_codebook, TrainOptions)],
+    [
+        (embdc.encode, EncodeOptions),
+        (embdc.decode, DecodeOptions),
+        (embdc.compare, CompareOptions),
+        (embdc.train_codebook, TrainOptions),
+    ],
 )
 def test_options_in_a_docstring_exist(function: Callable[..., object], options: type) -> None:
     heads = re.findall(r"(?:^ {4}|\. )((?:[a-z_]+, )*[a-z_]+): ", function.__doc__ or "", re.MULTILINE)
@@ -63,7 +70,17 @@ def test_options_in_a_docstring_exist(function: Callable[..., object], options: 
 
 
 @pytest.mark.parametrize(
-    "function", [embdc.open, embdc.encode, embdc.decode, embdc.inspect, embdc.verify, embdc.cat, embdc.train_codebook]
+    "function",
+    [
+        embdc.open,
+        embdc.encode,
+        embdc.decode,
+        embdc.inspect,
+        embdc.verify,
+        embdc.compare,
+        embdc.cat,
+        embdc.train_codebook,
+    ],
 )
 def test_errors_in_a_docstring_exist(function: object) -> None:
     raised = re.search(r"Raises: (.*)", function.__doc__ or "", re.DOTALL)

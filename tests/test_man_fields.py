@@ -23,6 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", rows.astype(np.float16))
         dump, archive = str(folder / f"{name}.npy"), str(folder / f"{name}.embdc")
         assert main(["encode", dump, "-o", archive, "--chunk-frames", "8", "-q"]) == 0
+    np.save(folder / "head.npy", rng.standard_normal((3, 8)).astype(np.float32))
+    np.save(folder / "labels.npy", np.arange(40) % 3)
+    np.savez(folder / "timed.npz", clip=rows.astype(np.float16), timestamps=np.arange(40) / 25)
     chunk = embdc.inspect(str(folder / "a.embdc"), chunks=True)["chunks"][1]
     damaged = bytearray((folder / "a.embdc").read_bytes())
     damaged[chunk["offset"] + chunk["bytes"] // 2] ^= 1
@@ -36,6 +39,10 @@ COMMANDS: dict[str, list[list[str]]] = {
     "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
     "inspect": [["inspect", "a.embdc", "--chunks", "--stats"], ["inspect", "cut.embdc"]],
     "verify": [["verify", "damaged.embdc"], ["verify", "cut.embdc"], ["verify", "a.embdc", "--against", "a.npy"]],
+    "compare": [
+        ["compare", "a.npy", "a.embdc", "--probe", "head.npy", "--labels", "labels.npy", "--min-cosine", "1"],
+        ["compare", "timed.npz", "timed.npz"],
+    ],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
     "train-codebook": [["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"]],
 }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from embdc_cli.options import DecodeOptions, EncodeOptions
+    from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
     from embdc_cli.reporter import Reporter
 
 Document = dict[str, Any]
@@ -42,6 +42,13 @@ def verify(
     from embdc_cli import inspection
 
     return inspection.verify(path, against=against, codebooks=codebooks, key=key, reporter=reporter)
+
+
+def compare(reference: str, other: str, options: CompareOptions, reporter: Reporter) -> Document:
+    """What `comparison.compare.compare` returns."""
+    from embdc_cli.comparison.compare import compare
+
+    return compare(reference, other, options, reporter)
 
 
 def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Document:

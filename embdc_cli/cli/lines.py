@@ -109,6 +109,13 @@ def verified(document: Document, *, verbose: bool) -> Iterator[str]:
         yield f"  against the original: nmse {nmse}, cosine {cosine}, largest error {largest}"
 
 
+def beyond(miss: Document) -> str:
+    """A limit of `embdc compare` that a stream missed."""
+    found = "nothing to measure" if miss["found"] is None else wording.number(miss["found"], 6)
+    limit = f"{miss['bound']} {miss['limit']:g} ({miss['option']})"
+    return f"stream {miss['stream']!r}: {miss['measure']}, expected {limit}, found {found}"
+
+
 def loss(lost: Document) -> str:
     """Rows that damage has cost: `stream patch, rows 64 to 128 (2.133 s to 4.267 s)`."""
     start, stop = lost["rows"]

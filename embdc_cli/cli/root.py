@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "decode": "an archive, or a part of it, back to a dump",
     "inspect": "what is in an archive and where every byte went",
     "verify": "check every checksum; compare with the original",
+    "compare": "quality of an archive or dump, with limits",
     "cat": "join archives without encoding again",
     "train-codebook": "learn a codebook from examples",
     "completion": "print a completion script for your shell",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from embdc_cli.codec.table import ChunkKind
 from embdc_cli.errors import SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
-from embdc_cli.values import Dump, Feed, StreamSpec
+from embdc_cli.values import Dump, Feed
 
 if TYPE_CHECKING:
     from embdc_cli.archive import StreamView
@@ -49,7 +45,7 @@ def _archive_items(name: str) -> Iterator[Dump]:
     for item in items:
         own = [view for view in views if view.item.number == item.number]
         yield Dump(
-            [ArchiveTensor(view) for view in own],
+            own,
             timed_streams=frozenset(view.spec.name for view in own if view.stream.header.timed),
             encoder=item.header.encoder,
             source={"kind": "embdc", "lossy": any(_is_lossy(view) for view in own)},
@@ -59,24 +55,3 @@ def _archive_items(name: str) -> Iterator[Dump]:
 
 def _is_lossy(view: StreamView) -> bool:
     return any(entry.record.kind != ChunkKind.LOSSLESS for entry in view.stream.entries)
-
-
-@dataclass(frozen=True)
-class ArchiveTensor:
-    """A stream of an archive as a tensor."""
-
-    view: StreamView
-
-    @property
-    def spec(self) -> StreamSpec:
-        return self.view.spec
-
-    @cached_property
-    def token_counts(self) -> np.ndarray | None:
-        if not self.spec.ragged:
-            return None
-        counts = [entry.record.token_counts for entry in self.view.stream.entries]
-        return np.concatenate([np.zeros(0, np.int64), *(np.asarray(count) for count in counts)])
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self.view.numpy(range(start, stop))

@@ -105,6 +105,59 @@ def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
     return document | changes
 
 
+MOMENT = {"by": "cosine", "row": 12, "seconds": 0.48, "nmse": 0.2, "cosine": 0.91}
+MEASURED = {
+    "name": "patch",
+    "shape": [900, 196, 384],
+    "dtype": "float16",
+    "tokens": 176_400,
+    "identical": False,
+    "nonfinite": 0,
+    "nmse": 0.0583,
+    "snr_db": 12.343,
+    "channel_nmse": 0.41,
+    "max_abs_error": 12.5,
+    "cosine": 0.97031,
+    "cosine_p1": 0.951,
+    "centred_cosine": 0.9612,
+    "norm_drift": -0.0123,
+    "cka": 0.9912,
+    "recall": {"tokens_1": 0.61, "tokens_10": 0.73, "pooled_1": 0.91, "pooled_10": 0.95},
+    "worst": [MOMENT, MOMENT | {"by": "nmse"}],
+    "over_time": {"row": [0, 300, 600], "seconds": [0, 12, 24], "nmse": [0.05, 0.2, 0.06], "cosine": [0.98, 0.9, 0.97]},
+    "probe": None,
+    "labels": None,
+}
+TASK = {
+    "probe": {"on": "pooled", "vectors": 900, "agreement": 0.97, "kl": 0.0123},
+    "labels": {"rows": 900, "before": 0.81, "after": 0.79, "loss": 0.02},
+}
+MISS = {
+    "stream": "patch",
+    "option": "--min-cosine",
+    "measure": "cosine",
+    "bound": "at least",
+    "limit": 0.98,
+    "found": 0.97031,
+}
+
+
+def compare_document(reference: str = "a.npy", other: str = "a.embdc", **changes: Any) -> dict[str, Any]:
+    """Of `embdc compare`."""
+    document = {
+        "reference": reference,
+        "other": other,
+        "file_bytes": 2_000_000,
+        "bits_per_value": 0.2362,
+        "external_codebook_bytes": 0,
+        "streams": [MEASURED],
+        "companions": [],
+        "missed": [],
+        "exit": 0,
+    }
+    return document | changes
+
+
 def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc cat`."""
     document = {"output": output, "inputs": inputs, "items": 1, "streams": ["patch"], "file_bytes": 4_000_000}

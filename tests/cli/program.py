@@ -44,6 +44,10 @@ class Fake:
     def verify(self, path: str, *, reporter: Any, **arguments: Any) -> dict[str, Any]:
         return self.answer("verify", documents.verify_document(path), path=path, **arguments)
 
+    def compare(self, reference: str, other: str, options: Any, reporter: Any) -> dict[str, Any]:
+        document = documents.compare_document(reference, other)
+        return self.answer("compare", document, reference=reference, other=other, options=options, reporter=reporter)
+
     def cat(self, inputs: list[str], output: str, **arguments: Any) -> dict[str, Any]:
         return self.answer("cat", documents.cat_document(inputs, output), inputs=inputs, output=output, **arguments)
 

@@ -26,6 +26,14 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         documents.verify_document(problems=[documents.DAMAGE]),
         documents.verify_document(against=documents.AGAINST, problems=[documents.DAMAGE]),
     ],
+    "compare": [
+        documents.compare_document(
+            companions=[{"name": "times", "identical": True}],
+            missed=[documents.MISS],
+            streams=[documents.MEASURED | documents.TASK],
+        ),
+        documents.compare_document(companions=[{"name": "times", "identical": True}], missed=[documents.MISS]),
+    ],
     "cat": [documents.cat_document(["a", "b"])],
     "train-codebook": [documents.train_document()],
 }

@@ -242,6 +242,69 @@ def test_verify_against(embdc: Embdc, fake: Fake) -> None:
     assert fake.last == {"path": "a", "against": "a.h5", "codebooks": ("c",), "key": "k"}
 
 
+COMPARED = """\
+a.embdc against a.npy: 2.00 MB, 0.236 bits/value
+
+  patch, 900 x 196 x 384 float16
+    error          nmse 0.0583, snr 12.34 dB, channel nmse 0.41, largest 12.5
+    direction      cosine 0.9703 (1st percentile 0.9510), centred 0.9612
+    norm drift     -1.23 %
+    cka            0.9912
+    recall@1, @10  tokens 0.61, 0.73; mean of rows 0.91, 0.95
+    worst cosine   0.9100 in row 12 at 0.48 s
+    worst nmse     0.2 in row 12 at 0.48 s
+    cosine by row  █▁▇
+                   0.9000 to 0.9800
+    nmse by row    ▁█▁
+                   0.05 to 0.2
+"""
+
+
+def test_compare_shows_one_stream_within_80_columns(embdc: Embdc) -> None:
+    done = embdc("compare", "a.npy", "a.embdc")
+    assert (done.exit, done.out, done.err) == (0, COMPARED, "")
+    assert max(len(line) for line in done.out.splitlines()) <= 80
+    assert embdc("compare", "a.npy", "a.embdc", "-q").out == COMPARED
+
+
+def test_compare_says_which_limit_is_missed(embdc: Embdc, fake: Fake) -> None:
+    missed = [documents.MISS, documents.MISS | {"option": "--min-recall", "measure": "recall.tokens_10", "found": None}]
+    fake.answers["compare"] = documents.compare_document(missed=missed, exit=4)
+    done = embdc("compare", "a.npy", "a.embdc", "-q")
+    assert (done.exit, done.out) == (4, COMPARED)
+    assert done.err.splitlines() == [
+        "embdc: stream 'patch': cosine, expected at least 0.98 (--min-cosine), found 0.97031",
+        "embdc: stream 'patch': recall.tokens_10, expected at least 0.98 (--min-recall), found nothing to measure",
+    ]
+    assert embdc("compare", "a.npy", "a.embdc", "--json").json["missed"] == missed
+
+
+def test_compare_shows_a_task_and_what_is_lost(embdc: Embdc, fake: Fake) -> None:
+    stream = documents.MEASURED | documents.TASK | {"nonfinite": 2, "nmse": None, "snr_db": None, "identical": True}
+    companions = [{"name": "times", "identical": True}, {"name": "ids", "identical": False}]
+    answer = documents.compare_document(streams=[stream], companions=companions, external_codebook_bytes=800_000)
+    fake.answers["compare"] = answer
+    lines = embdc("compare", "a.npy", "a.embdc").out.splitlines()
+    assert lines[0] == "a.embdc against a.npy: 2.00 MB, 0.236 bits/value, codebook of 800 kB not counted"
+    assert lines[2] == "  patch, 900 x 196 x 384 float16, identical"
+    assert "    not finite     2 values that the reference has" in lines
+    assert "    probe          agreement 0.97, kl 0.0123 nats; 900 vectors, pooled" in lines
+    assert "    accuracy       0.81 before, 0.79 after" in lines
+    assert lines[-2:] == ["  times: identical", "  ids: DIFFERENT"]
+
+
+def test_compare_shows_a_line_for_each_of_several_streams(embdc: Embdc, fake: Fake) -> None:
+    streams = [documents.MEASURED | {"name": f"stream{number:02d}"} for number in range(50)]
+    answer = documents.compare_document(other="b.npy", streams=streams, file_bytes=None, bits_per_value=None)
+    fake.answers["compare"] = answer
+    lines = embdc("compare", "a.npy", "b.npy").out.splitlines()
+    assert lines[0] == "b.npy against a.npy"
+    assert lines[3] == "  stream00  0.0583  12.34 dB  0.9703  0.9510  0.9912       0.73"
+    assert lines[-1] == "  10 more streams; -v or --json tells more of each"
+    verbose = embdc("compare", "a.npy", "b.npy", "-v").out
+    assert verbose.count("norm drift") == 50
+
+
 def test_cat(embdc: Embdc, fake: Fake) -> None:
     done = embdc("cat", "a", "b", "-o", "c.embdc")
     assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": "time", "force": False}

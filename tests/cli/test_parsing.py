@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from embdc_cli.options import DecodeOptions, EncodeOptions
+from embdc_cli.comparison.gates import GATES
+from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
 from tests.cli.program import Embdc, Fake
 
 ENCODE = [
@@ -92,7 +93,33 @@ def test_every_decode_option_is_in_the_table() -> None:
     assert named == {field.name for field in dataclasses.fields(DecodeOptions)}
 
 
+COMPARE = [
+    ((), {}),
+    (("--key", "clip", "--axes", "t,c,n"), {"key": "clip", "axes": "t,c,n"}),
+    (("--input-format", "raw", "--raw", "dtype=f16"), {"input_format": "raw", "raw": "dtype=f16"}),
+    (("--codebook", "a.embdcb", "--codebook", "b.embdcb"), {"codebooks": ("a.embdcb", "b.embdcb")}),
+    (("--probe", "h", "--probe-on", "first", "--labels", "y"), {"probe": "h", "probe_on": "first", "labels": "y"}),
+    *(((f"--{name.replace('_', '-')}", "-.5"), {name: -0.5}) for name in GATES),
+]
+
+
+@pytest.mark.parametrize(("flags", "expected"), COMPARE, ids=lambda value: " ".join(value))
+def test_compare_options(embdc: Embdc, fake: Fake, flags: tuple[str, ...], expected: dict[str, object]) -> None:
+    assert embdc("compare", "a.npy", "b.embdc", *flags).exit == 0
+    assert fake.last["options"] == CompareOptions(**expected)  # type: ignore[arg-type]
+    assert (fake.last["reference"], fake.last["other"]) == ("a.npy", "b.embdc")
+
+
+def test_every_compare_option_is_in_the_table() -> None:
+    named = {name for _, expected in COMPARE for name in expected}
+    assert named == {field.name for field in dataclasses.fields(CompareOptions)}
+
+
 REFUSED = [
+    (("compare", "a", "b", "--min-cosine", "high"), "--min-cosine: expected a number, found 'high'"),
+    (("compare", "a", "b", "--probe-on", "cls"), "--probe-on: expected one of pooled, first, tokens, found 'cls'"),
+    (("compare", "a", "-"), "input: -: expected a path or URL, standard input cannot be sought in"),
+    (("compare", "a"), "missing argument 'ARCHIVE_OR_DUMP'"),
     (
         ("encode", "a", "--preset", "tiny"),
         "--preset: expected one of fast, balanced, small, near-lossless, found 'tiny'",
@@ -158,7 +185,8 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of encode, decode, inspect, verify, cat, train-codebook, completion, found 'encod'",
+        "command: expected one of encode, decode, inspect, verify, compare, cat, train-codebook, completion, "
+        "found 'encod'",
     ),
 ]
 

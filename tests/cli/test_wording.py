@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embdc_cli.cli import quantities, wording
+from embdc_cli.cli import bars, quantities, wording
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,22 @@ def test_cosine_is_not_rounded_to_one(value: Any, text: str) -> None:
 )
 def test_number(value: Any, text: str) -> None:
     assert wording.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "worst", "line"),
+    [
+        ([0.0, 0.5, 1.0], "min", "▁▅█"),
+        ([0.7, 0.7], "max", "▁▁"),
+        ([1.0] * 61 + [0.0] + [1.0] * 58, "min", "█" * 28 + "▁" + "█" * 27),
+        ([0.0] * 61 + [1.0] + [0.0] * 58, "max", "▁" * 28 + "█" + "▁" * 27),
+    ],
+)
+def test_sparkline_shows_every_bad_moment(
+    values: list[float], worst: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert bars.sparkline(values, min(values), max(values), worst=worst) == line
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,19 @@ def test_an_archive_is_read_like_the_dump_it_was_made_from(tmp_path: Path) -> No
     dump.close()
 
 
+def test_a_ragged_archive_knows_the_tokens_of_its_rows(tmp_path: Path) -> None:
+    rows = [gaussian(1, tokens=int(count), seed=int(count))[0] for count in np.arange(30) % 5 + 1]
+    archive = tmp_path / "ragged.embdc"
+    pipeline.encode(rows, str(archive), EncodeOptions(lossless=True, chunk_frames=8))
+    (dump,) = opened(archive)
+    (tensor,) = dump.tensors
+    assert tensor.token_counts is not None
+    assert tensor.token_counts.tolist() == [len(row) for row in rows]
+    assert np.array_equal(tensor.read(7, 20), np.concatenate(rows[7:20]))
+    assert train([str(archive)], str(tmp_path / "c.embdcb"), TrainOptions(holdout=0.2))["channels"] == CHANNELS
+    dump.close()
+
+
 def test_every_item_of_an_archive_is_a_dump_of_its_own(tmp_path: Path) -> None:
     arrays = [gaussian(20, seed=seed) for seed in range(2)]
     both = tmp_path / "both.embdc"
