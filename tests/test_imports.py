@@ -34,6 +34,7 @@ ALLOWED = {
     "codec": PLAIN | {"codec", "entropy"},
     "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive", "source"},
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
+    "forecast": PLAIN | {"forecast", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

@@ -23,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", rows.astype(np.float16))
         dump, archive = str(folder / f"{name}.npy"), str(folder / f"{name}.embdc")
         assert main(["encode", dump, "-o", archive, "--chunk-frames", "8", "-q"]) == 0
+    np.save(folder / "head.npy", rng.standard_normal((3, 8)))
     chunk = embdc.inspect(str(folder / "a.embdc"), chunks=True)["chunks"][1]
     damaged = bytearray((folder / "a.embdc").read_bytes())
     damaged[chunk["offset"] + chunk["bytes"] // 2] ^= 1
@@ -32,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMMANDS: dict[str, list[list[str]]] = {
+    "plan": [["plan", "a.npy", "--rows", "fast,lossless", "--probe", "head.npy"]],
     "encode": [["encode", "a.npy", "-o", "again.embdc", "-f"]],
     "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
     "inspect": [["inspect", "a.embdc", "--chunks", "--stats"], ["inspect", "cut.embdc"]],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 STREAMS_SHOWN = 40
-_BAR_WIDTH = 30
+BAR_WIDTH = 30
 _DIGEST_SHOWN = 12
 
 
@@ -65,7 +65,7 @@ def _records(
     from rich.padding import Padding
 
     several = len({record["item"] for record in records}) > 1
-    table = _table()
+    table = plain_table()
     for heading in ["item", "stream"] if several else ["stream"]:
         table.add_column(heading, overflow="fold")
     for heading in columns:
@@ -118,7 +118,7 @@ def _achieved(achieved: Mapping[str, Any]) -> str:
 
 
 def _streams(streams: Sequence[Document]) -> Table:
-    table = _table()
+    table = plain_table()
     items = {stream.get("item") for stream in streams}
     several = len(items) > 1
     if several:
@@ -134,7 +134,7 @@ def _streams(streams: Sequence[Document]) -> Table:
 
 
 def _parts(parts: Mapping[str, int], total: int) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("bytes of")
     table.add_column("size", justify="right")
     table.add_column("share", justify="right")
@@ -143,21 +143,22 @@ def _parts(parts: Mapping[str, int], total: int) -> Table:
         if count == 0:
             continue
         share = count / total if total else 0.0
-        table.add_row(name, wording.size(count), f"{100 * share:.1f} %", _bar(share))
+        table.add_row(name, wording.size(count), f"{100 * share:.1f} %", bar(share))
     table.add_row("file", wording.size(total), "", "")
     return table
 
 
-def _bar(share: float) -> str:
+def bar(share: float, width: int = BAR_WIDTH) -> str:
     """A bar of eighths of a character where the terminal knows them, else of `#`."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     if not encoding.startswith("utf"):
-        return "#" * round(share * _BAR_WIDTH)
-    full, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
+        return "#" * round(share * width)
+    full, eighths = divmod(round(share * width * 8), 8)
     return "█" * full + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table without lines."""
     from rich.table import Table
 
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
