@@ -33,10 +33,14 @@ def forecast(document: Document) -> Iterator[RenderableType]:
         cells += [wording.cosine(row["cosine"]), wording.number(row["nmse"], 3)]
         if probed:
             cells += [wording.number(row["probe"]["top1_agreement"], 3), wording.number(row["probe"]["kl"], 2)]
-        cells += [wording.seconds(row["encode_s"]), wording.seconds(row["decode_s"])]
+        cells += [_seconds(row["encode_s"]), _seconds(row["decode_s"])]
         lossy = largest and row["codec"] != "lossless"
         table.add_row(*cells, bar(row["file_bytes"] / largest, _BAR_WIDTH) if lossy else "")
     yield Padding(table, (1, 0, 1, 2))
+
+
+def _seconds(value: float) -> str:
+    return wording.seconds(value) if value >= 0.00995 else f"{1000 * value:.1f} ms"
 
 
 def _headline(document: Document) -> str:

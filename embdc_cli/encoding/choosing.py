@@ -31,7 +31,7 @@ _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
 def size_goal(target: Target, values: int) -> int:
     """Bytes that a size target allows for `values` values."""
-    return int(target.value * values / 8) if target.kind == "bpv" else int(target.value)
+    return max(1, int(target.value * values / 8) if target.kind == "bpv" else int(target.value))
 
 
 def error_goal(target: Target) -> float:

@@ -6,19 +6,21 @@ index with the number of chunks. Where the sample is everything, bytes are those
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli import dtypes
+from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding import plan as planning
 from embdc_cli.encoding.choosing import choose, null_pass
 from embdc_cli.encoding.codebooks import chosen_codebook
 from embdc_cli.encoding.overhead import FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.recipe import recipe_of
 from embdc_cli.encoding.twopass import write_job
-from embdc_cli.encoding.writing import WriteJob, outcome_of
+from embdc_cli.encoding.writing import NullOutput, StreamOutcome, WriteJob, finish, outcome_of
 from embdc_cli.metrics import pooled
 from embdc_cli.parallel import ordered_map
 from embdc_cli.tokens import as_tokens
@@ -63,7 +65,7 @@ def predict(
     for plan in job.streams:
         _pass(plan, options.jobs, probe, found)
     file_bytes = _whole_bytes(job, trials, sample)
-    achieved = pooled(_entries(job.streams, trials))
+    achieved = pooled([outcome.entry() for outcome in _outcomes(job.streams, trials)])
     scale = sample.all_values / max(1, found.values)
     searched = sum(min(plan.values, planning.SAMPLE_BYTES // _item_bytes(plan)) for plan in job.streams) / sample.share
     encode_seconds = choosing_seconds * searched / max(1, found.values) + found.encode_seconds * scale
@@ -102,17 +104,33 @@ def _pass(plan: StreamPlan, jobs: int, probe: ProbeSums | None, found: _Pass) ->
 def _whole_bytes(job: WriteJob, trials: Sequence[Trial], sample: Sample) -> int:
     if sample.chunks is None:
         return null_pass(job).file_bytes
-    header = replace(job.header, streams=tuple(replace(stream, rows=0) for stream in job.header.streams))
-    empty = replace(job, header=header, streams=[replace(plan, cuts=[], segments=[]) for plan in job.streams])
+    models = sum(segment.models is not None for plan in job.streams for segment in plan.segments)
+    framed = sample.all_chunks + models / sample.share
     coded = sum(trial.file_bytes for trial in trials) / sample.share
-    return round(null_pass(empty).file_bytes + coded + (FRAMING_BYTES + INDEX_BYTES) * sample.all_chunks)
+    return round(_end_bytes(job, trials, sample) + coded + (FRAMING_BYTES + INDEX_BYTES) * framed)
 
 
-def _entries(streams: Sequence[StreamPlan], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def _end_bytes(job: WriteJob, trials: Sequence[Trial], sample: Sample) -> int:
+    """Header, codebook and end matter of an archive of all streams, those left out being like the first one."""
+    named, outcomes = job.header.streams[0], _outcomes(job.streams, trials)
+    headers = [*job.header.streams, *(replace(named, name=tensor.spec.name) for tensor in sample.left_out)]
+    for tensor in sample.left_out:  # digests do not compress, but equal ones would
+        digest = hashlib.sha256(tensor.spec.name.encode()).hexdigest()
+        outcomes.append(replace(outcomes[0], spec=tensor.spec, digest=digest))
+    header = replace(job.header, streams=tuple(replace(stream, rows=0) for stream in headers))
+    writer = ArchiveWriter(NullOutput(), header)
+    if job.codebook is not None:
+        writer.codebook(job.codebook.digest, job.codebook.payload, job.codebook.size)
+    finish(writer, outcomes, job.facts, header.target, None)
+    return writer.bytes_written
+
+
+def _outcomes(streams: Sequence[StreamPlan], trials: Sequence[Trial]) -> list[StreamOutcome]:
+    """What an encode would say of the sampled streams."""
     outcomes = [outcome_of(plan) for plan in streams]
     for outcome, trial in zip(outcomes, trials, strict=True):
         outcome.sums = trial.sums
-    return [outcome.entry() for outcome in outcomes]
+    return outcomes
 
 
 def _item_bytes(plan: StreamPlan) -> int:

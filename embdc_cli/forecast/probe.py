@@ -109,5 +109,7 @@ def _load_safetensors(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             array = np.frombuffer(tensor["data"], dtypes.storage(dtype)).reshape(tensor["shape"])
             found[part].append(array if dtype == "float64" else dtypes.to_float32(array, dtype))
     if len(found["weight"]) != 1 or len(found["bias"]) > 1:
-        raise ValueError(f"expected one weight and at most one bias, found {', '.join(name for name, _ in tensors)}")
+        raise ValueError(
+            f"expected one weight and at most one bias, found {', '.join(sorted(name for name, _ in tensors))}"
+        )
     return found["weight"][0], found["bias"][0] if found["bias"] else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,12 +19,14 @@ from embdc_cli import dtypes
 from embdc_cli.tokens import Cut, chunk_rows, cut_rows
 from embdc_cli.values import Dump, StreamSpec, Tensor
 
+MIN_CHUNKS: Final = 4
+"""Fewer say little of the rest; of large rows they are at most half as many bytes as a sample may ever have."""
 MAX_CHUNKS: Final = 256
 
 
 @dataclass(frozen=True)
 class Sample:
-    """dump: its streams, those left out that no chunk was drawn of. chunks: drawn of each of them, None for all.
+    """dump: the streams that chunks were drawn of, left_out: the others. chunks: those of each, None for all.
 
     all_chunks, all_values, all_bytes: of the whole input. share: of its values, those in streams that are in `dump`.
     """
@@ -35,6 +37,7 @@ class Sample:
     all_values: int
     all_bytes: int
     share: float = 1.0
+    left_out: list[Tensor] = field(default_factory=list)
 
     @property
     def sampled_chunks(self) -> int:
@@ -43,16 +46,20 @@ class Sample:
 
 
 def draw(dump: Dump, chunk_frames: int | None, sample_bytes: int, seed: int) -> Sample:
-    """A sample of at most about `sample_bytes` of raw rows and MAX_CHUNKS chunks, and at least one chunk."""
+    """A sample of about `sample_bytes` of raw rows at most, in MIN_CHUNKS to MAX_CHUNKS chunks."""
     cuts = [cut_rows(tensor, chunk_frames) for tensor in dump.tensors]
     pool = [(number, cut) for number, some in enumerate(cuts) for cut in some]
     whole = _sample(dump, None, cuts)
-    count = max(1, min(MAX_CHUNKS, sample_bytes * len(pool) // max(1, whole.all_bytes)))
+    count = _chunks_within(sample_bytes, whole.all_bytes // max(1, len(pool)))
     if count >= len(pool):
         return whole
     rng = random.Random(seed)
     drawn = [pool[int((i + rng.random()) * len(pool) / count)] for i in range(count)]
     return _sample(dump, [frozenset(cut for of, cut in drawn if of == number) for number in range(len(cuts))], cuts)
+
+
+def _chunks_within(sample_bytes: int, chunk_bytes: int) -> int:
+    return min(max(MIN_CHUNKS, sample_bytes // max(1, chunk_bytes)), MAX_CHUNKS)
 
 
 def _sample(dump: Dump, drawn: Sequence[frozenset[Cut]] | None, cuts: Sequence[Sequence[Cut]]) -> Sample:
@@ -65,7 +72,8 @@ def _sample(dump: Dump, drawn: Sequence[frozenset[Cut]] | None, cuts: Sequence[S
     # times cost next to nothing, and those of rows that were not embedded are not known
     part = replace(dump, tensors=[dump.tensors[number] for number in kept], timeline=None, timed_streams=frozenset())
     share = sum(values[number] for number in kept) / sum(values)
-    return replace(everything, dump=part, chunks=[drawn[number] for number in kept], share=share)
+    left_out = [tensor for tensor, some in zip(dump.tensors, drawn, strict=True) if not some]
+    return replace(everything, dump=part, chunks=[drawn[n] for n in kept], share=share, left_out=left_out)
 
 
 def _values(tensor: Tensor) -> int:
@@ -90,7 +98,7 @@ class VideoSample:
         """The filter for a video of these streams: windows hold whole chunks of each."""
         self._window = math.lcm(*(max(1, chunk_rows(spec, self._chunk_frames)) for spec in specs))
         row_bytes = sum(spec.row_values * dtypes.item_bytes(spec.dtype) for spec in specs)
-        self._most = max(1, min(MAX_CHUNKS, self._sample_bytes // max(1, row_bytes * self._window)))
+        self._most = _chunks_within(self._sample_bytes, row_bytes * self._window)
         return self._takes
 
     def _takes(self, row: int) -> bool:
