@@ -63,7 +63,8 @@ def test_options_in_a_docstring_exist(function: Callable[..., object], options: 
 
 
 @pytest.mark.parametrize(
-    "function", [embdc.open, embdc.encode, embdc.decode, embdc.inspect, embdc.verify, embdc.cat, embdc.train_codebook]
+    "function",
+    [embdc.open, embdc.plan, embdc.encode, embdc.decode, embdc.inspect, embdc.verify, embdc.cat, embdc.train_codebook],
 )
 def test_errors_in_a_docstring_exist(function: object) -> None:
     raised = re.search(r"Raises: (.*)", function.__doc__ or "", re.DOTALL)
