@@ -158,7 +158,8 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of encode, decode, inspect, verify, cat, train-codebook, completion, found 'encod'",
+        "command: expected one of plan, encode, decode, inspect, verify, cat, train-codebook, completion, "
+        "found 'encod'",
     ),
 ]
 
