@@ -8,8 +8,8 @@
     archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
-`encode`, `decode`, `inspect`, `verify`, `compare`, `cat` and `train_codebook` return what their commands print with
-`--json`.
+`plan`, `encode`, `decode`, `inspect`, `verify`, `compare`, `cat` and `train_codebook` return what their commands print
+with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -62,6 +62,7 @@ __all__ = [
     "encode",
     "inspect",
     "open",
+    "plan",
     "train_codebook",
     "verify",
 ]
@@ -131,6 +132,48 @@ def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, An
 
     source = os.fspath(source) if isinstance(source, PathLike) else source
     return pipeline.encode(source, _name(out), from_keywords(EncodeOptions, options))
+
+
+def plan(
+    source: Name | ArrayInput,
+    *,
+    emit: Name | None = None,
+    choose: str = "balanced",
+    force: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    """Predict what `encode` would give with every preset and other targets, and return a row for each.
+
+    source: as of `encode`.
+    emit: a TOML file to write for `embdc encode --config`, with the row `choose`. force: overwrite it.
+    rows: names of presets, "lossless", and targets such as "cosine=0.95", "nmse=0.02" or "bpv=0.5".
+    sample: bytes of rows to predict from, at most 2^28, default 2^24. seed: which chunks these are.
+    probe: file of a linear head, which adds what it makes of the decoded sample.
+    Further options are those of `encode` that go with any target: effort, weighting, codebook, chunk_frames, nonfinite,
+    encoder, layer, streams, fps, time, key, axes, special_tokens, jobs, device.
+    Raises: what `encode` raises; OutputExists for `emit`.
+    """
+    from dataclasses import fields
+
+    from embdc_cli.forecast import recipe_file
+    from embdc_cli.forecast.forecast import forecast
+    from embdc_cli.forecast.options import PlanOptions
+    from embdc_cli.forecast.rows import Row
+    from embdc_cli.options import EncodeOptions, from_keywords
+    from embdc_cli.output import check_output
+
+    own = {field.name for field in fields(PlanOptions)}
+    coding = from_keywords(EncodeOptions, {name: value for name, value in options.items() if name not in own})
+    asked = {name: value for name, value in options.items() if name in own}
+    settings = from_keywords(PlanOptions, {"coding": coding, **asked})
+    source = os.fspath(source) if isinstance(source, PathLike) else source
+    if emit is None:
+        return forecast(source, settings)
+    row = Row.parse(choose)
+    check_output(_name(emit), force=force)
+    document = forecast(source, settings.with_row(row.name))
+    recipe_file.write(_name(emit), row, settings.coding, [document], force=force)
+    return document
 
 
 def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:

@@ -60,6 +60,12 @@ class ChannelMoments:
         self.mean += delta * (count / total)
         self.count = total
 
+    def scaled(self, factor: float) -> ChannelMoments:
+        """What `factor` times as much of the same kind would have."""
+        found = ChannelMoments(self.channels, round(self.count * factor))
+        found.mean, found.m2 = self.mean.copy(), self.m2 * factor
+        return found
+
     @property
     def energy(self) -> float:
         """sum (x - mu_c)^2 over all values."""

@@ -37,6 +37,11 @@ def usual_chunk_rows(spec: StreamSpec) -> int:
     return CHUNK_ROWS if spec.ragged else max(CHUNK_ROWS, small // CHUNK_ROWS * CHUNK_ROWS)
 
 
+def chunk_rows(spec: StreamSpec, chunk_frames: int | None) -> int:
+    """Rows of every chunk but the last of a stream that is not ragged; 0 where one row has more than CHUNK_VALUES."""
+    return min(chunk_frames or usual_chunk_rows(spec), CHUNK_VALUES // max(1, spec.row_values))
+
+
 def cut_rows(tensor: Tensor, chunk_frames: int | None, scenes: Sequence[int] = ()) -> list[Cut]:
     """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
 
@@ -59,7 +64,7 @@ def cut_rows(tensor: Tensor, chunk_frames: int | None, scenes: Sequence[int] = (
             hint="reshape the tensor so that its first axis has more rows",
         )
     if tensor.token_counts is None:
-        rows = min(chunk_frames, CHUNK_VALUES // max(1, spec.row_values))
+        rows = chunk_rows(spec, chunk_frames)
         bounds = [0, *scenes, spec.known_rows]
         return [(at, min(at + rows, stop)) for start, stop in pairwise(bounds) for at in range(start, stop, rows)]
     cuts, start, total = [], 0, 0

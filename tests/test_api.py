@@ -73,6 +73,7 @@ def test_options_in_a_docstring_exist(function: Callable[..., object], options: 
     "function",
     [
         embdc.open,
+        embdc.plan,
         embdc.encode,
         embdc.decode,
         embdc.inspect,

@@ -35,6 +35,7 @@ ALLOWED = {
     "comparison": PLAIN | {"comparison", "archive", "inputs", "source"},
     "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive", "source"},
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
+    "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMMANDS: dict[str, list[list[str]]] = {
+    "plan": [["plan", "a.npy", "--rows", "fast,lossless", "--probe", "head.npy"]],
     "encode": [["encode", "a.npy", "-o", "again.embdc", "-f"]],
     "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
     "inspect": [["inspect", "a.embdc", "--chunks", "--stats"], ["inspect", "cut.embdc"]],

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-_BAR_WIDTH = 30
+BAR_WIDTH = 30
 _SPARK_WIDTH = 56
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-=+*%#"
 
 
-def bar(share: float) -> str:
+def bar(share: float, width: int = BAR_WIDTH) -> str:
     """A bar for a share from 0 to 1."""
     if not _knows_blocks():
-        return "#" * round(share * _BAR_WIDTH)
-    full, eighths = divmod(round(share * _BAR_WIDTH * 8), 8)
+        return "#" * round(share * width)
+    full, eighths = divmod(round(share * width * 8), 8)
     return "█" * full + (" ▏▎▍▌▋▊▉"[eighths] if eighths else "")
 
 

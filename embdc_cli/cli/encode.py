@@ -13,7 +13,20 @@ from embdc_cli.batch import Document, EventLog
 from embdc_cli.cli import library, signals, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import encoded, totalled
-from embdc_cli.cli.options import Batch, Codec, Compute, Dumps, EncodeOutput, Rate, Video, Words
+from embdc_cli.cli.options import (
+    Batch,
+    Codec,
+    Coding,
+    Compute,
+    Dumps,
+    EncodeOutput,
+    OnePass,
+    Rate,
+    Recipe,
+    Spooling,
+    Video,
+    Words,
+)
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.progress import StageReporter
 from embdc_cli.errors import UsageError
@@ -25,6 +38,7 @@ embdc encode talk.mp4                                 # talk.embdc beside it
 embdc encode feats.npy --target-bpv 0.5 -o small.embdc
 embdc encode a.mp4 --encoder openai/clip-vit-large-patch14 --layer -2 --fps 1
 embdc encode state.safetensors --lossless
+embdc encode feats.npy --config recipe.toml           # of `embdc plan --emit`
 embdc encode videos/*.mp4 --out-dir out --skip-existing --shard 0/8
 cat feats.npy | embdc encode - -o - | ssh host 'cat > feats.embdc'
 """
@@ -38,8 +52,12 @@ def encode(
     *,
     inputs: Inputs = None,
     output: EncodeOutput,
+    recipe: Recipe,
     rate: Rate,
     codec: Codec,
+    coding: Coding,
+    one_pass: OnePass,
+    spooling: Spooling,
     video: Video,
     dumps: Dumps,
     many: Batch,
@@ -47,8 +65,9 @@ def encode(
     words: Words,
 ) -> int:
     """Encode videos or embedding dumps (npy, npz, safetensors, h5, pt, raw) into archives."""
+    del recipe  # its options have joined those given here before this is called
     console = Console(**vars(words))
-    options = _options(output, rate, codec, video, dumps, many, compute)
+    options = _options(output, rate, codec, coding, one_pass, spooling, video, dumps, many, compute)
     several = len(inputs or []) > 1 or many.files_from is not None or many.shard is not None
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)

@@ -8,10 +8,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embdc_cli.forecast.options import PlanOptions
+    from embdc_cli.forecast.rows import Row
     from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
     from embdc_cli.reporter import Reporter
 
 Document = dict[str, Any]
+
+
+def plan(source: str, options: PlanOptions, reporter: Reporter) -> Document:
+    """What `forecast.forecast` returns."""
+    from embdc_cli.forecast.forecast import forecast
+
+    return forecast(source, options, reporter)
+
+
+def write_recipe(path: str, row: Row, coding: EncodeOptions, documents: Sequence[Document], *, force: bool) -> None:
+    """What `forecast.recipe_file.write` does."""
+    from embdc_cli.forecast import recipe_file
+
+    recipe_file.write(path, row, coding, documents, force=force)
 
 
 def encode(source: str, output: str, options: EncodeOptions, reporter: Reporter) -> Document:

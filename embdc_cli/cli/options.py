@@ -80,6 +80,18 @@ class EncodeOutput:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """Options kept in a file."""
+
+    TITLE: ClassVar = "Recipe"
+
+    config: Annotated[
+        str | None,
+        option("--config", metavar="FILE", help="Take options from a TOML file; those given here go before."),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Rate:
     """How large or how good the result shall be."""
 
@@ -119,6 +131,14 @@ class Codec:
     TITLE: ClassVar = "Codec"
 
     codec: Annotated[str, choice("--codec", choices=CODECS, help="Which codec.")] = EncodeOptions.codec
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What goes with any target."""
+
+    TITLE: ClassVar = Codec.TITLE
+
     effort: Annotated[
         int | None,
         option("--effort", metavar="0..3", read=quantities.whole(0, 3), help="Search effort (default 1)."),
@@ -140,7 +160,23 @@ class Codec:
     nonfinite: Annotated[
         str, choice("--nonfinite", choices=("refuse", "keep"), help="What to do with NaN and Inf.")
     ] = EncodeOptions.nonfinite
+
+
+@dataclass(frozen=True)
+class OnePass:
+    """Whether an input that can be read only once is spooled."""
+
+    TITLE: ClassVar = Codec.TITLE
+
     one_pass: Annotated[bool, flag("--one-pass", help="Never spool; control the rate as the input arrives.")] = False
+
+
+@dataclass(frozen=True)
+class Spooling:
+    """How much of it is spooled."""
+
+    TITLE: ClassVar = Codec.TITLE
+
     spool_max: Annotated[
         int | None,
         option("--spool-max", metavar="SIZE", read=quantities.size, help="Most bytes to spool (default 20GB)."),
@@ -396,6 +432,51 @@ class Join:
         str,
         choice("--join", choices=("time", "items"), help="One longer stream, or items 0, 1, ... beside each other."),
     ] = "time"
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What is predicted, and from how much."""
+
+    TITLE: ClassVar = "Forecast"
+
+    rows: Annotated[
+        quantities.Names | None,
+        option(
+            "--rows",
+            metavar="LIST",
+            read=quantities.Names.parse,
+            help="Of presets, lossless, cosine=X, nmse=X, channel-nmse=X, bpv=X; comma-separated.",
+        ),
+    ] = None
+    sample: Annotated[
+        int | None,
+        option(
+            "--sample", metavar="SIZE", read=quantities.size, help="Rows to encode, at most 256MiB (default 16MiB)."
+        ),
+    ] = None
+    seed: Annotated[
+        int | None, option("--seed", metavar="N", read=quantities.whole(0), help="Which chunks (default 0).")
+    ] = None
+    probe: Annotated[
+        str | None,
+        option("--probe", metavar="FILE", help="Linear head, .npy or .safetensors, to predict its loss."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """A row as options of encode."""
+
+    TITLE: ClassVar = "Recipe"
+
+    emit: Annotated[
+        str | None, option("--emit", metavar="FILE", help="Write a recipe for `embdc encode --config`.")
+    ] = None
+    choose: Annotated[
+        str | None, option("--choose", metavar="ROW", help="The row of the recipe (default balanced).")
+    ] = None
+    force: Annotated[bool, flag("-f", "--force", help="Overwrite the recipe.")] = False
 
 
 @dataclass(frozen=True)

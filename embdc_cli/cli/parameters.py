@@ -109,7 +109,15 @@ def _options(group: Any) -> dict[str, inspect.Parameter]:
 
 
 class _WithExamples(TyperCommand):
-    """Help that opens with examples (carried in the epilog) and lists the options by group."""
+    """Help that opens with examples (carried in the epilog) and lists the options by group; options from a file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        if ctx.params.get("config") is not None:
+            from embdc_cli.cli import config
+
+            config.apply(ctx.params["config"], ctx)
+        return rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self.format_usage(ctx, formatter)

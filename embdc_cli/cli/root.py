@@ -15,6 +15,7 @@ from embdc_cli.errors import UsageError
 COMPLETION_VARIABLE: Final = "_EMBDC_COMPLETE"
 
 COMMANDS: Final = {
+    "plan": "predict size, quality and time of every preset",
     "encode": "videos or embedding dumps to archives",
     "decode": "an archive, or a part of it, back to a dump",
     "inspect": "what is in an archive and where every byte went",

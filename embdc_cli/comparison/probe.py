@@ -69,7 +69,7 @@ class Probe:
         best, best_after = before.argmax(axis=1), after.argmax(axis=1)
         self._vectors += len(x)
         self._agreed += int(np.count_nonzero(best == best_after))
-        log_p, log_q = _log_softmax(before), _log_softmax(after)
+        log_p, log_q = log_softmax(before), log_softmax(after)
         self._kl += float(np.einsum("nk,nk->", np.exp(log_p), log_p - log_q))
         if labels is not None:
             self._correct_before += int(np.count_nonzero(best == labels))
@@ -101,7 +101,7 @@ class Probe:
         return count / self._vectors if self._vectors else None
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """(n, K), of logits (n, K)."""
     shifted: np.ndarray = logits - logits.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -15,13 +15,23 @@ from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.source.pipe import Pipe
 from embdc_cli.source.video import VideoFrame, VideoSource, open_video
-from embdc_cli.values import Block, Feed
+from embdc_cli.values import Block, Feed, StreamSpec
 
 FLOAT16_LARGEST: Final = 65504
 
+RowFilter = Callable[[Sequence[StreamSpec]], Callable[[int], bool]]
+"""For the streams of a video: whether a row, asked for in order, is embedded."""
 
-def embed_video(source: str | Path | Pipe | BinaryIO, options: EncodeOptions, reporter: Reporter) -> Feed:
+
+def embed_video(
+    source: str | Path | Pipe | BinaryIO,
+    options: EncodeOptions,
+    reporter: Reporter,
+    row_filter: RowFilter | None = None,
+) -> Feed:
     """The embeddings of the frames that --fps and --time choose, one row per frame.
+
+    row_filter: leaves rows out; their frames are only decoded.
 
     source: a path, a fsspec URL, or a stream. The feed's `source` has what is known before the second frame; when
     the blocks are through it has all (frames_decoded, vfr, size_bytes, ...), and `incomplete` is set if it is.
@@ -45,17 +55,24 @@ def embed_video(source: str | Path | Pipe | BinaryIO, options: EncodeOptions, re
         encoder=frames.provenance(),
         close=video.close,
     )
-    feed.blocks = _blocks(feed, video, frames, options, reporter)
+    wanted = row_filter(feed.specs) if row_filter is not None else None
+    chosen = video if wanted is None else (frame for row, frame in enumerate(video) if wanted(row))
+    feed.blocks = _blocks(feed, video, chosen, frames, options, reporter)
     return feed
 
 
 def _blocks(
-    feed: Feed, video: VideoSource, embedder: FrameEmbedder, options: EncodeOptions, reporter: Reporter
+    feed: Feed,
+    video: VideoSource,
+    chosen: Iterable[VideoFrame],
+    embedder: FrameEmbedder,
+    options: EncodeOptions,
+    reporter: Reporter,
 ) -> Iterator[Block]:
     rows = 0
     saturated = False
     try:
-        for batch in _batches(video, embedder.batch_size):
+        for batch in _batches(chosen, embedder.batch_size):
             arrays = embedder.embed([frame.pixels for frame in batch])
             starts = np.array([frame.start for frame in batch], np.int64)
             ends = np.array([frame.end for frame in batch], np.int64)

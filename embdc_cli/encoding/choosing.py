@@ -31,7 +31,7 @@ _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
 def size_goal(target: Target, values: int) -> int:
     """Bytes that a size target allows for `values` values."""
-    return int(target.value * values / 8) if target.kind == "bpv" else int(target.value)
+    return max(1, int(target.value * values / 8) if target.kind == "bpv" else int(target.value))
 
 
 def error_goal(target: Target) -> float:
@@ -264,4 +264,6 @@ def _lossless_fits(job: WriteJob, goal: float) -> bool:
     first = sum(len(plan.code(plan.sample[0]).payload) * len(plan.cuts) for plan in job.streams if plan.cuts)
     if first > 2 * goal:
         return False
+    if any(plan.readable is not None for plan in job.streams):
+        return _archive_bytes(job, [], (0, 0), exact=False) <= goal
     return null_pass(job).file_bytes <= goal

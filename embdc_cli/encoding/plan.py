@@ -87,6 +87,7 @@ class StreamPlan:
     survey: Survey
     fit_options: FitOptions
     recent: Recent  # fits and codecs of all streams: thousands of them must not be in memory together
+    readable: frozenset[Cut] | None = None  # the only chunks that may be read, a sample; None: all
     segments: list[Segment] = field(default_factory=list)
     index: int | None = None
     nudge: int = 0
@@ -118,6 +119,8 @@ class StreamPlan:
 
     def sample_of(self, cuts: Sequence[Cut]) -> list[Cut]:
         """Some of these chunks, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
+        if self.readable is not None:
+            return [cut for cut in cuts if cut in self.readable]
         count = self._sample_size(cuts)
         if count >= len(cuts):
             return list(cuts)
@@ -137,6 +140,8 @@ class StreamPlan:
 
     @property
     def sample_is_all(self) -> bool:
+        if self.readable is not None:
+            return False
         return all(self._sample_size(segment.cuts) >= len(segment.cuts) for segment in self.segments)
 
     def values_in(self, cuts: Sequence[Cut]) -> int:
@@ -173,11 +178,21 @@ class StreamPlan:
         counts = self.tensor.token_counts
         tokens = [self.values_in([cut]) // max(1, self.spec.channels) for cut in self.cuts]
         scenes = frozenset(self.survey.scenes) if counts is None else frozenset()
-        pieces = pieces_of(self.cuts, tokens, self.spec.channels, scenes)
+        pieces = self._with_samples(pieces_of(self.cuts, tokens, self.spec.channels, scenes))
         if len(pieces) > 1:
             self.segments = divide(pieces, scenes, step_of(self.unit, index), self.fit)
         self._sides.clear()
         self._last_trial = None
+
+    def _with_samples(self, pieces: list[list[Cut]]) -> list[list[Cut]]:
+        """Those pieces, each joined to the one before if nothing of either may be read."""
+        joined = pieces[:1]
+        for piece in pieces[1:]:
+            if self.sample_of(piece) and self.sample_of(joined[-1]):
+                joined.append(piece)
+            else:
+                joined[-1] = joined[-1] + piece
+        return joined
 
     def codec_of(self, segment: Segment) -> ChunkCodec:
         """The codec of the decision, made from the same models that a decoder gets."""
@@ -298,9 +313,16 @@ class StreamPlan:
         return self._last_trial[1]
 
 
-def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, reporter: Reporter) -> list[StreamPlan]:
+def plan_streams(
+    dump: Dump,
+    options: EncodeOptions,
+    codebook: Codebook | None,
+    reporter: Reporter,
+    readable: Sequence[frozenset[Cut]] | None = None,
+) -> list[StreamPlan]:
     """A plan for every tensor of the dump: cut and surveyed, not chosen yet.
 
+    readable: of every tensor the only chunks that may be read, from which all else about it is inferred.
     Raises: SourceError for values that may not be there, MissingModel for a codebook of another encoder.
     """
     lossless = options.target().kind == "lossless"
@@ -311,12 +333,22 @@ def plan_streams(dump: Dump, options: EncodeOptions, codebook: Codebook | None, 
         if codebook is not None and lossy:
             check_fit(codebook, spec.channels, dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
-        seen = survey(tensor, cuts, nonfinite=options.nonfinite, lossy=lossy)
-        if seen.scenes:
+        some = readable[number] if readable is not None else None
+        seen = survey(tensor, cuts if some is None else sorted(some), nonfinite=options.nonfinite, lossy=lossy)
+        if seen.scenes and some is None:
             cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")
-        plans.append(StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook, seen), recent))
+        plan = StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook, seen), recent, some)
+        if some is not None:
+            plan.survey = _of_all(seen, plan.values / max(1, plan.values_in(list(some))))
+        plans.append(plan)
     return plans
+
+
+def _of_all(seen: Survey, factor: float) -> Survey:
+    """The survey of a stream of which a sample was seen; scenes cannot be seen in a sample."""
+    moments = seen.moments.scaled(factor) if seen.moments is not None else None
+    return replace(seen, moments=moments, scenes=[])
 
 
 def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey) -> FitOptions:

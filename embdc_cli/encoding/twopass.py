@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
+from embdc_cli.tokens import Cut
 from embdc_cli.values import Dump
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def encode_dump(
 ) -> dict[str, Any]:
     """Encode one item and deliver it; returns the `--json` document. at_opening: `dump.source` as it was then."""
     started = time.monotonic()
-    job = _job(dump, at_opening, options, recipe, codebook, reporter)
+    job = write_job(dump, at_opening, options, recipe, codebook, reporter)
     state = destination.work.load() if options.resume and not options.dry_run else None
     if state is None:
         choice = choose(job, options.target(), reporter)
@@ -59,15 +61,17 @@ def encode_dump(
     )
 
 
-def _job(
+def write_job(
     dump: Dump,
     at_opening: dict[str, Any],
     options: EncodeOptions,
     recipe: dict[str, Any],
     codebook: Codebook | None,
     reporter: Reporter,
+    readable: Sequence[frozenset[Cut]] | None = None,
 ) -> WriteJob:
-    streams = plan_streams(dump, options, codebook, reporter)
+    """The work on one item, planned and not chosen yet. readable: see `plan_streams`."""
+    streams = plan_streams(dump, options, codebook, reporter, readable)
     item = ItemFacts(
         name=dump.name if options.record_name else None,
         source=at_opening,

@@ -8,6 +8,27 @@ PATCH = {"name": "patch", "shape": [900, 196, 384], "dtype": "float16", "codec":
 ACHIEVED = {"nmse": 0.0583, "channel_nmse": 0.41, "cosine": 0.97031, "cosine_p1": 0.951}
 
 
+def plan_document(source: str = "a.npy", **changes: Any) -> dict[str, Any]:
+    """Of `embdc plan`."""
+    row = {"name": "balanced", "codec": "transform", "preset": "balanced", "effort": 1, "file_bytes": 2_000_000}
+    row |= {"target": {"kind": "cosine", "value": 0.97}, "bits_per_value": 0.2362, "ratio_fp16": 67.74}
+    row |= {"nmse": 0.0583, "cosine": 0.97031, "encode_s": 12.25, "decode_s": 0.004}
+    exact = {"name": "lossless", "codec": "lossless", "preset": None, "effort": None, "file_bytes": 90_000_000}
+    exact |= {"target": {"kind": "lossless", "value": 0.0}, "bits_per_value": 10.63, "ratio_fp16": 1.51}
+    exact |= {"nmse": 0.0, "cosine": 1.0, "encode_s": 2.5, "decode_s": 0.6}
+    document = {
+        "input": source,
+        "values": 67_737_600,
+        "raw_bytes": 135_475_200,
+        "streams": [{"name": "patch", "shape": [900, 196, 384], "dtype": "float16"}],
+        "sample": {"chunks": 2, "of_chunks": 15, "complete": False},
+        "embed_s": None,
+        "rows": [row, exact],
+        "exit": 0,
+    }
+    return document | changes
+
+
 def encode_document(source: str = "a.npy", output: str = "a.embdc", **changes: Any) -> dict[str, Any]:
     """Of one finished input of `embdc encode`."""
     document = {

@@ -30,6 +30,12 @@ class Fake:
     def last(self) -> dict[str, Any]:
         return self.calls[-1][1]
 
+    def plan(self, source: str, options: Any, reporter: Any) -> dict[str, Any]:
+        return self.answer("plan", documents.plan_document(source), source=source, options=options)
+
+    def write_recipe(self, path: str, row: Any, coding: Any, forecasts: Any, *, force: bool) -> None:
+        self.answer("write_recipe", {}, path=path, row=row, coding=coding, documents=forecasts, force=force)
+
     def encode(self, source: str, output: str, options: Any, reporter: Any) -> dict[str, Any]:
         document = documents.encode_document(source, output)
         return self.answer("encode", document, source=source, output=output, options=options, reporter=reporter)

@@ -11,7 +11,9 @@ from tests import man_pages
 from tests.cli import documents
 from tests.cli.program import Embdc, Fake
 
+PROBE = {"top1_agreement": 0.97, "kl": 0.01}
 DOCUMENTS: dict[str, list[dict[str, Any]]] = {
+    "plan": [documents.plan_document(rows=[row | {"probe": PROBE} for row in documents.plan_document()["rows"]])],
     "encode": [documents.encode_document()],
     "decode": [documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}])],
     "inspect": [
