@@ -153,7 +153,7 @@ REFUSED: list[tuple[dict[str, Any], type[embdc.EmbdcError], str]] = [
     ({"rows": ["best"]}, embdc.UsageError, "--rows: expected one of"),
     ({"rows": ["bpv=0.0001"]}, embdc.TargetMissed, "target: "),
     ({"sample": 1 << 29}, embdc.UsageError, "--sample: expected 1 byte to 256MiB"),
-    ({"probe": "no.npy"}, embdc.SourceError, "--probe: no.npy: no such file"),
+    ({"probe": "no.npy"}, embdc.SourceError, "no.npy: no such file"),
     ({"codebook": "no.embdcb"}, embdc.SourceError, "no.embdcb"),
     ({"device": "cuda:77"}, embdc.ResourceError, "cuda:77"),
     ({"effort": 7}, embdc.UsageError, "--effort"),
