@@ -46,7 +46,7 @@ def test_kernels_agree(count: int) -> None:
         assert np.array_equal(rows, slow.rows)
         assert (low_bits + 7) // 8 == len(slow.low_bits)
         assert kernel.nonzero_count(slow.symbols, classes, slow.low_bits) == np.count_nonzero(levels)
-        merged = kernel.merge(slow.symbols, classes, slow.low_bits, slow.signs, slow.excess, direct)
+        merged = kernel.merge(slow.symbols, classes, slow.low_bits, slow.signs, slow.excess, direct, LARGEST)
         assert merged is not None
         assert merged.dtype == np.int32
         assert np.array_equal(merged, levels)
@@ -199,11 +199,23 @@ def test_kernels_judge_random_parts_alike(seed: int) -> None:
     assert nonzero == fast_nonzero
     rng = np.random.default_rng(seed)
     signs = rng.bytes((nonzero + 7) // 8)
-    for scale in (2**4, 2**12, 2**32):
+    direct = static_tables().direct
+    for scale, largest in ((2**4, LARGEST), (2**12, LARGEST), (2**12, 2**30), (2**12, 2**25), (2**32, LARGEST)):
         excess = rng.integers(0, scale, np.count_nonzero(symbols == 15)).astype(np.uint32)
-        one, other = (k.merge(symbols, classes, low, signs, excess, static_tables().direct) for k in (reference, cpu))
+        one, other = (k.merge(symbols, classes, low, signs, excess, direct, largest) for k in (reference, cpu))
         assert (one is None) == (other is None) == (scale == 2**32 or (one is None))
-        assert one is None or np.array_equal(one, other)
+        assert one is None or (np.array_equal(one, other) and np.abs(one).max(initial=0) <= largest)
+
+
+@pytest.mark.parametrize("level", [2**30, -(2**30), 2**30 + 1, -(2**30) - 1, LARGEST])
+def test_the_caller_says_how_large_a_level_may_be(level: int) -> None:
+    classes = np.array([63, 20], np.uint8)
+    data = encode_levels(np.array([level, 1], np.int32), classes)
+    if abs(level) <= 2**30:
+        assert decode_levels(data, classes, None, 2**30).tolist() == [level, 1]
+    else:
+        with pytest.raises(CorruptArchive, match="1073741824"):
+            decode_levels(data, classes, None, 2**30)
 
 
 def test_a_magnitude_beyond_31_bits_is_corrupt() -> None:

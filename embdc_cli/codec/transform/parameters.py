@@ -62,10 +62,7 @@ def write_levels(out: FieldWriter, levels: np.ndarray, classes: np.ndarray, tabl
 
 def read_levels(fields: FieldReader, classes: np.ndarray, tables: Tables) -> np.ndarray:
     """int32 (n,) of these classes, each within +-MAX_LEVEL. Raises CorruptArchive."""
-    levels = decode_levels(fields.blob(), classes, tables)
-    if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
-        raise fields.corrupt(f"an integer is beyond {MAX_LEVEL}")
-    return levels
+    return decode_levels(fields.blob(), classes, tables, MAX_LEVEL)
 
 
 def write_uniform_levels(out: FieldWriter, levels: np.ndarray) -> None:

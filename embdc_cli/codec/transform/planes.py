@@ -79,9 +79,7 @@ class Planes(Coder, SegmentStage):
         offsets = np.zeros((groups, shape[1]), np.int8)
         if self.group > 1:
             offsets = activity.read(fields, groups, shape[1])
-        levels = decode_levels(fields.rest(), self._level_classes(final, offsets, shape), self.tables)
-        if levels.size and not -MAX_LEVEL <= int(levels.min()) <= int(levels.max()) <= MAX_LEVEL:
-            raise fields.corrupt(f"a code is beyond {MAX_LEVEL}")
+        levels = decode_levels(fields.rest(), self._level_classes(final, offsets, shape), self.tables, MAX_LEVEL)
         return _from_planes(levels, shape, self.group)
 
     def _sizes(self, shape: Shape) -> np.ndarray:

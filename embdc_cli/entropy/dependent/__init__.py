@@ -50,13 +50,14 @@ def encode(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: 
 
 
 def decode(
-    data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables
+    data: bytes | memoryview, classes: np.ndarray, blocks: np.ndarray, tables: Tables, largest: int = LARGEST
 ) -> tuple[np.ndarray, np.ndarray]:
     """The levels (n,) int32 that `encode` wrote with these classes (n,) uint8, blocks (b, 2) and tables.
 
     With them the quantiser, 0 or 1, under which each stands, (n,) uint8.
 
-    Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them.
+    Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them, and magnitudes up
+    to `largest`, no less than that of any level without an escape.
     """
     classes, blocks = _checked_classes(classes, blocks)
     if classes.size and classes.max() >= CLASSES:
@@ -76,9 +77,9 @@ def decode(
     signs, excess = view[signs_start : signs_start + packed_bytes(nonzero)], view[signs_start + packed_bytes(nonzero) :]
     check_packed(signs, nonzero)
     values = decode_exp_golomb(excess, escape_orders()[rows[symbols == ESCAPE]])
-    levels = coder.merge(symbols, classes, low_bits, signs, values, direct_magnitudes(tables))
+    levels = coder.merge(symbols, classes, low_bits, signs, values, direct_magnitudes(tables), largest)
     if levels is None:
-        raise CorruptArchive(f"dependent levels: expected magnitudes up to {LARGEST}, found a larger one")
+        raise CorruptArchive(f"dependent levels: expected magnitudes up to {largest}, found a larger one")
     return np.asarray(levels), chosen
 
 
@@ -96,7 +97,7 @@ def points_of(levels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def path_points(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
-    """The points (n,) int32 of levels of magnitudes below 2^30, in half steps. Arguments as for `encode`."""
+    """The points (n,) int32 of levels below 2^30, in half steps. Arguments as for `encode`."""
     levels, classes, blocks = _checked(levels, classes, blocks)
     return points_of(levels, kernels(__name__).quantisers(levels, classes, blocks, direct_magnitudes(tables)))
 

@@ -56,10 +56,13 @@ def encode_levels(levels: np.ndarray, classes: np.ndarray, tables: Tables | None
     return b"".join((encode_varint(len(payload)), payload, parts.low_bits, parts.signs, escapes))
 
 
-def decode_levels(data: bytes | memoryview, classes: np.ndarray, tables: Tables | None = None) -> np.ndarray:
+def decode_levels(
+    data: bytes | memoryview, classes: np.ndarray, tables: Tables | None = None, largest: int = LARGEST
+) -> np.ndarray:
     """The levels (n,) int32 that `encode_levels` wrote with these classes (n,) uint8 and tables.
 
-    Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them.
+    Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them, and magnitudes up
+    to `largest`, no less than that of any level without an escape.
     """
     tables = _checked_tables(tables)
     if classes.dtype != np.uint8 or classes.ndim != 1:
@@ -83,9 +86,9 @@ def decode_levels(data: bytes | memoryview, classes: np.ndarray, tables: Tables 
     check_packed(signs, nonzero)
     escape_rows = rows[symbols == ESCAPE]
     values = decode_exp_golomb(excess, escape_orders()[escape_rows])
-    levels = coder.merge(symbols, classes, low_bits, signs, values, tables.direct)
+    levels = coder.merge(symbols, classes, low_bits, signs, values, tables.direct, largest)
     if levels is None:
-        raise CorruptArchive(f"levels: expected magnitudes up to {LARGEST}, found a larger one")
+        raise CorruptArchive(f"levels: expected magnitudes up to {largest}, found a larger one")
     return np.asarray(levels)
 
 

@@ -19,7 +19,6 @@ from embdc_cli.entropy.tables import ESCAPE, FINE_COST_UNIT, FINE_IMPOSSIBLE, cl
 if getattr(config, "DISABLE_JIT", False):
     raise ImportError("numba is switched off (NUMBA_DISABLE_JIT), and interpreted loops are slower than numpy")
 
-_LARGEST = np.uint64(2**31 - 1)
 _ONE = np.uint64(1)
 _BYTE = np.uint64(8)
 
@@ -71,13 +70,15 @@ def merge(
     signs: bytes | memoryview,
     excess: np.ndarray,
     direct: np.ndarray,
+    largest: int,
 ) -> np.ndarray | None:
     """As in `reference.py`."""
     levels = np.zeros(classes.size, np.int32)
     # one byte more: the loop below reads the bit after the last sign
     sign_bytes = np.append(np.frombuffer(signs, np.uint8), np.uint8(0))
     low_bytes = np.frombuffer(low_bits, np.uint8)
-    fits = _merge(symbols, classes, class_rows(), class_shifts(), low_bytes, sign_bytes, excess, direct, levels)
+    split = symbols, classes, class_rows(), class_shifts(), low_bytes, sign_bytes, excess
+    fits = _merge(*split, direct, largest, levels)
     return levels if fits else None
 
 
@@ -208,7 +209,7 @@ def _nonzero_count(symbols: np.ndarray, classes: np.ndarray, shift_of: np.ndarra
 
 
 @numba.njit(
-    numba.boolean(*6 * (_BYTES,), _MAGNITUDES, _BYTES, numba.int32[::1]),
+    numba.boolean(*6 * (_BYTES,), _MAGNITUDES, _BYTES, numba.uint64, numba.int32[::1]),
     nogil=True,
     cache=True,
 )
@@ -221,6 +222,7 @@ def _merge(
     signs: np.ndarray,
     excess: np.ndarray,
     direct: np.ndarray,
+    largest: int,
     levels: np.ndarray,
 ) -> bool:
     coded = escapes = low_bytes = 0
@@ -234,8 +236,6 @@ def _merge(
         shift = np.uint64(shift_of[cls])
         if symbols[coded] == ESCAPE:
             magnitude = np.uint64(excess[escapes]) + np.uint64(direct[row_of[cls]])
-            if magnitude > _LARGEST >> shift:
-                return False
             escapes += 1
         if shift > 0:
             while held < shift:
@@ -245,6 +245,8 @@ def _merge(
             magnitude = magnitude << shift | (buffer & ((_ONE << shift) - _ONE))
             buffer >>= shift
             held -= shift
+        if magnitude > largest:
+            return False
         coded += 1
         # without a branch on zero, which would be mispredicted; zero takes no sign and has none
         negative = np.int32(signs[sign >> 3] >> (sign & 7) & 1)

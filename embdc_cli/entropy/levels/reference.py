@@ -77,8 +77,9 @@ def merge(
     signs: bytes | memoryview,
     excess: np.ndarray,
     direct: np.ndarray,
+    largest: int,
 ) -> np.ndarray | None:
-    """The levels (n,) int32; None if a magnitude is above 2^31 - 1.
+    """The levels (n,) int32; None if a magnitude is above `largest`, at most 2^31 - 1.
 
     symbols, classes, low_bits: as for `nonzero_count`; signs: a bit for every level that is not zero;
     excess: (escapes,) uint32; direct: (rows,) uint8.
@@ -90,7 +91,7 @@ def merge(
     full = _magnitudes(symbols, every_shift, low_bits).astype(np.int64)
     high = excess.astype(np.int64) + direct[class_rows()[classes[coded]][escaped]]
     full[escaped] = high << shifts | full[escaped] & ((1 << shifts) - 1)
-    if full.size and full.max() >> 31:
+    if full.max(initial=0) > largest:
         return None
     nonzero = np.flatnonzero(full)
     negative = np.unpackbits(np.frombuffer(signs, np.uint8), count=nonzero.size, bitorder="little").astype(bool)

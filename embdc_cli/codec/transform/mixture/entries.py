@@ -61,9 +61,7 @@ class _TrellisEntries(Entries):
         out.blob(dependent.encode(levels_of(integers), classes, _paths(lengths), entry_path_tables()))
 
     def read(self, fields: FieldReader, classes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        levels, chosen = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables())
-        if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
-            raise fields.corrupt(f"an integer is not within {MAX_LEVEL}")
+        levels, chosen = dependent.decode(fields.blob(), classes, _paths(lengths), entry_path_tables(), MAX_LEVEL - 1)
         return dependent.points_of(levels, chosen)
 
 

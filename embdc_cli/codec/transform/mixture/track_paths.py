@@ -18,7 +18,6 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import levels_of
 from embdc_cli.entropy.tables import Tables
-from embdc_cli.errors import CorruptArchive
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +34,7 @@ class TrackPaths(Coder, SegmentStage):
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         chunk = self.mixture.chunk(side)
-        levels, chosen = dependent.decode(data, chunk.classes, chunk.paths, self.tables)
-        if levels.size and not -MAX_LEVEL < int(levels.min()) <= int(levels.max()) < MAX_LEVEL:
-            raise CorruptArchive(f"chunk: a level is not within {MAX_LEVEL}")
+        levels, chosen = dependent.decode(data, chunk.classes, chunk.paths, self.tables, MAX_LEVEL - 1)
         return dependent.points_of(levels, chosen)
 
     def write(self, out: FieldWriter) -> None:

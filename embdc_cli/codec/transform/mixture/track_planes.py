@@ -13,7 +13,6 @@ from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.entropy.levels import decode_levels, encode_levels
 from embdc_cli.entropy.tables import Tables
-from embdc_cli.errors import CorruptArchive
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +27,7 @@ class TrackPlanes(Coder, SegmentStage):
         return encode_levels(codes, self.mixture.chunk(side).classes, self.tables)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
-        codes = decode_levels(data, self.mixture.chunk(side).classes, self.tables)
-        if codes.size and not -MAX_LEVEL <= int(codes.min()) <= int(codes.max()) <= MAX_LEVEL:
-            raise CorruptArchive(f"chunk: a code is beyond {MAX_LEVEL}")
-        return codes
+        return decode_levels(data, self.mixture.chunk(side).classes, self.tables, MAX_LEVEL)
 
     def write(self, out: FieldWriter) -> None:
         del out
