@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from embdc_cli.cli import library, streams
+from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import beyond
-from embdc_cli.cli.options import Head, Limits, Reference, Words
+from embdc_cli.cli.options import Head, Limits, OnlyReport, Reference, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.errors import TargetMissed
 from embdc_cli.options import CompareOptions
@@ -18,6 +18,7 @@ EXAMPLES = """
 embdc compare feats.npy feats.embdc
 embdc compare feats.h5 feats.embdc --key clip --json
 embdc compare feats.npy feats.embdc --min-cosine .98 --min-recall .9
+embdc compare feats.npy feats.embdc --report quality.html
 embdc compare feats.npy other.npy --probe head.safetensors --labels y.npy
 """
 
@@ -25,13 +26,20 @@ First = Annotated[str, typer.Argument(metavar="REFERENCE", help="The original: a
 Second = Annotated[str, typer.Argument(metavar="ARCHIVE_OR_DUMP", help="What is judged by it.")]
 
 
-def compare(reference: First, other: Second, dumps: Reference, head: Head, limits: Limits, words: Words) -> int:
+def compare(
+    reference: First, other: Second, dumps: Reference, head: Head, limits: Limits, report: OnlyReport, words: Words
+) -> int:
     """Measure how good an archive or a dump is: error, direction, geometry, neighbours, a task."""
     console = Console(**vars(words))
     streams.refuse_stdin([reference, other])
+    reports.check(report.report, reference, other, force=report.force)
     options = fill(CompareOptions, dumps, head, limits, codebooks=tuple(dumps.codebook or ()))
     with console.reporting() as reporter:
         document = library.compare(reference, other, options, reporter)
+    if report.report is not None:
+        from embdc_cli.cli.html_report.comparison import comparison
+
+        reports.write(report.report, comparison(document), console, force=report.force)
     if words.json:
         console.document(document)
     else:

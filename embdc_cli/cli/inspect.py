@@ -8,24 +8,26 @@ import typer
 
 from embdc_cli import batch
 from embdc_cli.batch import Document
-from embdc_cli.cli import library, streams
+from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
-from embdc_cli.cli.options import Detail, Words
+from embdc_cli.cli.options import Detail, OnlyReport, Words
 from embdc_cli.cli.parameters import command
 
 EXAMPLES = """
 embdc inspect talk.embdc
 embdc inspect talk.embdc --json | jq .bits_per_value
+embdc inspect talk.embdc --chunks --report talk.html
 embdc inspect https://example.org/talk.embdc --chunks
 """
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs.")]
 
 
-def inspect(paths: Paths, detail: Detail, words: Words) -> int:
+def inspect(paths: Paths, detail: Detail, report: OnlyReport, words: Words) -> int:
     """Show what is in archives, where every byte went, and the achieved quality."""
     console = Console(**vars(words))
     streams.refuse_stdin(paths)
+    reports.check(report.report, *paths, force=report.force)
 
     def work(job: Document) -> Document:
         codebooks = tuple(detail.codebook or ())
@@ -47,6 +49,10 @@ def inspect(paths: Paths, detail: Detail, words: Words) -> int:
 
     items = batch.run([{"path": path} for path in paths], work, finished=finished)
     document = batch.summary(items, len(paths)) if len(paths) > 1 else items[0]
+    if report.report is not None and any("parts" in item for item in items):
+        from embdc_cli.cli.html_report.archive import archive
+
+        reports.write(report.report, archive(document), console, force=report.force)
     if words.json:
         console.document(document)
     return int(document["exit"])

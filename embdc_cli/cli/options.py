@@ -57,6 +57,25 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Report:
+    """A page to look at, for commands with outputs of their own, whose --force it goes by."""
+
+    TITLE: ClassVar = "Report"
+
+    report: Annotated[
+        str | None,
+        option("--report", metavar="FILE", help="Also write figures and tables as one HTML file."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class OnlyReport(Report):
+    """A page to look at, for commands that write nothing else."""
+
+    force: Annotated[bool, flag("-f", "--force", help="Overwrite the report.")] = False
+
+
+@dataclass(frozen=True)
 class EncodeOutput:
     """Where archives go and what is done with those that are there already."""
 
@@ -474,9 +493,9 @@ class Emitted:
         str | None, option("--emit", metavar="FILE", help="Write a recipe for `embdc encode --config`.")
     ] = None
     choose: Annotated[
-        str | None, option("--choose", metavar="ROW", help="The row of the recipe (default balanced).")
+        str | None, option("--choose", metavar="ROW", help="Row of recipe and report (default balanced).")
     ] = None
-    force: Annotated[bool, flag("-f", "--force", help="Overwrite the recipe.")] = False
+    force: Annotated[bool, flag("-f", "--force", help="Overwrite recipe and report.")] = False
 
 
 @dataclass(frozen=True)
@@ -488,7 +507,7 @@ class Training:
     output: Annotated[
         str | None, option("-o", "--output", metavar="FILE", help="The codebook, FILE.embdcb. Required.")
     ] = None
-    force: Force = False
+    force: Annotated[bool, flag("-f", "--force", help="Overwrite codebook and report.")] = False
     kind: Annotated[str, choice("--kind", choices=("transform",), help="What to learn.")] = "transform"
     max_bytes: Annotated[
         int | None, option("--max-bytes", metavar="SIZE", read=quantities.size, help="At most this file size.")

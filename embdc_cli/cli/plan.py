@@ -8,9 +8,9 @@ import typer
 
 from embdc_cli import batch, output
 from embdc_cli.batch import Document
-from embdc_cli.cli import library, streams
+from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
-from embdc_cli.cli.options import Coding, Compute, Dumps, Emitted, Planning, Spooling, Video, Words
+from embdc_cli.cli.options import Coding, Compute, Dumps, Emitted, Planning, Report, Spooling, Video, Words
 from embdc_cli.cli.parameters import command, fill, given
 from embdc_cli.errors import UsageError
 from embdc_cli.forecast.options import PlanOptions
@@ -21,6 +21,7 @@ EXAMPLES = """
 embdc plan feats.npy
 embdc plan talk.mp4 --encoder google/siglip2-base-patch16-224 --fps 1
 embdc plan feats.npy --rows balanced,cosine=0.95 --probe head.safetensors
+embdc plan feats.npy --report plan.html --choose small
 embdc plan feats.npy --emit recipe.toml --choose small
 embdc encode feats.npy --config recipe.toml
 """
@@ -32,6 +33,7 @@ def plan(
     inputs: Inputs,
     planning: Planning,
     emitted: Emitted,
+    report: Report,
     coding: Coding,
     spooling: Spooling,
     video: Video,
@@ -45,8 +47,9 @@ def plan(
     options = PlanOptions(**given(planning), coding=fill(EncodeOptions, coding, spooling, video, dumps, compute))
     for name in options.rows:
         Row.parse(name)
-    row = _chosen(emitted, inputs)
-    if row is not None:
+    reports.check(report.report, *inputs, outputs=(emitted.emit,), force=emitted.force)
+    row = _chosen(emitted, inputs, report)
+    if emitted.emit is not None or emitted.choose is not None:
         options = options.with_row(row.name)
 
     with console.reporting() as reporter:
@@ -66,27 +69,30 @@ def plan(
 
         items = batch.run([{"input": name} for name in inputs], work, finished=finished)
     good = [item for item in items if "rows" in item]
-    if row is not None and emitted.emit is not None and good:
+    if emitted.emit is not None and good:
         library.write_recipe(emitted.emit, row, options.coding, good, force=emitted.force)
         console.say(f"{emitted.emit}: {row.name}, for `embdc encode --config {emitted.emit}`")
     document = batch.summary(items, len(inputs)) if len(inputs) > 1 else items[0]
+    if report.report is not None and good:
+        from embdc_cli.cli.html_report.forecast import forecast
+
+        reports.write(report.report, forecast(document, chosen=row.name), console, force=emitted.force)
     if words.json:
         console.document(document)
     return int(document["exit"])
 
 
-def _chosen(emitted: Emitted, inputs: list[str]) -> Row | None:
-    """The row of the recipe, where one is to be written; what is wrong with its name is refused beforehand."""
-    if emitted.emit is None:
-        if emitted.choose is not None:
-            raise UsageError("--choose: needs --emit", hint="name the recipe with --emit FILE")
-        return None
+def _chosen(emitted: Emitted, inputs: list[str], report: Report) -> Row:
+    """The row of recipe and report; what is wrong with its name, or the recipe's, is refused beforehand."""
+    if emitted.choose is not None and emitted.emit is None and report.report is None:
+        raise UsageError("--choose: needs --emit or --report", hint="name the recipe with --emit FILE")
     try:
         row = Row.parse(emitted.choose or "balanced")
     except UsageError as error:
         raise UsageError(error.message.replace("--rows", "--choose"), hint=error.hint) from error
-    output.check_not_input(emitted.emit, *inputs)
-    output.check_output(emitted.emit, force=emitted.force)
+    if emitted.emit is not None:
+        output.check_not_input(emitted.emit, *inputs)
+        output.check_output(emitted.emit, force=emitted.force)
     return row
 
 

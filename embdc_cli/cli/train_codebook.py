@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from embdc_cli import output
-from embdc_cli.cli import library, streams
+from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import trained
-from embdc_cli.cli.options import Compute, Dumps, Training, Video, Words
+from embdc_cli.cli.options import Compute, Dumps, Report, Training, Video, Words
 from embdc_cli.cli.parameters import command, fill, given
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
@@ -18,6 +18,7 @@ from embdc_cli.options import EncodeOptions
 EXAMPLES = """
 embdc train-codebook dumps/*.npy -o clip.embdcb
 embdc train-codebook *.mp4 --encoder openai/clip-vit-base-patch16 -o b.embdcb
+embdc train-codebook dumps/*.npy -o clip.embdcb --report clip.html
 embdc encode new.npy --codebook clip.embdcb
 """
 
@@ -25,7 +26,7 @@ Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Dumps, ar
 
 
 def train_codebook(
-    inputs: Inputs, training: Training, video: Video, dumps: Dumps, compute: Compute, words: Words
+    inputs: Inputs, training: Training, report: Report, video: Video, dumps: Dumps, compute: Compute, words: Words
 ) -> int:
     """Learn a codebook, and report what it saves on inputs that were held out."""
     console = Console(**vars(words))
@@ -34,10 +35,15 @@ def train_codebook(
     streams.check_input(inputs)
     streams.check_output([training.output], json=words.json)
     output.check_not_input(training.output, *inputs)
+    reports.check(report.report, *inputs, outputs=(training.output,), force=training.force)
     settings: dict[str, Any] = {name: value for name, value in given(training).items() if name != "output"}
     settings["reading"] = fill(EncodeOptions, video, dumps, compute)
     with console.reporting() as reporter:
         document = library.train(inputs, training.output, settings, reporter)
+    if report.report is not None:
+        from embdc_cli.cli.html_report.codebook import codebook
+
+        reports.write(report.report, codebook(document), console, force=training.force)
     if words.json:
         console.document(document)
     for line in trained(document, verbose=words.verbose):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from embdc_cli.comparison import fidelity
 from embdc_cli.comparison.block import blocks, reference_moments
+from embdc_cli.comparison.channels import by_variance
 from embdc_cli.comparison.cka import LinearCKA
 from embdc_cli.comparison.neighbours import NeighbourSample
 from embdc_cli.comparison.pairing import Pair
@@ -55,6 +56,7 @@ def measure(
         "recall": recall,
         "worst": series.worst,
         "over_time": series.over_time,
+        "channels": by_variance(sums.sums, moments),
         "probe": None if probe is None else probe.figures,
         "labels": None if probe is None else probe.accuracy,
     }

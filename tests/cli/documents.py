@@ -146,6 +146,7 @@ MEASURED = {
     "recall": {"tokens_1": 0.61, "tokens_10": 0.73, "pooled_1": 0.91, "pooled_10": 0.95},
     "worst": [MOMENT, MOMENT | {"by": "nmse"}],
     "over_time": {"row": [0, 300, 600], "seconds": [0, 12, 24], "nmse": [0.05, 0.2, 0.06], "cosine": [0.98, 0.9, 0.97]},
+    "channels": {"rank": [0, 128, 256], "variance": [4.5, 2.25, 1.125], "mse": [0.5, 0.3125, 0.25]},
     "probe": None,
     "labels": None,
 }
