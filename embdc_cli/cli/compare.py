@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from embdc_cli.cli import library, reports, streams
+from embdc_cli.cli.compare_options import Head, Limits, Reference
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import beyond
-from embdc_cli.cli.options import Head, Limits, OnlyReport, Reference, Words
+from embdc_cli.cli.options import OnlyReport, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.errors import TargetMissed
 from embdc_cli.options import CompareOptions
