@@ -98,3 +98,15 @@ def test_every_prefix_and_bit_flip_is_corrupt_or_within_the_ranks() -> None:
         for number, extent in found.items():
             assert 0 <= extent.min() <= extent.max() <= RANKS[tracks.blocks[number].mode]
     assert refused > len(data)
+
+
+def test_a_mixture_codes_nothing_beyond_what_it_measured(small: int) -> None:
+    """Tokens at the mean of a mode have no coefficient: in large blocks no class but 0, in small ones the usual."""
+    mixture = drawn_mixture(7, (7,))
+    x = np.tile(mixture.modes[0].mean, (64, 6, 1))
+    chunk = mixture.chunk(mixture.measure(x))
+    assert len(chunk.classes) >= small
+    assert not chunk.classes.any()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents, "LARGE", len(chunk.classes) + 1)
+        assert mixture.chunk(mixture.measure(x)).classes.any()
