@@ -7,5 +7,6 @@ fits             what ways of equal effort share
 prediction       one way to encode, carried out on the sample and scaled to all of it
 probe            what a linear head makes of the decoded sample
 forecast         all of it, in the order in which it happens
+total            what several inputs take together
 recipe_file      the way that was chosen, as `embdc encode --config` reads it
 """
