@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from embdc_cli.errors import UsageError
 
-CODECS: Final = ("transform", "lossless", "auto")
+VIDEO_CODECS: Final = ("h264", "hevc", "av1")
+CODECS: Final = ("transform", *VIDEO_CODECS, "lossless", "auto")
 PRESETS: Final[dict[str, tuple[float, int]]] = {
     "fast": (0.97, 0),
     "balanced": (0.97, 1),
@@ -22,10 +23,16 @@ PRESETS: Final[dict[str, tuple[float, int]]] = {
 }
 """preset -> (target cosine, effort)"""
 
+VIDEO_CODEC_OPTIONS: Final = ("rotation", "inter", "backend")
+"""Of `EncodeOptions`: how a video codec is used."""
 VIDEO_OPTIONS: Final = ("encoder", "layer", "streams", "fps", "time", "batch_size")
 """Of `EncodeOptions`: how a video becomes embeddings; they say nothing about a dump."""
 DUMP_OPTIONS: Final = ("key", "raw", "axes", "special_tokens")
 """Of `EncodeOptions`: how a dump is read; they say nothing about a video."""
+
+ROTATIONS: Final = ("auto", "hadamard", "klt", "none")
+INTER: Final = ("auto", "on", "off")
+BACKENDS: Final = ("auto", "software", "nvidia")
 
 PROBE_ON: Final = ("pooled", "first", "tokens")
 """Which vectors `compare --probe` classifies: the mean of a row's tokens, its first token, or every token."""
@@ -64,6 +71,11 @@ class EncodeOptions:
     one_pass: bool = False
     spool_max: int = 20_000_000_000  # bytes
     nonfinite: str = "refuse"  # refuse | keep
+    keep_lossless: tuple[str, ...] = ()  # patterns of stream names
+    # video codecs
+    rotation: str = "auto"  # auto | hadamard | klt | none
+    inter: str = "auto"  # auto | on | off
+    backend: str = "auto"  # auto | software | nvidia
     # video
     encoder: str | None = None
     layer: int | None = None
@@ -120,6 +132,15 @@ class EncodeOptions:
         }
         return Target(kind[asked[0]], value)
 
+    def check_codec(self) -> None:
+        """Refuse options that say nothing to the codec asked for. Raises: UsageError."""
+        video = self.codec in VIDEO_CODECS
+        given = self.given(("codebook",) if video else VIDEO_CODEC_OPTIONS)
+        if given and self.codec != "auto":
+            which = "not with" if video else "only with"
+            names = self.codec if video else ", ".join(VIDEO_CODECS)
+            raise UsageError(f"{given[0]}: {which} --codec {names}")
+
     def effort_level(self) -> int:
         """Search effort 0..3: `--effort`, else the preset's, else 1."""
         if self.effort is None:
@@ -148,6 +169,7 @@ class DecodeOptions:
     on_damage: str = "fail"  # fail | skip | nan
     codebooks: tuple[str, ...] = ()
     device: str = "auto"
+    backend: str = "auto"  # auto | software | nvidia
     jobs: int = 1
     force: bool = False
 
@@ -183,6 +205,9 @@ _CHOICES: Final = {
     "codec": CODECS,
     "embed_codebook": ("auto", "yes", "no"),
     "nonfinite": ("refuse", "keep"),
+    "rotation": ROTATIONS,
+    "inter": INTER,
+    "backend": BACKENDS,
     "probe_on": PROBE_ON,
 }
 _AT_LEAST: Final = {"jobs": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}

@@ -40,6 +40,7 @@ def encode(
     options = options or EncodeOptions()
     started = time.monotonic()
     check_device(options.device)
+    options.check_codec()
     _check_one_pass(options)
     codebook = chosen_codebook(options)
     recipe = recipe_of(options, codebook)

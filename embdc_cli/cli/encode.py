@@ -29,6 +29,7 @@ from embdc_cli.cli.options import (
 )
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.progress import StageReporter
+from embdc_cli.cli.video_codec_options import VideoCodec
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.scratch import disk_errors
@@ -37,6 +38,7 @@ EXAMPLES = """
 embdc encode talk.mp4                                 # talk.embdc beside it
 embdc encode feats.npy --target-bpv 0.5 -o small.embdc
 embdc encode a.mp4 --encoder openai/clip-vit-large-patch14 --layer -2 --fps 1
+embdc encode model.safetensors --codec hevc --target-bpv 2.9
 embdc encode state.safetensors --lossless
 embdc encode feats.npy --config recipe.toml           # of `embdc plan --emit`
 embdc encode videos/*.mp4 --out-dir out --skip-existing --shard 0/8
@@ -56,6 +58,7 @@ def encode(
     rate: Rate,
     codec: Codec,
     coding: Coding,
+    video_codec: VideoCodec,
     one_pass: OnePass,
     spooling: Spooling,
     video: Video,
@@ -67,7 +70,7 @@ def encode(
     """Encode videos or embedding dumps (npy, npz, safetensors, h5, pt, raw) into archives."""
     del recipe  # its options have joined those given here before this is called
     console = Console(**vars(words))
-    options = _options(output, rate, codec, coding, one_pass, spooling, video, dumps, many, compute)
+    options = _options(output, rate, codec, coding, video_codec, one_pass, spooling, video, dumps, many, compute)
     several = len(inputs or []) > 1 or many.files_from is not None or many.shard is not None
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)
@@ -153,6 +156,7 @@ def _options(*groups: Any) -> EncodeOptions:
     """The options of every item; what is wrong with them alone is refused here, once, before the first item."""
     options = fill(EncodeOptions, *groups)
     options.target()
+    options.check_codec()
     if options.fps is not None or options.time is not None:
         from embdc_cli.source.frame_selection import FrameSelection
 

@@ -179,6 +179,10 @@ class Coding:
     nonfinite: Annotated[
         str, choice("--nonfinite", choices=("refuse", "keep"), help="What to do with NaN and Inf.")
     ] = EncodeOptions.nonfinite
+    keep_lossless: Annotated[
+        list[str] | None,
+        option("--keep-lossless", metavar="PATTERN", help="Streams to keep exactly, such as '*.norm.*'; repeatable."),
+    ] = None
 
 
 @dataclass(frozen=True)

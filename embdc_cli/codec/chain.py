@@ -44,12 +44,15 @@ class Chain:
     def encode(self, x: np.ndarray, known: tuple[bytes, ...] | None = None) -> Coded:
         """The codes and side information of `x`, from which both `pack` and `reconstruct` start.
 
-        known: the side information, where it has been measured before.
+        known: the side information, where it has been measured before under another step; what a quantiser measures
+        depends on its step, and is measured again.
         """
         sides = [] if known is None else list(known)
         for number, stage in enumerate(self.links):
             if known is None:
                 sides.append(stage.measure(x))
+            elif isinstance(stage, Quantiser):
+                sides[number] = stage.measure(x)
             x = stage.forward(x, self._side_at(number, sides))
         return Coded(x, tuple(sides))
 

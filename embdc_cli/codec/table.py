@@ -33,6 +33,7 @@ class StageId(IntEnum):
     TOKEN_SCALE = 1
     NORMALISE = 2
     IDENTITY = 16
+    HADAMARD = 20
     REFLECTED_KLT = 17
     FREE_KLT = 18
     CODEBOOK_KLT = 19
@@ -43,6 +44,7 @@ class StageId(IntEnum):
     BIT_PATTERN = 65
     RATE_ROUNDING = 67
     TRELLIS = 68
+    VIDEO_SAMPLES = 69
     STICKY = 66
     # codes -> codes
     ROW_DELTA = 96
@@ -54,6 +56,7 @@ class StageId(IntEnum):
     ZSTANDARD = 130
     TRACK_PLANES = 131
     TRACK_PATHS = 133
+    VIDEO_BITSTREAM = 134
     TIME_CONTEXT = 132
 
 

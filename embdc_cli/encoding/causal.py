@@ -24,6 +24,7 @@ from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.result import encode_result
+from embdc_cli.encoding.sensitive import kept_exactly
 from embdc_cli.encoding.survey import survey
 from embdc_cli.encoding.writing import StreamOutcome, WriteResult, finish, record_of
 from embdc_cli.errors import TargetMissed, UsageError
@@ -139,7 +140,8 @@ class CausalEncoder:
             outcome.sums.merge(chunk.sums)
             outcome.chunks += 1
         outcome.count_segment(plan, plan.segments[0])
-        outcome.lossy |= plan.lossy
+        if plan.lossy:
+            outcome.codec = plan.codec_name
 
     def finish(self, rows: list[int], facts: dict[str, Any], timeline: Timeline | None, target: dict[str, Any]) -> Any:
         """Write the end matter; returns the summary. Raises: TargetMissed when a size ceiling was not held."""
@@ -177,7 +179,8 @@ def encode_feed(
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
     header = header_of(specs, item, recipe, _limits(specs, options))
     with destination.work.begin() as out:
-        encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, feed.exact_streams)
+        exact = kept_exactly(specs, feed.exact_streams, options.keep_lossless)
+        encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, exact)
         rows = [0] * len(specs)
         first = last = None
         for window in windows(feed):

@@ -23,14 +23,16 @@ from embdc_cli.codec.table import ChunkKind
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.segments import Segment, divide, pieces_of
+from embdc_cli.encoding.sensitive import kept_exactly
 from embdc_cli.encoding.survey import Survey, survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
-from embdc_cli.options import EncodeOptions
+from embdc_cli.options import VIDEO_CODECS, EncodeOptions
 from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
@@ -110,6 +112,7 @@ class StreamPlan:
     segments: list[Segment] = field(default_factory=list)
     index: int | None = None
     nudge: int = 0
+    importance: float = 1.0  # how many times finer its step is than that of others at the same index
     _last_trial: tuple[tuple[int | None, int], Trial] | None = None
     _sides: dict[Cut, Sides] = field(default_factory=dict)  # of the sample, for the models of the present index
 
@@ -123,6 +126,13 @@ class StreamPlan:
     @property
     def lossy(self) -> bool:
         return self.index is not None
+
+    @property
+    def codec_name(self) -> str:
+        """How the stream is coded, as `--codec` calls it."""
+        if not self.lossy:
+            return "lossless"
+        return "transform" if self.fit_options.video is None else self.fit_options.video.standard
 
     @property
     def moments(self) -> ChannelMoments:
@@ -182,7 +192,7 @@ class StreamPlan:
     def fit(self, cuts: Sequence[Cut]) -> Fit:
         """Step-independent knowledge of a segment of these chunks, from a sample of it."""
         ends = (cuts[0], cuts[-1]) if cuts else None
-        key = ("fit", self.fit_options.effort, self.number, ends)
+        key = ("fit", self.fit_options.effort, self.fit_options.video, self.number, ends)
         return self.fits.get(key, lambda: self._fit(cuts), lambda fit: fit.bytes_held)
 
     def _fit(self, cuts: Sequence[Cut]) -> Fit:
@@ -239,17 +249,18 @@ class StreamPlan:
                 raise MissingModel(f"stream {self.spec.name!r}: codebook {digest.hex()} is not the one given")
             return codebook
 
-        weighting = self.fit_options.weighting
-        return TransformCodec(self.spec, TransformModels.from_bytes(models, self.spec, Limits(), lookup, weighting))
+        weighting, video = self.fit_options.weighting, self.fit_options.video
+        backend = video.backend if video is not None else "auto"
+        read = TransformModels.from_bytes(models, self.spec, Limits(), lookup, weighting, backend)
+        return TransformCodec(self.spec, read)
 
     @cached_property
     def unit(self) -> float:
-        """The step of index 0: rms of the centred values, or of the values, or 1."""
+        """The step of index 0: rms of the centred values, or of the values, or 1; finer by `importance`."""
         rms = self.fit(self.segments[0].cuts).rms
-        if rms > 0:
-            return float(rms)
-        rms = math.sqrt(float((self.moments.mean**2).mean())) if self.moments.channels else 0.0
-        return rms if rms > 0 else 1.0
+        if not rms > 0:
+            rms = math.sqrt(float((self.moments.mean**2).mean())) if self.moments.channels else 0.0
+        return float(rms if rms > 0 else 1.0) / self.importance
 
     def likely_index(self, *, bits_per_value: float = 0.0, error: float = 0.0) -> int:
         """The index that the fit foretells for a rate, or for a relative error, without coding anything."""
@@ -359,9 +370,10 @@ def plan_streams(
     """
     lossless = options.target().kind == "lossless"
     plans, recent = [], Recent(RECENT_BYTES)
+    exact = kept_exactly([tensor.spec for tensor in dump.tensors], dump.exact_streams, options.keep_lossless)
     for number, tensor in enumerate(dump.tensors):
         spec = tensor.spec
-        lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in dump.exact_streams
+        lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in exact
         if codebook is not None and lossy:
             check_fit(codebook, spec.channels, dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
@@ -394,4 +406,11 @@ def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey)
         codebook=codebook,
         nonfinite_keep=options.nonfinite == "keep",
         padding=seen.padding,
+        video=_video_options(options),
     )
+
+
+def _video_options(options: EncodeOptions) -> VideoOptions | None:
+    if options.codec not in VIDEO_CODECS:
+        return None
+    return VideoOptions(options.codec, options.rotation, options.inter, options.backend)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli.errors import SourceError
-from embdc_cli.options import EncodeOptions
+from embdc_cli.options import VIDEO_CODEC_OPTIONS, EncodeOptions
 from embdc_cli.source.digest import ends_digest
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     """
     target = options.target()
     recipe: dict[str, Any] = {
-        "codec": "lossless" if target.kind == "lossless" else "transform",  # what `auto` stands for, too
+        "codec": codec_name(options),
         "target": {"kind": target.kind, "value": target.value},
         "effort": options.effort_level(),
         "weighting": _weighting(options.weighting),
@@ -33,6 +33,11 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     if codebook is not None:
         recipe["codebook"] = codebook.digest.hex()
         recipe["embed_codebook"] = options.embed_codebook
+    for name in VIDEO_CODEC_OPTIONS:
+        if options.given([name]) and (name, getattr(options, name)) != ("backend", "software"):
+            recipe[name] = getattr(options, name)
+    if options.keep_lossless:
+        recipe["keep_lossless"] = list(options.keep_lossless)
     if options.record_name:
         recipe["record_name"] = True
     for name in ("axes", "key", "raw", "input_format", "encoder", "layer", "fps", "time"):
@@ -42,6 +47,13 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     if options.streams != ("patch",):
         recipe["streams"] = list(options.streams)
     return recipe
+
+
+def codec_name(options: EncodeOptions) -> str:
+    """The codec that streams are coded with, unless they are kept exactly."""
+    if options.target().kind == "lossless":
+        return "lossless"
+    return "transform" if options.codec == "auto" else options.codec
 
 
 def _weighting(weighting: str) -> str:

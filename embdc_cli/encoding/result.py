@@ -30,7 +30,7 @@ def encode_result(
                 "name": one.spec.name,
                 "shape": list(one.spec.shape),
                 "dtype": one.spec.dtype,
-                "codec": "transform" if one.lossy else "lossless",
+                "codec": one.codec,
                 "chunks": one.chunks,
                 "segments": one.segments,
                 "codebook_segments": one.codebook_segments,

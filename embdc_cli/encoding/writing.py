@@ -89,9 +89,13 @@ class StreamOutcome:
     moments: ChannelMoments | None
     sums: ErrorSums
     chunks: int = 0
-    lossy: bool = False
+    codec: str = "lossless"
     segments: int = 0
     codebook_segments: int = 0
+
+    @property
+    def lossy(self) -> bool:
+        return self.codec != "lossless"
 
     def count_segment(self, plan: StreamPlan, segment: Segment) -> None:
         """Count a segment that has been written."""
@@ -107,7 +111,7 @@ class StreamOutcome:
         return {
             "rows": self.spec.known_rows,
             "digest": self.digest,
-            "codec": "transform" if self.lossy else "lossless",
+            "codec": self.codec,
             "sums": {
                 "values": self.sums.values,
                 "tokens": self.sums.tokens,
@@ -210,7 +214,7 @@ def perform(
 def outcome_of(plan: StreamPlan) -> StreamOutcome:
     """The outcome of a stream of which nothing is written yet."""
     return StreamOutcome(
-        plan.spec, plan.survey.digest, plan.survey.moments, ErrorSums(plan.spec.channels), lossy=plan.lossy
+        plan.spec, plan.survey.digest, plan.survey.moments, ErrorSums(plan.spec.channels), codec=plan.codec_name
     )
 
 

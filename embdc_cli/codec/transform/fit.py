@@ -15,6 +15,8 @@ from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform.dead_zone import STEPS
 from embdc_cli.codec.transform.group_fit import GroupFit
 from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.video.fit import VideoFit
+from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import UsageError
@@ -31,6 +33,7 @@ class FitOptions:
 
     padding: whether the stream has tokens of nothing but zeros that are to stay so.
     segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
+    video: code with a video codec instead of the mixture and the entropy coder.
     """
 
     effort: int = 1
@@ -39,6 +42,7 @@ class FitOptions:
     nonfinite_keep: bool = False
     padding: bool = False
     segment_rows: int | None = None
+    video: VideoOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,7 @@ class Fit:
         self.layout = Layout.of(spec, _largest(sample, spec))
         self._check_codebook()
         self._scale = self._segment_scale(sample, token_counts)
-        effort, weighting, codebook = self.options.effort, self.options.weighting, self.options.codebook
-        fitted = [
-            GroupFit(spec, self.layout.fold, effort, weighting, codebook, self._scale) for _ in self.layout.tokens
-        ]
+        fitted = [self._group_fit() for _ in self.layout.tokens]
         with np.errstate(all="ignore"):
             for group, tokens in self._tokens(fitted, sample):
                 group.add_moments(tokens)
@@ -92,6 +93,12 @@ class Fit:
         values = sum(group.moments.count for group in fitted) * self.layout.fold
         energy = sum(group.energy for group in fitted)
         self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
+
+    def _group_fit(self) -> GroupFit | VideoFit:
+        effort, weighting, video = self.options.effort, self.options.weighting, self.options.video
+        if video is not None:
+            return VideoFit(self.spec, self.layout.fold, effort, weighting, video, self._scale)
+        return GroupFit(self.spec, self.layout.fold, effort, weighting, self.options.codebook, self._scale)
 
     @property
     def bytes_held(self) -> int:
@@ -133,7 +140,7 @@ class Fit:
         )
 
     @property
-    def _parts(self) -> list[tuple[GroupFit, float]]:
+    def _parts(self) -> list[tuple[GroupFit | VideoFit, float]]:
         """Every token group with its share of the step: special tokens, where there are some, have one of their own."""
         *special, patches = self._groups
         return [(group, _special_share(group.rms, patches.rms)) for group in special] + [(patches, 1.0)]
@@ -142,8 +149,8 @@ class Fit:
         return min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
 
     def _tokens(
-        self, fitted: Sequence[GroupFit], sample: Sequence[np.ndarray]
-    ) -> Iterator[tuple[GroupFit, np.ndarray]]:
+        self, fitted: Sequence[GroupFit | VideoFit], sample: Sequence[np.ndarray]
+    ) -> Iterator[tuple[GroupFit | VideoFit, np.ndarray]]:
         for rows in sample:
             if not self.options.nonfinite_keep:
                 exact_values.refuse(rows, self.spec)

@@ -33,6 +33,8 @@ from embdc_cli.codec.transform.sticky import Sticky
 from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
+from embdc_cli.codec.video.hadamard import Hadamard
+from embdc_cli.codec.video.samples import VideoBitstream, VideoSamples
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.values import StreamSpec
@@ -54,6 +56,9 @@ _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
     TrackPaths,
     Sticky,
     TimeContext,
+    Hadamard,
+    VideoSamples,
+    VideoBitstream,
 )
 _STAGES: Final = {stage.stage: stage for stage in _CLASSES}
 
@@ -105,7 +110,7 @@ class TransformModels:
         for group in self.groups:
             stages = [
                 replace(stage, step=stage.step * factor)
-                if isinstance(stage, DeadZone | Sticky | TrellisPoints)
+                if isinstance(stage, DeadZone | Sticky | TrellisPoints | VideoSamples)
                 else stage
                 for stage in group.chain.stages
             ]
@@ -145,8 +150,11 @@ class TransformModels:
         limits: Limits,
         lookup_codebook: LookupCodebook,
         weighting: Weighting | None = None,
+        backend: str = "auto",
     ) -> TransformModels:
         """The models in `payload`. weighting: the encoder's, when chunks are still to be encoded with these models.
+
+        backend: who codes video (`codec.video.backend`).
 
         Raises: UnsupportedArchive for an unknown stage or version, MissingModel for a codebook that is not here,
         CorruptArchive for anything that no encoder writes or that exceeds `limits`.
@@ -167,7 +175,7 @@ class TransformModels:
             group = fields.byte(limit=min(_MAX_GROUP, limits.max_group))
             if group == 0:
                 raise fields.corrupt("group length: expected at least 1, found 0")
-            scope = Scope(layout.fold, group, limits, tables, codebook, metric)
+            scope = Scope(layout.fold, group, limits, tables, codebook, metric, backend=backend)
             groups.append(GroupModels(_read_chain(fields, listed, scope), group))
         fields.end()
         return cls(

@@ -17,6 +17,7 @@ from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
 
 if TYPE_CHECKING:
     from embdc_cli.codec.transform.mixture.stage import Mixture
+    from embdc_cli.codec.video.samples import VideoSamples
 
 MAX_LEVEL: Final = 1 << 30
 """Largest magnitude of any integer that is coded: room for the escape codes within 32 bits."""
@@ -30,7 +31,7 @@ class Scope:
 
     channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
     metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
-    mixture: the mixture of the chain, once read.
+    mixture, samples: the mixture or the video samples of the chain, once read. backend: who decodes video.
     """
 
     channels: int
@@ -40,6 +41,8 @@ class Scope:
     codebook: Codebook | None
     metric: np.ndarray | None
     mixture: Mixture | None = None
+    samples: VideoSamples | None = None
+    backend: str = "auto"
 
 
 class SegmentStage(Stage, ABC):

@@ -1,0 +1,122 @@
+"""The codecs in software, through PyAV: x264, x265 and SVT-AV1 encode, FFmpeg's own decoders and dav1d decode.
+
+One thread each, and nothing that depends on timing: the same frames and parameters give the same bytes.
+Psychovisual options, adaptive quantisation and lookahead-made quantisers are off: error is squared error here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from embdc_cli.codec.video.stream import Coding
+from embdc_cli.errors import CorruptArchive, ResourceError
+
+_ENCODERS: Final = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
+_FORMATS: Final = {8: "yuv420p", 10: "yuv420p10le"}
+_TYPES: Final[dict[int, np.dtype]] = {8: np.dtype(np.uint8), 10: np.dtype("<u2")}
+_X26_PRESETS: Final = ("veryfast", "medium", "slow", "slower")
+_SVT_PRESETS: Final = (8, 5, 3, 1)
+_KEY_INTERVAL: Final = 1 << 12  # frames: only the first one of a chunk is a key frame
+_TICK: Final = Fraction(1, 30)
+
+os.environ.setdefault("SVT_LOG", "1")  # of SVT-AV1, which otherwise tells its configuration to standard error
+
+
+def encode(frames: np.ndarray, coding: Coding) -> bytes:
+    """frames: (T, H, W) integers of `coding.depth` bits, H and W even. Raises ResourceError without the encoder."""
+    import av
+
+    name = _ENCODERS[coding.standard]
+    try:
+        context: Any = av.CodecContext.create(name, "w")
+    except av.FFmpegError as error:
+        raise ResourceError(f"--codec {coding.standard}: this machine's FFmpeg has no encoder {name}") from error
+    count, height, width = frames.shape
+    kind = _TYPES[coding.depth]
+    context.width, context.height, context.pix_fmt = width, height, _FORMATS[coding.depth]
+    context.time_base, context.framerate = _TICK, 1 / _TICK
+    context.thread_count = 1
+    context.options = _options(coding)
+    chroma = np.full((height // 2, width), 1 << (coding.depth - 1), kind)
+    out = bytearray()
+    with _ordinary_priority():
+        for number in range(count):
+            picture = np.concatenate([frames[number].astype(kind, copy=False), chroma])
+            frame = av.VideoFrame.from_ndarray(picture, format=context.pix_fmt)
+            frame.pts, frame.time_base = number, _TICK
+            for packet in context.encode(frame):
+                out += bytes(packet)
+        for packet in context.encode(None):
+            out += bytes(packet)
+    return bytes(out)
+
+
+def decode(data: bytes, standard: str, depth: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """(T, H, W) integers of a bitstream of this shape. Raises CorruptArchive for any other bitstream."""
+    import av
+
+    count, height, width = shape
+    context: Any = av.CodecContext.create("libdav1d" if standard == "av1" else standard, "r")
+    context.thread_count = 1
+    # a frame that claims to be larger is refused before memory is taken for it
+    context.options = {"max_pixels": str((width + 64) * (height + 64)), "err_detect": "explode"}
+    frames = np.empty(shape, _TYPES[depth])
+    found = 0
+    try:
+        for picture in _pictures(context, data):
+            if found == count or (picture.height, picture.width, picture.format.name) != (
+                height,
+                width,
+                _FORMATS[depth],
+            ):
+                raise CorruptArchive(
+                    f"video bitstream: expected {count} frames of {width}x{height} {_FORMATS[depth]}, found "
+                    f"{picture.width}x{picture.height} {picture.format.name} at frame {found}"
+                )
+            frames[found] = picture.to_ndarray()[:height]
+            found += 1
+    except (av.FFmpegError, ValueError) as error:
+        raise CorruptArchive(f"video bitstream: {error}") from error
+    if found != count:
+        raise CorruptArchive(f"video bitstream: expected {count} frames, found {found}")
+    return np.asarray(frames)
+
+
+def _pictures(context: Any, data: bytes) -> Iterator[Any]:
+    for piece in (data, b""):
+        for packet in context.parse(piece):
+            yield from context.decode(packet)
+    yield from context.decode(None)
+
+
+def _options(coding: Coding) -> dict[str, str]:
+    gop = str(_KEY_INTERVAL if coding.inter else 1)
+    quantiser = str(coding.quantiser)
+    if coding.standard == "h264":
+        words = f"qp={quantiser}:keyint={gop}:scenecut=0:psy=0:aq-mode=0:mbtree=0:rc-lookahead=0:sliced-threads=0"
+        return {"preset": _X26_PRESETS[coding.effort], "x264-params": words + ":trellis=2:threads=1"}
+    if coding.standard == "hevc":
+        words = f"qp={quantiser}:keyint={gop}:scenecut=0:psy-rd=0:psy-rdoq=0:aq-mode=0:rdoq-level=2:info=0"
+        words += ":log-level=none:pools=none:frame-threads=1:wpp=0"
+        return {"preset": _X26_PRESETS[coding.effort], "x265-params": words}
+    words = f"lp=1:keyint={'-1' if coding.inter else '1'}:scd=0:tune=1"
+    return {"preset": str(_SVT_PRESETS[coding.effort]), "crf": quantiser, "svtav1-params": words}
+
+
+class _ordinary_priority:  # noqa: N801 - reads as a statement
+    """SVT-AV1, started by root, makes the calling threads real-time ones, which starves the rest of the machine."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        if not hasattr(os, "sched_setscheduler") or not os.path.isdir("/proc/self/task"):
+            return
+        for thread in os.listdir("/proc/self/task"):
+            if os.sched_getscheduler(int(thread)) != os.SCHED_OTHER:
+                os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
