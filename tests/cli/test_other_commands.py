@@ -165,7 +165,13 @@ def test_inspect_lists_forty_streams_unless_verbose(embdc: Embdc, fake: Fake) ->
 
 def test_inspect_asks_for_details(embdc: Embdc, fake: Fake) -> None:
     embdc("inspect", "a.embdc", "--chunks", "--stats", "--codebook", "c")
-    assert fake.last == {"path": "a.embdc", "chunks": True, "stats": True, "codebooks": ("c",)}
+    assert fake.last == {
+        "path": "a.embdc",
+        "chunks": True,
+        "stats": True,
+        "planes": False,
+        "codebooks": ("c",),
+    }
 
 
 def test_inspect_json(embdc: Embdc, fake: Fake) -> None:
