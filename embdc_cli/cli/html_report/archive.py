@@ -31,7 +31,7 @@ def _archive(item: Document) -> Markup:
     parts += [byte_parts(item), _achieved(item["achieved"]), _streams(item["streams"])]
     if "stats" in item:
         parts.append(_statistics(item["stats"]))
-    parts += [_made_by(item), *_planes(item.get("planes", [])), *_chunks(item.get("chunks", []))]
+    parts += [*_planes(item.get("planes", [])), _made_by(item), *_chunks(item.get("chunks", []))]
     return joined(*parts)
 
 
