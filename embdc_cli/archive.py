@@ -44,14 +44,22 @@ class Archive:
 
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
-    device: where tensors go: cpu, cuda, cuda:N, or auto.
+    device: where tensors go: cpu, cuda, cuda:N, or auto. backend: who decodes video codecs: auto, software or nvidia.
     """
 
-    def __init__(self, path: str | BinaryIO, *, codebooks: Sequence[str] = (), device: str = "cpu") -> None:
+    def __init__(
+        self,
+        path: str | BinaryIO,
+        *,
+        codebooks: Sequence[str] = (),
+        device: str = "cpu",
+        backend: str = "auto",
+    ) -> None:
         self._path = path
         self._codebooks = tuple(codebooks)
         check_device(device)
         self.device = device
+        self._backend = backend
         self._open()
 
     def _open(self) -> None:
@@ -71,10 +79,10 @@ class Archive:
     def __getstate__(self) -> dict[str, Any]:
         if not isinstance(self._path, str):
             raise UsageError("archive: one opened from a file object cannot be sent to another process")
-        return {"path": self._path, "codebooks": self._codebooks, "device": self.device}
+        return {"path": self._path, "codebooks": self._codebooks, "device": self.device, "backend": self._backend}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"], codebooks=state["codebooks"], device=state["device"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     @property
     def reader(self) -> ArchiveReader:
@@ -174,7 +182,8 @@ class Archive:
         limits = self.reader.parts[stream.part].header.limits
 
         def make() -> ChunkCodec:
-            return codec_for(kind, stream.spec, self.reader.models(stream, segment), limits, self.codebook)
+            models = self.reader.models(stream, segment)
+            return codec_for(kind, stream.spec, models, limits, self.codebook, self._backend)
 
         key = (stream.part, stream.number, segment, kind)
         return self._codecs.get(key, make, lambda _: 8 * stream.spec.channels**2)

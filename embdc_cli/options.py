@@ -89,6 +89,9 @@ class EncodeOptions:
     raw: str | None = None  # "dtype=f16,shape=?x196x192"
     axes: str | None = None
     special_tokens: str = "0"  # "auto" | N
+    # error feedback
+    residual_in: str | None = None
+    residual_out: str | None = None
     # output
     force: bool = False
     append: bool = False

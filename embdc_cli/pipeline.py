@@ -10,8 +10,10 @@ coded causally with `one_pass`. Both functions return what their command prints 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from embdc_cli import error_feedback
 from embdc_cli.container.header import recipe_digest
 from embdc_cli.device import check_device
 from embdc_cli.encoding import causal, delivery, twopass
@@ -20,6 +22,7 @@ from embdc_cli.encoding.recipe import recipe_of
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.inputs import open_input
 from embdc_cli.options import DecodeOptions, EncodeOptions
+from embdc_cli.output import check_output
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.values import Dump, Feed
@@ -42,27 +45,30 @@ def encode(
     check_device(options.device)
     options.check_codec()
     _check_one_pass(options)
+    _check_residuals(options, output)
     codebook = chosen_codebook(options)
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
     destination = delivery.begin(source, output, options, digest)
-    with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread():
+    with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread(), ExitStack() as stack:
         opened = open_input(source, options, reporter)
-        try:
-            at_opening = dict(opened.source)
-            if options.skip_existing:
-                if delivery.is_current(output, digest, opened.source, append=options.append):
-                    return delivery.skipped(destination)
-                delivery.check_free(destination, force=options.force)
-            readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
-            if isinstance(readable, Feed) or options.one_pass:
-                result = causal.encode_feed(readable, at_opening, destination, options, recipe, reporter)
-            else:
-                result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
-            for warning in opened.warnings:
-                reporter.note(warning)
-        finally:
-            opened.close()
+        stack.callback(opened.close)
+        at_opening = dict(opened.source)
+        if options.skip_existing:
+            if delivery.is_current(output, digest, opened.source, append=options.append):
+                return delivery.skipped(destination)
+            delivery.check_free(destination, force=options.force)
+        readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
+        if isinstance(readable, Feed) or options.one_pass:
+            result = causal.encode_feed(readable, at_opening, destination, options, recipe, reporter)
+        else:
+            if options.residual_in is not None:
+                readable = stack.enter_context(error_feedback.corrected(readable, options.residual_in))
+            result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
+            if options.residual_out is not None and not options.dry_run:
+                error_feedback.write_residual(options.residual_out, readable, output, force=options.force)
+        for warning in opened.warnings:
+            reporter.note(warning)
     result["seconds"]["total"] = time.monotonic() - started
     return result
 
@@ -72,6 +78,15 @@ def _check_one_pass(options: EncodeOptions) -> None:
     for name, asked in (("codebook", options.codebook), ("dry-run", options.dry_run), ("resume", options.resume)):
         if options.one_pass and asked:
             raise UsageError(f"--{name}: not with --one-pass", hint="leave out one of them")
+
+
+def _check_residuals(options: EncodeOptions, output: str) -> None:
+    """Refuse what error feedback cannot go with: it reads the input twice, and the archive afterwards."""
+    given = options.given(("residual_in", "residual_out"))
+    if given and (options.one_pass or options.append or options.skip_existing or output == "-"):
+        raise UsageError(f"{given[0]}: not with --one-pass, --append, --skip-existing or standard output")
+    if options.residual_out is not None:
+        check_output(options.residual_out, force=options.force)
 
 
 def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | Feed:

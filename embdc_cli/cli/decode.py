@@ -12,6 +12,7 @@ from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import decoded
 from embdc_cli.cli.options import Compute, DecodeOutput, Reading, Selection, Words
 from embdc_cli.cli.parameters import command, fill
+from embdc_cli.cli.video_codec_options import VideoDecoding
 from embdc_cli.options import DecodeOptions
 
 EXAMPLES = """
@@ -26,12 +27,18 @@ Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of 
 
 
 def decode(
-    archive: Archive, target: DecodeOutput, part: Selection, reading: Reading, compute: Compute, words: Words
+    archive: Archive,
+    target: DecodeOutput,
+    part: Selection,
+    reading: Reading,
+    video: VideoDecoding,
+    compute: Compute,
+    words: Words,
 ) -> int:
     """Decode an archive to npy, npz, safetensors, h5, pt or raw, whole or in part."""
     console = Console(**vars(words))
     streams.check_input([archive])
-    options = fill(DecodeOptions, target, part, reading, compute, codebooks=tuple(reading.codebook or ()))
+    options = fill(DecodeOptions, target, part, reading, video, compute, codebooks=tuple(reading.codebook or ()))
     path = target.output if target.output is not None else _default_output(archive, options)
     streams.check_output([path], json=words.json)
     output.check_not_input(path, archive)

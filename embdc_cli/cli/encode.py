@@ -20,6 +20,7 @@ from embdc_cli.cli.options import (
     Compute,
     Dumps,
     EncodeOutput,
+    ErrorFeedback,
     OnePass,
     Rate,
     Recipe,
@@ -59,6 +60,7 @@ def encode(
     codec: Codec,
     coding: Coding,
     video_codec: VideoCodec,
+    feedback: ErrorFeedback,
     one_pass: OnePass,
     spooling: Spooling,
     video: Video,
@@ -70,8 +72,12 @@ def encode(
     """Encode videos or embedding dumps (npy, npz, safetensors, h5, pt, raw) into archives."""
     del recipe  # its options have joined those given here before this is called
     console = Console(**vars(words))
-    options = _options(output, rate, codec, coding, video_codec, one_pass, spooling, video, dumps, many, compute)
+    options = _options(
+        output, rate, codec, coding, video_codec, feedback, one_pass, spooling, video, dumps, many, compute
+    )
     several = len(inputs or []) > 1 or many.files_from is not None or many.shard is not None
+    if several and options.given(("residual_in", "residual_out")):
+        raise UsageError("--residual-in, --residual-out: expected a single input, found several or a list")
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)
     if output.out_dir is not None and jobs and not output.dry_run:

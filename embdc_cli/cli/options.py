@@ -99,6 +99,20 @@ class EncodeOutput:
 
 
 @dataclass(frozen=True)
+class ErrorFeedback:
+    """What one encode loses, for the next one."""
+
+    TITLE: ClassVar = "Error feedback"
+
+    residual_in: Annotated[
+        str | None, option("--residual-in", metavar="FILE", help="Add what was lost before, a dump, to the input.")
+    ] = None
+    residual_out: Annotated[
+        str | None, option("--residual-out", metavar="FILE", help="Write what this archive loses, such as R.npz.")
+    ] = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Options kept in a file."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from embdc_cli.cli.parameters import choice
-from embdc_cli.options import BACKENDS, INTER, ROTATIONS, EncodeOptions
+from embdc_cli.options import BACKENDS, INTER, ROTATIONS, DecodeOptions, EncodeOptions
 
 Backend = Annotated[str, choice("--backend", choices=BACKENDS, help="Who codes video: software or NVIDIA's engines.")]
 
@@ -24,3 +24,12 @@ class VideoCodec:
         EncodeOptions.inter
     )
     backend: Backend = EncodeOptions.backend
+
+
+@dataclass(frozen=True)
+class VideoDecoding:
+    """How their streams are read."""
+
+    TITLE: ClassVar = VideoCodec.TITLE
+
+    backend: Backend = DecodeOptions.backend

@@ -143,8 +143,11 @@ def codec_for(
     models: bytes | memoryview,
     limits: Limits,
     lookup_codebook: LookupCodebook,
+    backend: str = "auto",
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
+
+    backend: who decodes video (`codec.video.backend`).
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes.
     """
@@ -157,7 +160,8 @@ def codec_for(
         from embdc_cli.codec.transform.codec import TransformCodec
         from embdc_cli.codec.transform.models import TransformModels
 
-        return TransformCodec(spec, TransformModels.from_bytes(models, spec, limits, lookup_codebook), limits)
+        read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, backend=backend)
+        return TransformCodec(spec, read, limits)
     raise UnsupportedArchive(
         f"stream {spec.name!r}: chunk kind {kind} is unknown, expected one of "
         f"{', '.join(str(int(known)) for known in ChunkKind)}",

@@ -36,6 +36,8 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     for name in VIDEO_CODEC_OPTIONS:
         if options.given([name]) and (name, getattr(options, name)) != ("backend", "software"):
             recipe[name] = getattr(options, name)
+    if options.residual_in is not None:
+        recipe["residual_in"] = ends_digest(options.residual_in)
     if options.keep_lossless:
         recipe["keep_lossless"] = list(options.keep_lossless)
     if options.record_name:

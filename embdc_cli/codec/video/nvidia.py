@@ -1,43 +1,122 @@
-"""NVENC and NVDEC through PyNvVideoCodec: NV12 or P010 with flat chroma in, the same bitstreams out.
+"""NVENC and NVDEC through PyNvVideoCodec: NV12 or P010 with flat chroma in host memory, the same bitstreams out.
 
-What an engine takes is asked of it (`GetEncoderCaps`, `GetDecoderCaps`) and never assumed: A100, H100 and H200 have no
-NVENC at all. Everything that is missing is a `ResourceError` that names it.
+What an engine takes is asked of it and never assumed: A100, H100 and H200 have no NVENC at all, and few decode H.264 in
+ten bits. Everything that is missing is a `ResourceError` that names it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import io
 from typing import Any, Final
 
 import numpy as np
 
 from embdc_cli.codec.video.stream import Coding
-from embdc_cli.errors import ResourceError
+from embdc_cli.errors import CorruptArchive, ResourceError
 
+_SURFACES: Final = {8: "NV12", 10: "P010"}
+_PADDING_BITS: Final = {8: 0, 10: 6}  # ten bits are the high ones of sixteen
+_PRESETS: Final = ("P1", "P4", "P6", "P7")
+_KEY_INTERVAL: Final = 1 << 12
 _HINT: Final = "use --backend software, which reads and writes the same streams"
 
 
 def encode(frames: np.ndarray, coding: Coding) -> bytes:
     """frames: (T, H, W) integers of `coding.depth` bits. Raises ResourceError where NVENC cannot take them."""
     library = _library()
-    raise _missing(f"NVENC for {coding.standard}", library)
+    _, height, width = frames.shape
+    capabilities = _capabilities(lambda: library.GetEncoderCaps(codec=coding.standard), f"NVENC for {coding.standard}")
+    if not capabilities.get("num_encoder_engines", 1):
+        raise _missing(f"no NVENC for {coding.standard}")
+    if coding.depth > 8 and not capabilities.get("support_10bit_encode", 0):
+        raise _missing(f"no NVENC for {coding.standard} in ten bits")
+    if width > capabilities.get("width_max", width) or height > capabilities.get("height_max", height):
+        raise _missing(f"no NVENC for frames of {width}x{height}")
+    chroma = np.full((height // 2, width), 1 << (coding.depth - 1), frames.dtype)
+    out = bytearray()
+    try:
+        encoder = library.CreateEncoder(width, height, _SURFACES[coding.depth], True, **_parameters(coding))
+        for frame in frames:
+            surface = np.concatenate([frame, chroma]).astype(np.uint16) << _PADDING_BITS[coding.depth]
+            packets = encoder.Encode(np.ascontiguousarray(surface, np.uint8 if coding.depth == 8 else np.uint16))
+            out += b"".join(bytes(packet["data"]) for packet in packets)
+        out += b"".join(bytes(packet["data"]) for packet in encoder.EndEncode())
+    except (library.PyNvVCException, RuntimeError, TypeError) as error:
+        raise _missing(f"NVENC for {coding.standard} failed: {_first_line(error)}") from error
+    return bytes(out)
 
 
 def decode(data: bytes, standard: str, depth: int, shape: tuple[int, int, int]) -> np.ndarray:
     """(T, H, W) integers of a bitstream of this shape. Raises CorruptArchive for any other; ResourceError."""
     library = _library()
-    del data, depth, shape
-    raise _missing(f"NVDEC for {standard}", library)
+    count, height, width = shape
+    frames = np.empty(shape, np.uint8 if depth == 8 else np.uint16)
+    found = 0
+    feed = io.BytesIO(_contained(data) if standard == "av1" else data)
+    try:
+        demuxer = library.CreateDemuxer(lambda buffer: feed.readinto(buffer))
+        decoder = library.CreateDecoder(
+            gpuid=0, codec=demuxer.GetNvCodecId(), usedevicememory=False, maxwidth=width, maxheight=height
+        )
+        for packet in demuxer:
+            for picture in decoder.Decode(packet):
+                luma = np.frombuffer(ctypes.string_at(picture.GetPtrToPlane(0), picture.framesize()), frames.dtype)
+                if found == count or luma.size != height * width * 3 // 2:
+                    raise CorruptArchive(f"video bitstream: expected {count} frames of {width}x{height}, found others")
+                frames[found] = luma[: height * width].reshape(height, width) >> _PADDING_BITS[depth]
+                found += 1
+    except (library.PyNvVCException, RuntimeError) as error:
+        raise _missing(f"NVDEC for {standard} failed: {_first_line(error)}") from error
+    if found != count:
+        raise CorruptArchive(f"video bitstream: expected {count} frames, found {found}")
+    return frames
+
+
+def _parameters(coding: Coding) -> dict[str, str]:
+    gop = str(_KEY_INTERVAL if coding.inter else 1)
+    return {
+        "codec": coding.standard,
+        "preset": _PRESETS[coding.effort],
+        "tuning_info": "high_quality",
+        "rc": "constqp",
+        "constqp": str(coding.quantiser),
+        "gop": gop,
+        "idrperiod": gop,
+    }
+
+
+def _contained(data: bytes) -> bytes:
+    """AV1 in IVF, which a demuxer recognises."""
+    import av
+
+    parser: Any = av.CodecContext.create("libdav1d", "r")
+    packets = [bytes(packet) for piece in (data, b"") for packet in parser.parse(piece)]
+    out = bytearray(b"DKIF" + (32 << 16).to_bytes(4, "little") + b"AV01" + bytes(20))
+    for number, packet in enumerate(packets):
+        out += len(packet).to_bytes(4, "little") + number.to_bytes(8, "little") + packet
+    return bytes(out)
 
 
 def _library() -> Any:
     try:
         import PyNvVideoCodec
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ResourceError(f"--backend nvidia: PyNvVideoCodec cannot be used here: {first}", hint=_HINT) from error
+        raise _missing(f"PyNvVideoCodec cannot be used: {_first_line(error)}") from error
     return PyNvVideoCodec
 
 
-def _missing(what: str, library: Any) -> ResourceError:
-    del library
-    return ResourceError(f"--backend nvidia: {what} is not here", hint=_HINT)
+def _capabilities(ask: Any, what: str) -> dict[str, Any]:
+    try:
+        return dict(ask())
+    except Exception as error:
+        raise _missing(f"no {what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _missing(what: str) -> ResourceError:
+    return ResourceError(f"--backend nvidia: {what}", hint=_HINT)
