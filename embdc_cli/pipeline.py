@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli import error_feedback
@@ -20,6 +21,7 @@ from embdc_cli.encoding import causal, delivery, twopass
 from embdc_cli.encoding.codebooks import chosen_codebook
 from embdc_cli.encoding.recipe import recipe_of
 from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.forecast.best_codec import best_codec
 from embdc_cli.inputs import open_input
 from embdc_cli.options import DecodeOptions, EncodeOptions
 from embdc_cli.output import check_output
@@ -50,6 +52,7 @@ def encode(
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
     destination = delivery.begin(source, output, options, digest)
+    candidates: list[dict[str, Any]] = []
     with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread(), ExitStack() as stack:
         opened = open_input(source, options, reporter)
         stack.callback(opened.close)
@@ -64,18 +67,27 @@ def encode(
         else:
             if options.residual_in is not None:
                 readable = stack.enter_context(error_feedback.corrected(readable, options.residual_in))
+            if options.codec == "auto" and options.target().kind != "lossless":
+                codec, candidates = best_codec(readable, at_opening, options, reporter)
+                options = replace(options, codec=codec)
             result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
             if options.residual_out is not None and not options.dry_run:
                 error_feedback.write_residual(options.residual_out, readable, output, force=options.force)
         for warning in opened.warnings:
             reporter.note(warning)
+    result["candidates"] = candidates
     result["seconds"]["total"] = time.monotonic() - started
     return result
 
 
 def _check_one_pass(options: EncodeOptions) -> None:
     """Refuse what needs the whole input before the first chunk."""
-    for name, asked in (("codebook", options.codebook), ("dry-run", options.dry_run), ("resume", options.resume)):
+    for name, asked in (
+        ("codebook", options.codebook),
+        ("dry-run", options.dry_run),
+        ("resume", options.resume),
+        ("codec auto", options.codec == "auto"),
+    ):
         if options.one_pass and asked:
             raise UsageError(f"--{name}: not with --one-pass", hint="leave out one of them")
 

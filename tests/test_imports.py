@@ -91,8 +91,8 @@ def importers(library: str) -> set[str]:
     return found
 
 
-def test_only_nvdec_imports_pynvvideocodec() -> None:
-    assert importers("PyNvVideoCodec") <= {"source/nvdec.py"}
+def test_only_hardware_backends_import_pynvvideocodec() -> None:
+    assert importers("PyNvVideoCodec") <= {"source/nvdec.py", "codec/video/nvidia.py"}
 
 
 def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:

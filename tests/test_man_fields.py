@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS: dict[str, list[list[str]]] = {
     "plan": [["plan", "a.npy", "--rows", "fast,lossless", "--probe", "head.npy"]],
-    "encode": [["encode", "a.npy", "-o", "again.embdc", "-f"]],
+    "encode": [["encode", "a.npy", "-o", "again.embdc", "-f", "--codec", "auto", "--effort", "0"]],
     "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
     "inspect": [["inspect", "a.embdc", "--chunks", "--stats", "--planes"], ["inspect", "cut.embdc"]],
     "verify": [["verify", "damaged.embdc"], ["verify", "cut.embdc"], ["verify", "a.embdc", "--against", "a.npy"]],

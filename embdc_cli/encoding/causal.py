@@ -23,6 +23,7 @@ from embdc_cli.encoding.header import MAX_GROUP, MAX_MODES, ItemFacts, header_of
 from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
+from embdc_cli.encoding.recipe import codec_name
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.sensitive import kept_exactly
 from embdc_cli.encoding.survey import survey
@@ -177,7 +178,7 @@ def encode_feed(
     timed = timed_streams(feed)
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
-    header = header_of(specs, item, recipe, _limits(specs, options))
+    header = header_of(specs, item, recipe, _limits(specs, options), codec_name(options))
     with destination.work.begin() as out:
         exact = kept_exactly(specs, feed.exact_streams, options.keep_lossless)
         encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, exact)

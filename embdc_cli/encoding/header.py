@@ -29,8 +29,10 @@ class ItemFacts:
     timed_streams: frozenset[str]
 
 
-def header_of(specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, Any], limits: Limits) -> Header:
-    """The header of an archive of one item with streams `specs`."""
+def header_of(
+    specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, Any], limits: Limits, codec: str
+) -> Header:
+    """The header of an archive of one item with streams `specs`. codec: what the recipe's came to, for people."""
     timebase = item.timebase
     return Header(
         items=(
@@ -49,7 +51,7 @@ def header_of(specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, An
                 axes=spec.axes,
                 row_shape=spec.row_shape,
                 rows=spec.rows,
-                codec=recipe["codec"],
+                codec=codec,
                 special_tokens=spec.special_tokens,
                 ragged=spec.ragged,
                 timed=spec.name in item.timed_streams,
@@ -60,7 +62,7 @@ def header_of(specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, An
         recipe_digest=recipe_digest(recipe),
         input_head_digest=item.source.get(_HEAD, ""),
         target=recipe["target"],
-        codec={"name": recipe["codec"]},
+        codec={"name": codec},
         limits=limits,
     )
 

@@ -53,9 +53,7 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
 
 def codec_name(options: EncodeOptions) -> str:
     """The codec that streams are coded with, unless they are kept exactly."""
-    if options.target().kind == "lossless":
-        return "lossless"
-    return "transform" if options.codec == "auto" else options.codec
+    return "lossless" if options.target().kind == "lossless" else options.codec
 
 
 def _weighting(weighting: str) -> str:

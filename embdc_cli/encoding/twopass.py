@@ -17,6 +17,7 @@ from embdc_cli.encoding.codebooks import codebook_record
 from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_facts
 from embdc_cli.encoding.plan import Part, plan_streams
 from embdc_cli.encoding.rate import StepSearch
+from embdc_cli.encoding.recipe import codec_name
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.segments import Segment
 from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
@@ -81,7 +82,7 @@ def write_job(
         timed_streams=dump.timed_streams,
     )
     return WriteJob(
-        header_of([plan.spec for plan in streams], item, recipe, limits_of(streams)),
+        header_of([plan.spec for plan in streams], item, recipe, limits_of(streams), codec_name(options)),
         streams,
         dump.timeline,
         dump.timed_streams,

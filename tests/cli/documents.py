@@ -44,11 +44,23 @@ def encode_document(source: str = "a.npy", output: str = "a.embdc", **changes: A
         "external_codebook_bytes": 0,
         "target": {"kind": "cosine", "value": 0.97, "saturated": False},
         "achieved": ACHIEVED,
+        "candidates": [],
         "seconds": {"plan": 1.5, "code": 10.5, "total": 12.25},
         "status": "done",
         "exit": 0,
     }
     return document | changes
+
+
+CANDIDATE = {
+    "codec": "hevc",
+    "file_bytes": 2_000_000,
+    "bits_per_value": 0.2362,
+    "nmse": 0.058,
+    "cosine": 0.97,
+    "encode_s": 12.5,
+    "decode_s": 0.5,
+}
 
 
 def decode_document(archive: str = "a.embdc", output: str = "a.npy", **changes: Any) -> dict[str, Any]:

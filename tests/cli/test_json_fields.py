@@ -18,7 +18,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         documents.plan_document(rows=[row | {"probe": PROBE} for row in documents.plan_document()["rows"]]),
         {"totals": {"rows": total([documents.plan_document()])}},
     ],
-    "encode": [documents.encode_document()],
+    "encode": [documents.encode_document(candidates=[documents.CANDIDATE])],
     "decode": [documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}])],
     "inspect": [
         documents.inspect_document(

@@ -1,8 +1,8 @@
 """Fits the chain of one token group for a video codec: which rotation, tiling and prediction, at any step.
 
 Two passes over the sample: moments first, then the range of every channel under each rotation, and a few rows that are
-kept. What is best is measured: at each step asked for, to the octave, the rows kept are coded in every way that the
-user allows, and the smallest squared error plus bits wins.
+kept. What is best is measured: the rows kept are coded in every way that the user allows, at about the step asked for,
+and the smallest squared error plus bits wins.
 """
 
 from __future__ import annotations
@@ -141,10 +141,16 @@ class VideoFit(TokenGroup):
     def models(self, offer: Offer, step: float, tables: CodingTables) -> GroupModels:
         """The chain for `step`, of the way that coded the rows kept best."""
         del tables
+        return GroupModels(self._chain(self._way(step), step, offer.mean), 1)
+
+    def _way(self, step: float) -> Way:
+        """The best way at about this step: what is best changes slowly, and measuring it is most of the work."""
         octave = round(float(np.log2(step)))
-        if octave not in self._chosen:
+        nearest = min(self._chosen, key=lambda known: abs(known - octave), default=None)
+        if nearest is None or abs(nearest - octave) > 1:
+            nearest = octave
             self._chosen[octave] = self._cheapest(step)
-        return GroupModels(self._chain(self._chosen[octave], step, offer.mean), 1)
+        return self._chosen[nearest]
 
     def _cheapest(self, step: float) -> Way:
         """The best of all with prediction between frames, if that is allowed; then the same without."""

@@ -1,0 +1,36 @@
+"""`--codec auto`: the codecs tried on a sample, and the one that needs the fewest bytes for the target.
+
+Of a size target, where all are equally large, the one with the least error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from embdc_cli.encoding.plan import RECENT_BYTES
+from embdc_cli.forecast.fits import SharedFits
+from embdc_cli.forecast.prediction import predict
+from embdc_cli.forecast.sampling import draw
+from embdc_cli.options import SIZE_TARGETS, EncodeOptions
+from embdc_cli.reporter import Reporter
+from embdc_cli.values import Dump
+
+CANDIDATES: Final = ("transform", "hevc", "av1")
+SAMPLE_BYTES: Final = 4 << 20
+_SHOWN: Final = ("codec", "file_bytes", "bits_per_value", "nmse", "cosine", "encode_s", "decode_s")
+
+
+def best_codec(
+    dump: Dump, at_opening: dict[str, Any], options: EncodeOptions, reporter: Reporter
+) -> tuple[str, list[dict[str, Any]]]:
+    """(the codec to take, what each of them would give of all of `dump`). Raises: what encode would."""
+    sample = draw(dump, options.chunk_frames, SAMPLE_BYTES, 0)
+    tried = []
+    for number, codec in enumerate(CANDIDATES):
+        fits = SharedFits(RECENT_BYTES)
+        found = predict(sample, at_opening, replace(options, codec=codec), fits, None, reporter)
+        tried.append({key: found[key] for key in _SHOWN})
+        reporter.progress("codec", number + 1, len(CANDIDATES), "codecs")
+    measure = "nmse" if options.target().kind in SIZE_TARGETS else "file_bytes"
+    return str(min(tried, key=lambda one: one[measure])["codec"]), tried
