@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from embdc_cli.codec.table import Codebook as CodebookOfCodec
 
 SAMPLE_BYTES = 128 << 20  # of raw rows, for models and rate trials
+VIDEO_SAMPLE_BYTES = 16 << 20  # of them for video codecs, which take longer by far
 RECENT_BYTES = 256 << 20
 _SEED = 20260101
 
@@ -151,20 +152,26 @@ class StreamPlan:
         return self._read_of(cuts) if self.part is None else [cut for cut in cuts if cut in self.part.coded]
 
     def _read_of(self, cuts: Sequence[Cut]) -> list[Cut]:
-        """Some of these chunks to fit models to, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
+        """Some of these chunks to fit models to, `sample_bytes` of the whole stream, drawn evenly by a fixed seed."""
         if self.part is not None and self.part.read is not None:
             return [cut for cut in cuts if cut in self.part.read]
         count = self._sample_size(cuts)
         if count >= len(cuts):
             return list(cuts)
         rng = random.Random(_SEED)
-        return [cuts[int((i + rng.random()) * len(cuts) / count)] for i in range(count)]
+        drawn = (int((i + rng.random()) * len(cuts) / count) for i in range(count))
+        return [cuts[number] for number in dict.fromkeys(drawn)]
 
     def _sample_size(self, cuts: Sequence[Cut]) -> int:
         """How many of these chunks a sample may have."""
         chunk_bytes = max(1, self.values * dtypes.item_bytes(self.spec.dtype) // max(1, len(self.cuts)))
         share = len(cuts) / max(1, len(self.cuts))
-        return max(1, int(SAMPLE_BYTES * share) // chunk_bytes)
+        return max(1, int(self.sample_bytes * share) // chunk_bytes)
+
+    @property
+    def sample_bytes(self) -> int:
+        """Of raw rows, for models and rate trials."""
+        return SAMPLE_BYTES if self.fit_options.video is None else VIDEO_SAMPLE_BYTES
 
     @property
     def sample(self) -> list[Cut]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from embdc_cli import dtypes
 from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.encoding import plan as planning
 from embdc_cli.encoding.choosing import choose, null_pass
 from embdc_cli.encoding.codebooks import chosen_codebook
 from embdc_cli.encoding.overhead import FRAMING_BYTES, INDEX_BYTES
@@ -70,7 +69,7 @@ def predict(
     file_bytes = _whole_bytes(job, trials, sample)
     achieved = pooled([outcome.entry() for outcome in _outcomes(job.streams, trials)])
     scale = sample.all_values / max(1, found.values)
-    searched = sum(min(plan.values, planning.SAMPLE_BYTES // _item_bytes(plan)) for plan in job.streams)
+    searched = sum(min(plan.values, plan.sample_bytes // _item_bytes(plan)) for plan in job.streams)
     fit_seconds = fits.seconds * searched / max(1, sum(plan.values_learnt for plan in job.streams))
     choosing_seconds = (fit_seconds + trial_seconds * searched / max(1, found.values)) / sample.share
     encode_seconds = choosing_seconds + found.encode_seconds * scale
