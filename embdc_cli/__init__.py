@@ -196,7 +196,9 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
 
 
-def inspect(path: Name, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[Name] = ()) -> dict[str, Any]:
+def inspect(
+    path: Name, *, chunks: bool = False, stats: bool = False, planes: bool = False, codebooks: Sequence[Name] = ()
+) -> dict[str, Any]:
     """What is in an archive, where its bytes went, and the quality achieved; reads only its head and end.
 
     chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: as for `open`.
@@ -204,7 +206,7 @@ def inspect(path: Name, *, chunks: bool = False, stats: bool = False, codebooks:
     """
     from embdc_cli import inspection
 
-    return inspection.inspect(_name(path), chunks=chunks, stats=stats, codebooks=_names(codebooks))
+    return inspection.inspect(_name(path), chunks=chunks, stats=stats, planes=planes, codebooks=_names(codebooks))
 
 
 def verify(

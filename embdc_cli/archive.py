@@ -159,7 +159,7 @@ class Archive:
     def decode(self, stream: Stream, entry: Entry, payload: bytes) -> np.ndarray:
         """The rows in a fetched payload. Raises: CorruptArchive when its integers are not those that were written."""
         record = entry.record
-        codec = self._codec(stream, record.segment, record.kind)
+        codec = self.codec(stream, record.segment, record.kind)
         with one_blas_thread():
             rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
         if symbol_crc != record.symbol_crc:
@@ -169,7 +169,8 @@ class Archive:
             )
         return rows
 
-    def _codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
+    def codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
+        """The codec of the chunks of that kind in a segment. Raises: CorruptArchive, MissingModel."""
         limits = self.reader.parts[stream.part].header.limits
 
         def make() -> ChunkCodec:

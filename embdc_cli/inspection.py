@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from embdc_cli.archive import Archive
+from embdc_cli.codec.transform import plane_table
+from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.comparison.against import compare_with_dump
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
@@ -17,19 +21,25 @@ from embdc_cli.metrics import pooled, sizes
 from embdc_cli.reporter import Reporter, Silent
 
 
-def inspect(path: str, *, chunks: bool = False, stats: bool = False, codebooks: Sequence[str] = ()) -> dict[str, Any]:
-    """The `--json` document of `embdc inspect`; reads header and end matter only.
+def inspect(
+    path: str, *, chunks: bool = False, stats: bool = False, planes: bool = False, codebooks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The `--json` document of `embdc inspect`; reads header and end matter only, unless `planes`.
 
-    chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: files an external codebook may be in.
-    Raises: SourceError, CorruptArchive, UnsupportedArchive.
+    chunks: adds every chunk. stats: adds bytes and quality per stream. planes: adds the bits of coefficients by their
+    position, which reads everything. codebooks: files an external codebook may be in.
+    Raises: SourceError, CorruptArchive, UnsupportedArchive; with `planes` MissingModel.
     """
-    with ArchiveReader.open(path) as reader:
+    with Archive(path, codebooks=codebooks) as archive:
+        reader = archive.reader
         document = _document(path, reader)
         document["codebooks"] = _codebooks(reader)
         if stats:
             document["stats"] = [_stream_statistics(reader, stream) for stream in reader.streams]
         if chunks:
             document["chunks"] = [_chunk(stream, entry) for stream in reader.streams for entry in stream.entries]
+        if planes:
+            document["planes"] = [_planes(archive, stream) for stream in reader.streams]
         document["reads"], document["bytes_read"] = reader.reads, reader.bytes_read
         return document
 
@@ -136,6 +146,25 @@ def _chunk(stream: Stream, entry: Entry) -> dict[str, Any]:
         "mse": _number(record.mse),
         "cosine": _number(record.cosine_mean),
         "cosine_min": _number(record.cosine_min),
+    }
+
+
+def _planes(archive: Archive, stream: Stream) -> dict[str, Any]:
+    """Bits of the codes of a stream by temporal octave and group of basis vectors (`plane_table`)."""
+    table, payload_bytes = np.zeros((plane_table.OCTAVES, 0)), 0
+    for entry in stream.entries:
+        ((full, payload),) = archive.reader.fetch([entry])
+        payload_bytes += len(payload)
+        codec = archive.codec(stream, full.record.segment, full.record.kind)
+        if isinstance(codec, TransformCodec):
+            blocks = codec.plane_bits(payload, full.record.rows, full.record.token_counts)
+            table = plane_table.add(table, blocks)
+    return {
+        "name": stream.name,
+        "item": stream.item,
+        "payload_bytes": payload_bytes,
+        "vectors": [list(ends) for ends in plane_table.vectors_of(table.shape[1])],
+        "bits": [[round(bits, 1) for bits in octave] for octave in table.tolist()],
     }
 
 

@@ -37,6 +37,49 @@ def test_inspect_accounts_for_every_byte(archive: Path) -> None:
     assert document["chunks"][0]["cosine"] == pytest.approx(first["cosine"], abs=1e-3)
 
 
+PLANES = {
+    "one basis": (embeddings(), {"effort": 0}, 0.8),
+    "mixture": (embeddings(200), {"effort": 1}, 0.8),
+    "by trellis": (embeddings(200), {"effort": 2}, 0.8),
+    "special tokens": (embeddings(100, 17), {"effort": 0, "special_tokens": "auto"}, 0.8),
+    "no tracks in time": (embeddings(300)[:, 0], {"effort": 1, "chunk_frames": 60}, 0.5),
+}
+
+
+@pytest.mark.parametrize("case", PLANES)
+def test_planes_are_nearly_all_of_the_payload(case: str, tmp_path: Path) -> None:
+    x, options, least = PLANES[case]
+    embdc.encode(x, tmp_path / "a.embdc", target_nmse=0.02, **{"chunk_frames": 50} | options)
+    (planes,) = embdc.inspect(tmp_path / "a.embdc", planes=True)["planes"]
+    bits = np.array(planes["bits"])
+    assert bits.shape == (7, len(planes["vectors"]))
+    assert least < bits.sum() / 8 / planes["payload_bytes"] < 1.02
+    assert bits[:, 0].sum() > 0
+    starts, ends = np.array(planes["vectors"]).T
+    assert starts[0] == 1
+    assert (starts[1:] == ends[:-1] + 1).all()
+
+
+def test_slow_things_are_means_and_fast_ones_are_short_periods(tmp_path: Path) -> None:
+    x = embeddings(64).astype(np.float32)
+    rng = np.random.default_rng(5)
+    still = np.repeat(rng.standard_normal((1, 12, 24)) * 4, 64, axis=0).astype(np.float32)
+    flicker = still * (1 + 0.2 * (-1.0) ** np.arange(64)[:, None, None])
+    found = {}
+    for name, values in {"still": still + 0.001 * x, "flicker": flicker.astype(np.float32)}.items():
+        embdc.encode(values, tmp_path / "a.embdc", target_nmse=0.001, effort=0, force=True)
+        found[name] = np.array(embdc.inspect(tmp_path / "a.embdc", planes=True)["planes"][0]["bits"]).sum(axis=1)
+    assert found["still"][0] > 0.9 * found["still"].sum()
+    assert found["flicker"][6] > 0.3 * found["flicker"].sum()
+
+
+def test_planes_of_what_has_none(tmp_path: Path) -> None:
+    embdc.encode(embeddings(), tmp_path / "a.embdc", lossless=True)
+    (planes,) = embdc.inspect(tmp_path / "a.embdc", planes=True)["planes"]
+    assert planes["payload_bytes"] > 0
+    assert planes["vectors"] == []
+
+
 def test_every_cut_is_inspected_with_its_bytes_accounted_for(archive: Path) -> None:
     data = archive.read_bytes()
     for size in range(1400, len(data), 173):

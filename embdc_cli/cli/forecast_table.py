@@ -28,16 +28,41 @@ def forecast(document: Document) -> Iterator[RenderableType]:
     for heading in ("size", "bpv", "cosine", "nmse", *(("top-1", "KL") if probed else ()), "encode", "decode"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    largest = max((row["file_bytes"] for row in rows if row["codec"] != "lossless"), default=0)
+    largest = _largest(rows)
     for row in rows:
         cells = [row["name"], wording.size(row["file_bytes"]), wording.number(row["bits_per_value"], 3)]
         cells += [wording.cosine(row["cosine"]), wording.number(row["nmse"], 3)]
         if probed:
             cells += [wording.number(row["probe"]["top1_agreement"], 3), wording.number(row["probe"]["kl"], 2)]
         cells += [_seconds(row["encode_s"]), _seconds(row["decode_s"])]
-        lossy = largest and row["codec"] != "lossless"
-        table.add_row(*cells, bar(row["file_bytes"] / largest, _BAR_WIDTH) if lossy else "")
+        table.add_row(*cells, _bar(row, largest))
     yield Padding(table, (1, 0, 1, 2))
+
+
+def total(totals: Document, inputs: int) -> Iterator[RenderableType]:
+    """The table of all inputs together. inputs: how many of them have a forecast."""
+    from rich.padding import Padding
+
+    yield f"all {inputs} inputs: {wording.size(totals['raw_bytes'])}"
+    table = plain_table()
+    table.add_column("row", overflow="fold")
+    for heading in ("size", "bpv", "below float16", "encode", "decode"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    largest = _largest(totals["rows"])
+    for row in totals["rows"]:
+        cells = [row["name"], wording.size(row["file_bytes"]), wording.number(row["bits_per_value"], 3)]
+        cells += [f"{wording.number(row['ratio_fp16'], 3)} ×", _seconds(row["encode_s"]), _seconds(row["decode_s"])]
+        table.add_row(*cells, _bar(row, largest))
+    yield Padding(table, (1, 0, 1, 2))
+
+
+def _largest(rows: list[Document]) -> int:
+    return max((row["file_bytes"] for row in rows if row["codec"] != "lossless"), default=0)
+
+
+def _bar(row: Document, largest: int) -> str:
+    return bar(row["file_bytes"] / largest, _BAR_WIDTH) if largest and row["codec"] != "lossless" else ""
 
 
 def _seconds(value: float) -> str:

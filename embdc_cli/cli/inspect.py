@@ -12,11 +12,12 @@ from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.options import Detail, OnlyReport, Words
 from embdc_cli.cli.parameters import command
+from embdc_cli.errors import UsageError
 
 EXAMPLES = """
 embdc inspect talk.embdc
 embdc inspect talk.embdc --json | jq .bits_per_value
-embdc inspect talk.embdc --chunks --report talk.html
+embdc inspect talk.embdc --chunks --planes --report talk.html
 embdc inspect https://example.org/talk.embdc --chunks
 """
 
@@ -28,10 +29,14 @@ def inspect(paths: Paths, detail: Detail, report: OnlyReport, words: Words) -> i
     console = Console(**vars(words))
     streams.refuse_stdin(paths)
     reports.check(report.report, *paths, force=report.force)
+    if detail.planes and not words.json and report.report is None:
+        raise UsageError("--planes: needs --json or --report", hint="name the report with --report FILE.html")
 
     def work(job: Document) -> Document:
         codebooks = tuple(detail.codebook or ())
-        return library.inspect(job["path"], chunks=detail.chunks, stats=detail.stats, codebooks=codebooks)
+        return library.inspect(
+            job["path"], chunks=detail.chunks, stats=detail.stats, planes=detail.planes, codebooks=codebooks
+        )
 
     def finished(item: Document, error: BaseException | None) -> None:
         if error is not None:

@@ -359,6 +359,9 @@ class Detail:
 
     chunks: Annotated[bool, flag("--chunks", help="Also list every chunk: rows, bytes, achieved quality.")] = False
     stats: Annotated[bool, flag("--stats", help="Also show bytes and quality of every stream.")] = False
+    planes: Annotated[
+        bool, flag("--planes", help="With --json or --report: bits of coefficients by position; reads everything.")
+    ] = False
     codebook: Codebooks = None
 
 

@@ -16,6 +16,7 @@ from embdc_cli.cli.plan_options import Emitted, Planning
 from embdc_cli.errors import UsageError
 from embdc_cli.forecast.options import PlanOptions
 from embdc_cli.forecast.rows import Row
+from embdc_cli.forecast.total import total
 from embdc_cli.options import EncodeOptions
 
 EXAMPLES = """
@@ -74,6 +75,12 @@ def plan(
         library.write_recipe(emitted.emit, row, options.coding, good, force=emitted.force)
         console.say(f"{emitted.emit}: {row.name}, for `embdc encode --config {emitted.emit}`")
     document = batch.summary(items, len(inputs)) if len(inputs) > 1 else items[0]
+    if len(inputs) > 1 and good:
+        document["totals"]["rows"] = total(good)
+        if not words.json:
+            from embdc_cli.cli import forecast_table
+
+            console.table(*forecast_table.total(document["totals"], len(good)))
     if report.report is not None and good:
         from embdc_cli.cli.html_report.forecast import forecast
 

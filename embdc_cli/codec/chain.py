@@ -69,6 +69,10 @@ class Chain:
             shape = stage.shape(shape, self._side_at(number, sides))
         return Coded(self.coder.decode(fields.rest(), shape, self._side_at(len(self.links) - 1, sides)), sides)
 
+    def plane_bits(self, coded: Coded) -> list[np.ndarray]:
+        """As of the coder."""
+        return self.coder.plane_bits(coded.codes, self._side_at(len(self.links) - 1, coded.sides))
+
     def _side_at(self, number: int, sides: Sequence[bytes]) -> bytes:
         """What stage `number` may know of the chunk: its side information, or that of the last stage that had some."""
         return next((sides[n] for n in range(number, -1, -1) if self.links[n].has_side), b"")

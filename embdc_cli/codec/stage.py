@@ -112,6 +112,14 @@ class Coder(Stage):
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         """The codes of `shape` in `data`, all of it. Raises CorruptArchive when they are not there."""
 
+    def plane_bits(self, codes: np.ndarray, side: bytes) -> list[np.ndarray]:
+        """(2^level, r) float64 for every block of codes: the bits of each plane, by temporal frequency and vector.
+
+        Nothing where codes have no planes.
+        """
+        del codes, side
+        return []
+
 
 @dataclass(frozen=True)
 class Encoded:

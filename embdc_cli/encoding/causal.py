@@ -85,7 +85,8 @@ class CausalEncoder:
         seen = survey(window.tensor, cuts, nonfinite=self.options.nonfinite, lossy=lossy)
         self.digests[window.stream].update(np.ascontiguousarray(window.tensor.array).tobytes())
         recent = Recent(RECENT_BYTES)
-        plan = StreamPlan(window.stream, window.tensor, cuts, seen, fit_options(self.options, None, seen), recent)
+        own = fit_options(self.options, None, seen)
+        plan = StreamPlan(window.stream, window.tensor, cuts, seen, own, recent, recent)
         if lossy and plan.values:
             assert outcome.moments is not None
             outcome.moments.merge(plan.moments)

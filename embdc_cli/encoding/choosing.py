@@ -264,6 +264,6 @@ def _lossless_fits(job: WriteJob, goal: float) -> bool:
     first = sum(len(plan.code(plan.sample[0]).payload) * len(plan.cuts) for plan in job.streams if plan.cuts)
     if first > 2 * goal:
         return False
-    if any(plan.readable is not None for plan in job.streams):
+    if any(plan.part is not None for plan in job.streams):
         return _archive_bytes(job, [], (0, 0), exact=False) <= goal
     return null_pass(job).file_bytes <= goal

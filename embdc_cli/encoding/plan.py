@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -59,6 +59,24 @@ class CodedChunk:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a forecast looks at of a stream.
+
+    coded: the chunks that trials code, and how much each one counts. read: the only chunks that may be read, from which
+    all else about the stream is inferred, those of `coded` among them; None for all.
+    """
+
+    coded: Mapping[Cut, float]
+    read: frozenset[Cut] | None = None
+
+    def on(self, cuts: Sequence[Cut]) -> Part:
+        """The same part of a stream that is cut at scenes too, and of which all may be read."""
+        firsts = [start for start, _ in cuts]
+        middles = {(start + stop) // 2: weight for (start, stop), weight in self.coded.items()}
+        return Part({cuts[bisect_right(firsts, row) - 1]: weight for row, weight in middles.items()})
+
+
+@dataclass(frozen=True)
 class Trial:
     """What coding the sample says of the whole stream: bytes of models and payloads, and errors."""
 
@@ -86,8 +104,9 @@ class StreamPlan:
     cuts: list[Cut]
     survey: Survey
     fit_options: FitOptions
-    recent: Recent  # fits and codecs of all streams: thousands of them must not be in memory together
-    readable: frozenset[Cut] | None = None  # the only chunks that may be read, a sample; None: all
+    recent: Recent  # codecs of all streams, as fits are in `fits`: thousands must not be in memory together
+    fits: Recent
+    part: Part | None = None  # None: of a stream that is encoded
     segments: list[Segment] = field(default_factory=list)
     index: int | None = None
     nudge: int = 0
@@ -118,9 +137,13 @@ class StreamPlan:
         return self.spec.known_rows * self.spec.row_values
 
     def sample_of(self, cuts: Sequence[Cut]) -> list[Cut]:
-        """Some of these chunks, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
-        if self.readable is not None:
-            return [cut for cut in cuts if cut in self.readable]
+        """Some of these chunks to code in trials."""
+        return self._read_of(cuts) if self.part is None else [cut for cut in cuts if cut in self.part.coded]
+
+    def _read_of(self, cuts: Sequence[Cut]) -> list[Cut]:
+        """Some of these chunks to fit models to, SAMPLE_BYTES for the whole stream, jittered evenly by a fixed seed."""
+        if self.part is not None and self.part.read is not None:
+            return [cut for cut in cuts if cut in self.part.read]
         count = self._sample_size(cuts)
         if count >= len(cuts):
             return list(cuts)
@@ -135,12 +158,17 @@ class StreamPlan:
 
     @property
     def sample(self) -> list[Cut]:
-        """The samples of all segments."""
+        """The chunks of all segments that trials code."""
         return [cut for segment in self.segments for cut in self.sample_of(segment.cuts)]
 
     @property
+    def values_learnt(self) -> int:
+        """Values that fits of all segments read."""
+        return self.values_in([cut for segment in self.segments for cut in self._read_of(segment.cuts)])
+
+    @property
     def sample_is_all(self) -> bool:
-        if self.readable is not None:
+        if self.part is not None:
             return False
         return all(self._sample_size(segment.cuts) >= len(segment.cuts) for segment in self.segments)
 
@@ -152,12 +180,13 @@ class StreamPlan:
         return sum(int(counts[start:stop].sum()) for start, stop in cuts) * self.spec.channels
 
     def fit(self, cuts: Sequence[Cut]) -> Fit:
-        """Step-independent knowledge of a segment of these chunks, from its sample."""
-        key = ("fit", self.number, cuts[0] if cuts else None, cuts[-1] if cuts else None)
-        return self.recent.get(key, lambda: self._fit(cuts), lambda fit: fit.bytes_held)
+        """Step-independent knowledge of a segment of these chunks, from a sample of it."""
+        ends = (cuts[0], cuts[-1]) if cuts else None
+        key = ("fit", self.fit_options.effort, self.number, ends)
+        return self.fits.get(key, lambda: self._fit(cuts), lambda fit: fit.bytes_held)
 
     def _fit(self, cuts: Sequence[Cut]) -> Fit:
-        sample = self.sample_of(cuts)
+        sample = self._read_of(cuts)
         rows = [self.tensor.read(start, stop) for start, stop in sample]
         counts = None
         if self.tensor.token_counts is not None:
@@ -185,7 +214,7 @@ class StreamPlan:
         self._last_trial = None
 
     def _with_samples(self, pieces: list[list[Cut]]) -> list[list[Cut]]:
-        """Those pieces, each joined to the one before if nothing of either may be read."""
+        """Those pieces, each joined to the one before if nothing of either is coded in trials."""
         joined = pieces[:1]
         for piece in pieces[1:]:
             if self.sample_of(piece) and self.sample_of(joined[-1]):
@@ -302,10 +331,11 @@ class StreamPlan:
             total, sums = 0.0, ErrorSums(self.spec.channels)
             for segment in self.segments:
                 sample, found = self.sample_of(segment.cuts), ErrorSums(self.spec.channels)
-                payload = 0
+                payload = 0.0
                 for chunk in ordered_map(self.code, sample, jobs):
-                    payload += len(chunk.payload)
-                    found.merge(chunk.sums)
+                    weight = 1.0 if self.part is None else self.part.coded[chunk.cut]
+                    payload += len(chunk.payload) * weight
+                    found.merge(chunk.sums if weight == 1 else chunk.sums.scaled(weight))
                 scale = self.values_in(segment.cuts) / found.values if found.values else 1.0
                 total += payload * scale + len(segment.models or b"")
                 sums.merge(found if len(sample) == len(segment.cuts) else found.scaled(scale))
@@ -318,11 +348,13 @@ def plan_streams(
     options: EncodeOptions,
     codebook: Codebook | None,
     reporter: Reporter,
-    readable: Sequence[frozenset[Cut]] | None = None,
+    parts: Sequence[Part] | None = None,
+    fits: Recent | None = None,
 ) -> list[StreamPlan]:
     """A plan for every tensor of the dump: cut and surveyed, not chosen yet.
 
-    readable: of every tensor the only chunks that may be read, from which all else about it is inferred.
+    parts: of every tensor, what a forecast looks at. fits: keeps those of other plans of this dump, which differ in
+    targets and effort alone.
     Raises: SourceError for values that may not be there, MissingModel for a codebook of another encoder.
     """
     lossless = options.target().kind == "lossless"
@@ -333,12 +365,15 @@ def plan_streams(
         if codebook is not None and lossy:
             check_fit(codebook, spec.channels, dump.encoder)
         cuts = cut_rows(tensor, options.chunk_frames)
-        some = readable[number] if readable is not None else None
+        part = parts[number] if parts is not None else None
+        some = part.read if part is not None else None
         seen = survey(tensor, cuts if some is None else sorted(some), nonfinite=options.nonfinite, lossy=lossy)
         if seen.scenes and some is None:
             cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
+            part = part.on(cuts) if part is not None else None
         reporter.progress("survey", number + 1, len(dump.tensors), "streams")
-        plan = StreamPlan(number, tensor, cuts, seen, fit_options(options, codebook, seen), recent, some)
+        own = fit_options(options, codebook, seen)
+        plan = StreamPlan(number, tensor, cuts, seen, own, recent, recent if fits is None else fits, part)
         if some is not None:
             plan.survey = _of_all(seen, plan.values / max(1, plan.values_in(list(some))))
         plans.append(plan)

@@ -15,15 +15,15 @@ from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
 from embdc_cli.encoding.codebooks import codebook_record
 from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_facts
-from embdc_cli.encoding.plan import plan_streams
+from embdc_cli.encoding.plan import Part, plan_streams
 from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.segments import Segment
 from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
+from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
-from embdc_cli.tokens import Cut
 from embdc_cli.values import Dump
 
 if TYPE_CHECKING:
@@ -68,10 +68,11 @@ def write_job(
     recipe: dict[str, Any],
     codebook: Codebook | None,
     reporter: Reporter,
-    readable: Sequence[frozenset[Cut]] | None = None,
+    parts: Sequence[Part] | None = None,
+    fits: Recent | None = None,
 ) -> WriteJob:
-    """The work on one item, planned and not chosen yet. readable: see `plan_streams`."""
-    streams = plan_streams(dump, options, codebook, reporter, readable)
+    """The work on one item, planned and not chosen yet. parts, fits: see `plan_streams`."""
+    streams = plan_streams(dump, options, codebook, reporter, parts, fits)
     item = ItemFacts(
         name=dump.name if options.record_name else None,
         source=at_opening,

@@ -13,7 +13,10 @@ from embdc_cli import dtypes
 from embdc_cli.comparison.head import read_head
 from embdc_cli.comparison.probe import Head
 from embdc_cli.device import check_device
+from embdc_cli.encoding.plan import RECENT_BYTES
 from embdc_cli.errors import ResourceError, SourceError, TargetMissed, UsageError
+from embdc_cli.forecast.calibration import calibrated
+from embdc_cli.forecast.fits import SharedFits
 from embdc_cli.forecast.options import PlanOptions
 from embdc_cli.forecast.prediction import predict
 from embdc_cli.forecast.probe import ProbeSums
@@ -56,16 +59,19 @@ def forecast(
             sample = draw(dump, options.coding.chunk_frames, options.sample, options.seed)
         if head is not None:
             _check_head(head, sample.dump)
-        lines = []
+        sample = calibrated(sample)
+        lines: dict[str, dict[str, Any]] = {}
+        fits = SharedFits(RECENT_BYTES)
         with one_blas_thread():
             _warm_up(rows)
-            for number, row in enumerate(rows):
+            # rows of one effort after another, while their fits are in memory
+            for row in sorted(rows, key=lambda row: row.options(options.coding).effort_level()):
                 sums = ProbeSums(head) if head is not None else None
-                predicted = predict(sample, at_opening, row.options(options.coding), sums, reporter)
-                lines.append({"name": row.name, "preset": row.preset, **predicted})
+                predicted = predict(sample, at_opening, row.options(options.coding), fits, sums, reporter)
+                lines[row.name] = {"name": row.name, "preset": row.preset, **predicted}
                 if sums is not None:
-                    lines[-1]["probe"] = sums.summary()
-                reporter.progress("plan", number + 1, len(rows), "rows")
+                    lines[row.name]["probe"] = sums.summary()
+                reporter.progress("plan", len(lines), len(rows), "rows")
         for warning in opened.warnings:
             reporter.note(warning)
     finally:
@@ -81,10 +87,10 @@ def forecast(
         "sample": {
             "chunks": sample.sampled_chunks,
             "of_chunks": sample.all_chunks,
-            "complete": sample.chunks is None,
+            "complete": sample.parts is None,
         },
         "embed_s": embed_seconds,
-        "rows": lines,
+        "rows": [lines[row.name] for row in rows],
         "exit": 0,
     }
 
@@ -96,7 +102,8 @@ def _warm_up(rows: Sequence[Row]) -> None:
         dump = open_input(few, EncodeOptions(), _SILENT)
         assert isinstance(dump, Dump)
         with suppress(TargetMissed):  # header and models are more than a ceiling allows for so few
-            predict(draw(dump, None, few.nbytes, 0), {}, row.options(EncodeOptions()), None, _SILENT)
+            sample, fits = draw(dump, None, few.nbytes, 0), SharedFits(RECENT_BYTES)
+            predict(sample, {}, row.options(EncodeOptions()), fits, None, _SILENT)
 
 
 def _readable(opened: Dump | Feed, options: PlanOptions) -> Dump:

@@ -27,6 +27,7 @@ from embdc_cli.tokens import as_tokens
 
 if TYPE_CHECKING:
     from embdc_cli.encoding.plan import StreamPlan, Trial
+    from embdc_cli.forecast.fits import SharedFits
     from embdc_cli.forecast.probe import ProbeSums
     from embdc_cli.forecast.sampling import Sample
     from embdc_cli.options import EncodeOptions
@@ -46,20 +47,22 @@ def predict(
     sample: Sample,
     at_opening: dict[str, Any],
     options: EncodeOptions,
+    fits: SharedFits,
     probe: ProbeSums | None,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """{codec, target, effort, file_bytes, bits_per_value, ratio_fp16, nmse, cosine, encode_s, decode_s} of all of it.
 
-    at_opening: `dump.source` when it was opened. probe: takes in the decoded sample.
+    at_opening: `dump.source` when it was opened. fits: of other ways to encode it. probe: takes in the decoded sample.
     Raises: what encode would.
     """
     started = time.perf_counter()
     codebook, target = chosen_codebook(options), options.target()
     recipe = recipe_of(options, codebook)
-    job = write_job(sample.dump, at_opening, options, recipe, codebook, reporter, sample.chunks)
+    fits.begin_row()
+    job = write_job(sample.dump, at_opening, options, recipe, codebook, reporter, sample.parts, fits)
     choose(job, target, reporter)
-    choosing_seconds = time.perf_counter() - started
+    trial_seconds = time.perf_counter() - started - fits.spent
     trials = [plan.trial(plan.index, options.jobs, plan.nudge) for plan in job.streams]
     found = _Pass()
     for plan in job.streams:
@@ -67,8 +70,10 @@ def predict(
     file_bytes = _whole_bytes(job, trials, sample)
     achieved = pooled([outcome.entry() for outcome in _outcomes(job.streams, trials)])
     scale = sample.all_values / max(1, found.values)
-    searched = sum(min(plan.values, planning.SAMPLE_BYTES // _item_bytes(plan)) for plan in job.streams) / sample.share
-    encode_seconds = choosing_seconds * searched / max(1, found.values) + found.encode_seconds * scale
+    searched = sum(min(plan.values, planning.SAMPLE_BYTES // _item_bytes(plan)) for plan in job.streams)
+    fit_seconds = fits.seconds * searched / max(1, sum(plan.values_learnt for plan in job.streams))
+    choosing_seconds = (fit_seconds + trial_seconds * searched / max(1, found.values)) / sample.share
+    encode_seconds = choosing_seconds + found.encode_seconds * scale
     return {
         "codec": recipe["codec"],
         "target": {"kind": target.kind, "value": target.value},
@@ -102,10 +107,10 @@ def _pass(plan: StreamPlan, jobs: int, probe: ProbeSums | None, found: _Pass) ->
 
 
 def _whole_bytes(job: WriteJob, trials: Sequence[Trial], sample: Sample) -> int:
-    if sample.chunks is None:
+    if sample.parts is None:
         return null_pass(job).file_bytes
     models = sum(segment.models is not None for plan in job.streams for segment in plan.segments)
-    framed = sample.all_chunks + models / sample.share
+    framed = sum(len(plan.cuts) for plan in job.streams) + sample.left_out_chunks + models / sample.share
     coded = sum(trial.file_bytes for trial in trials) / sample.share
     return round(_end_bytes(job, trials, sample) + coded + (FRAMING_BYTES + INDEX_BYTES) * framed)
 

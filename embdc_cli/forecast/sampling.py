@@ -1,8 +1,9 @@
 """Whole chunks, spread over the input by a fixed seed: what a forecast encodes in place of everything.
 
-Of a dump the chunks are drawn from all its streams together. Of a video, whose length need not be known, windows of
-frames are embedded while it is decoded; each time they are more than the sample may hold, every second one is dropped
-and they lie twice as far apart from there on.
+Of a dump the chunks are drawn from all its streams together, equally far apart, so that what changes slowly is met by
+each in turn. Models are learnt from more than is encoded: they grow with what happens in the input. Of a video, whose
+length need not be known, windows of frames are embedded while it is decoded; each time they are more than the sample
+may hold, every second one is dropped and they lie twice as far apart from there on.
 """
 
 from __future__ import annotations
@@ -16,33 +17,39 @@ from typing import Final
 import numpy as np
 
 from embdc_cli import dtypes
+from embdc_cli.encoding.plan import SAMPLE_BYTES, Part
 from embdc_cli.tokens import Cut, chunk_rows, cut_rows
 from embdc_cli.values import Dump, StreamSpec, Tensor
 
 MIN_CHUNKS: Final = 4
 """Fewer say little of the rest; of large rows they are at most half as many bytes as a sample may ever have."""
 MAX_CHUNKS: Final = 256
+LEARNT: Final = 4
+"""Times the size of the sample that models are learnt from, up to what `encode` learns from."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """dump: the streams that chunks were drawn of, left_out: the others. chunks: those of each, None for all.
+    """dump: the streams that chunks were drawn of, left_out: the others. parts: those of each, None for all.
 
-    all_chunks, all_values, all_bytes: of the whole input. share: of its values, those in streams that are in `dump`.
+    cuts: all chunks of each. all_chunks, all_values, all_bytes: of the whole input. share: of its values, those in
+    streams that are in `dump`.
     """
 
     dump: Dump
-    chunks: list[frozenset[Cut]] | None
+    parts: list[Part] | None
+    cuts: list[list[Cut]]
     all_chunks: int
     all_values: int
     all_bytes: int
     share: float = 1.0
     left_out: list[Tensor] = field(default_factory=list)
+    left_out_chunks: int = 0
 
     @property
     def sampled_chunks(self) -> int:
         """How many chunks were drawn."""
-        return self.all_chunks if self.chunks is None else sum(map(len, self.chunks))
+        return self.all_chunks if self.parts is None else sum(len(part.coded) for part in self.parts)
 
 
 def draw(dump: Dump, chunk_frames: int | None, sample_bytes: int, seed: int) -> Sample:
@@ -50,30 +57,56 @@ def draw(dump: Dump, chunk_frames: int | None, sample_bytes: int, seed: int) -> 
     cuts = [cut_rows(tensor, chunk_frames) for tensor in dump.tensors]
     pool = [(number, cut) for number, some in enumerate(cuts) for cut in some]
     whole = _sample(dump, None, cuts)
-    count = _chunks_within(sample_bytes, whole.all_bytes // max(1, len(pool)))
+    chunk_bytes = whole.all_bytes // max(1, len(pool))
+    count = _chunks_within(sample_bytes, chunk_bytes)
     if count >= len(pool):
         return whole
-    rng = random.Random(seed)
-    drawn = [pool[int((i + rng.random()) * len(pool) / count)] for i in range(count)]
-    return _sample(dump, [frozenset(cut for of, cut in drawn if of == number) for number in range(len(cuts))], cuts)
+    offset = random.Random(seed).random()
+    coded = _of_streams(_evenly(pool, count, offset), len(cuts))
+    pool = [(number, cut) for number, cut in pool if coded[number]]
+    learnt = min(LEARNT * sample_bytes, SAMPLE_BYTES) // max(1, chunk_bytes)
+    if learnt >= len(pool):
+        return _sample(dump, [Part(dict.fromkeys(some, 1.0)) for some in coded], cuts)
+    read = _of_streams(_evenly(pool, learnt, offset), len(cuts))
+    parts = [Part(dict.fromkeys(some, 1.0), some | more) for some, more in zip(coded, read, strict=True)]
+    return _sample(dump, parts, cuts)
+
+
+def _evenly(pool: Sequence[tuple[int, Cut]], count: int, offset: float) -> list[tuple[int, Cut]]:
+    """`count` of these, equally far apart. offset: where to begin, in distances."""
+    return [pool[int((i + offset) * len(pool) / count)] for i in range(count)]
+
+
+def _of_streams(drawn: Sequence[tuple[int, Cut]], streams: int) -> list[frozenset[Cut]]:
+    """The chunks of every stream."""
+    return [frozenset(cut for of, cut in drawn if of == number) for number in range(streams)]
 
 
 def _chunks_within(sample_bytes: int, chunk_bytes: int) -> int:
     return min(max(MIN_CHUNKS, sample_bytes // max(1, chunk_bytes)), MAX_CHUNKS)
 
 
-def _sample(dump: Dump, drawn: Sequence[frozenset[Cut]] | None, cuts: Sequence[Sequence[Cut]]) -> Sample:
+def _sample(dump: Dump, parts: Sequence[Part] | None, cuts: Sequence[list[Cut]]) -> Sample:
     values = [_values(tensor) for tensor in dump.tensors]
     sizes = [count * dtypes.item_bytes(tensor.spec.dtype) for count, tensor in zip(values, dump.tensors, strict=True)]
-    everything = Sample(dump, None, sum(map(len, cuts)), sum(values), sum(sizes))
-    if drawn is None:
+    everything = Sample(dump, None, list(cuts), sum(map(len, cuts)), sum(values), sum(sizes))
+    if parts is None:
         return everything
-    kept = [number for number, some in enumerate(drawn) if some]
+    kept = [number for number, part in enumerate(parts) if part.coded]
     # times cost next to nothing, and those of rows that were not embedded are not known
-    part = replace(dump, tensors=[dump.tensors[number] for number in kept], timeline=None, timed_streams=frozenset())
+    sampled = replace(dump, tensors=[dump.tensors[number] for number in kept], timeline=None, timed_streams=frozenset())
     share = sum(values[number] for number in kept) / sum(values)
-    left_out = [tensor for tensor, some in zip(dump.tensors, drawn, strict=True) if not some]
-    return replace(everything, dump=part, chunks=[drawn[n] for n in kept], share=share, left_out=left_out)
+    left_out = [tensor for tensor, part in zip(dump.tensors, parts, strict=True) if not part.coded]
+    left_out_chunks = sum(len(some) for some, part in zip(cuts, parts, strict=True) if not part.coded)
+    return replace(
+        everything,
+        dump=sampled,
+        parts=[parts[number] for number in kept],
+        cuts=[cuts[number] for number in kept],
+        share=share,
+        left_out=left_out,
+        left_out_chunks=left_out_chunks,
+    )
 
 
 def _values(tensor: Tensor) -> int:
@@ -128,9 +161,9 @@ class VideoSample:
         held = np.array(self._held)
         tensors = [_HeldRows(tensor.spec.with_rows(self.rows), tensor, held) for tensor in dump.tensors]
         cuts = [cut_rows(tensor, self._chunk_frames) for tensor in tensors]
-        drawn = [frozenset(cut for cut in some if self._chosen(cut[0] // self._window)) for some in cuts]
+        held_cuts = [frozenset(cut for cut in some if self._chosen(cut[0] // self._window)) for some in cuts]
         whole = replace(dump, tensors=tensors)
-        return whole, _sample(whole, drawn, cuts)
+        return whole, _sample(whole, [Part(dict.fromkeys(some, 1.0), some) for some in held_cuts], cuts)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,13 @@ STATISTICS = {
     "segments": 1,
     "cosine_min": 0.91,
 }
+PLANES = {
+    "name": "patch",
+    "item": 0,
+    "payload_bytes": 1_900_000,
+    "vectors": [[1, 1], [2, 2], [3, 4]],
+    "bits": [[4_000_000.5, 2_000_000.0, 3_000_000.0], *[[800_000.0, 0.0, 120_000.0]] * 6],
+}
 CHUNK = {
     "stream": "patch",
     "item": 0,

@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 
 from embdc_cli.errors import SourceError
+from embdc_cli.forecast.total import total
 from tests import man_pages
 from tests.cli import documents
 from tests.cli.program import Embdc, Fake
 
 PROBE = {"top1_agreement": 0.97, "kl": 0.01}
 DOCUMENTS: dict[str, list[dict[str, Any]]] = {
-    "plan": [documents.plan_document(rows=[row | {"probe": PROBE} for row in documents.plan_document()["rows"]])],
+    "plan": [
+        documents.plan_document(rows=[row | {"probe": PROBE} for row in documents.plan_document()["rows"]]),
+        {"totals": {"rows": total([documents.plan_document()])}},
+    ],
     "encode": [documents.encode_document()],
     "decode": [documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}])],
     "inspect": [
@@ -22,6 +26,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
             codebooks=[{"digest": "ab" * 32, "bytes": 800_000, "embedded": True}],
             chunks=[documents.CHUNK],
             stats=[documents.STATISTICS],
+            planes=[documents.PLANES],
         )
     ],
     "verify": [

@@ -163,9 +163,23 @@ def test_inspect_lists_forty_streams_unless_verbose(embdc: Embdc, fake: Fake) ->
     assert "item" in full
 
 
+def test_planes_need_somewhere_to_go(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("inspect", "a.embdc", "--planes")
+    assert (done.exit, fake.calls) == (2, [])
+    assert "--planes: needs --json or --report" in done.err
+    embdc("inspect", "a.embdc", "--planes", "--json")
+    assert fake.last["planes"] is True
+
+
 def test_inspect_asks_for_details(embdc: Embdc, fake: Fake) -> None:
     embdc("inspect", "a.embdc", "--chunks", "--stats", "--codebook", "c")
-    assert fake.last == {"path": "a.embdc", "chunks": True, "stats": True, "codebooks": ("c",)}
+    assert fake.last == {
+        "path": "a.embdc",
+        "chunks": True,
+        "stats": True,
+        "planes": False,
+        "codebooks": ("c",),
+    }
 
 
 def test_inspect_json(embdc: Embdc, fake: Fake) -> None:

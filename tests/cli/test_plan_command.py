@@ -39,6 +39,26 @@ def test_table_with_a_probe_and_a_video(embdc: Embdc, fake: Fake) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_several_inputs_are_added_up(embdc: Embdc, fake: Fake) -> None:
+    failed = SourceError("c.npy: no such file")
+    fake.answers["plan"] = lambda source, options: failed if source == "c.npy" else plan_document(source)
+    lines = embdc("plan", "a.npy", "b.npy", "c.npy").out.splitlines()
+    at = lines.index("all 2 inputs: 271 MB")
+    assert lines[at + 2].split() == ["row", "size", "bpv", "below", "float16", "encode", "decode"]
+    assert lines[at + 3].split()[:10] == ["balanced", "4.00", "MB", "0.236", "67.7", "×", "24.5", "s", "8.0", "ms"]
+    assert max(map(len, lines)) <= 80
+    totals = embdc("plan", "a.npy", "b.npy", "c.npy", "--json").json["totals"]
+    assert (totals["done"], totals["failed"], totals["raw_bytes"]) == (2, 1, 270_950_400)
+    balanced, lossless = totals["rows"]
+    assert (balanced["name"], balanced["file_bytes"], balanced["encode_s"]) == ("balanced", 4_000_000, 24.5)
+    assert balanced["bits_per_value"] == 8 * 4_000_000 / 135_475_200
+    assert lossless["file_bytes"] == 180_000_000
+    fake.answers["plan"] = failed
+    assert "rows" not in embdc("plan", "a.npy", "c.npy", "--json").json["totals"]
+    fake.answers["plan"] = plan_document()
+    assert "all" not in embdc("plan", "a.npy").out
+
+
 ASKED = [
     (("--rows", "fast,bpv=0.5"), PlanOptions(rows=("fast", "bpv=0.5"))),
     (("--sample", "1MiB", "--seed", "3"), PlanOptions(sample=1 << 20, seed=3)),

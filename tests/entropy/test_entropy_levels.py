@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from embdc_cli.entropy.levels import (
     LARGEST,
+    bits_of_levels,
     cost_levels,
     cpu,
     decode_levels,
@@ -19,7 +20,7 @@ from embdc_cli.entropy.levels import (
     magnitude_costs,
     reference,
 )
-from embdc_cli.entropy.tables import IMPOSSIBLE, Tables, classes_of_means, static_tables
+from embdc_cli.entropy.tables import CLASSES, IMPOSSIBLE, Tables, classes_of_means, static_tables
 from embdc_cli.errors import CorruptArchive
 from tests.entropy.entropy_cases import drawn_levels, mixed_classes
 
@@ -271,3 +272,15 @@ def test_static_tables_fit_real_coefficients(shared_data: Path, name: str) -> No
 
 
 PINNED = "0b01b54b05000f88c649ff7fedffffff520105020858f407"
+
+
+def test_bits_of_levels_add_up_to_their_cost() -> None:
+    rng = np.random.default_rng(8)
+    classes = rng.integers(0, CLASSES, 4000).astype(np.uint8)
+    levels = np.rint(rng.laplace(size=4000) * np.exp2((classes.astype(float) - 20) / 2)).astype(np.int32)
+    levels[classes == 0] = 0
+    bits = bits_of_levels(levels, classes)
+    assert bits.sum() == pytest.approx(cost_levels(levels, classes) / 256, abs=1 / 128)
+    assert (bits[classes == 0] == 0).all()
+    for level in (0, 1, 7):
+        assert bits_of_levels(levels[level : level + 1], classes[level : level + 1]) == bits[level]

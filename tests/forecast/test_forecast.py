@@ -86,7 +86,7 @@ def test_a_sample_says_what_all_of_it_takes(row: str, several: bool, tmp_path: P
     written = embdc.encode(source, tmp_path / "a.embdc", chunk_frames=32, **OPTIONS[row])
     assert found["file_bytes"] == pytest.approx(written["file_bytes"], rel=0.1)
     assert found["cosine"] == pytest.approx(written["achieved"]["cosine"], abs=0.01)
-    assert found["nmse"] == pytest.approx(written["achieved"]["nmse"], rel=0.15, abs=1e-9)
+    assert found["nmse"] == pytest.approx(written["achieved"]["nmse"], rel=0.2, abs=1e-9)
 
 
 def test_streams_that_no_chunk_is_drawn_of_count(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ def dump(*rows: int) -> Dump:
 @pytest.mark.parametrize("budget", [1, 64 * 8, 64 * 8 * 10, 64 * 8 * 60])
 def test_a_sample_of_a_dump(budget: int) -> None:
     sample = draw(dump(800), 8, budget, seed=0)
-    assert sample.chunks is not None
-    (chunks,) = sample.chunks
+    assert sample.parts is not None
+    chunks = sample.parts[0].coded.keys()
     most = max(MIN_CHUNKS, budget // (64 * 8))
-    assert 0.9 * most <= len(chunks) == sample.sampled_chunks <= most
+    assert len(chunks) == sample.sampled_chunks == most
     assert chunks <= set(cut_rows(sample.dump.tensors[0], 8))
     starts = [0, *(start for start, _ in sorted(chunks)), 800]
     assert max(np.diff(starts)) <= 2 * 800 / most
@@ -30,17 +30,33 @@ def test_a_sample_of_a_dump(budget: int) -> None:
 
 def test_a_dump_that_is_no_larger_is_everything() -> None:
     sample = draw(dump(800), 8, 800 * 64, seed=0)
-    assert (sample.chunks, sample.sampled_chunks, sample.share) == (None, 100, 1.0)
+    assert (sample.parts, sample.sampled_chunks, sample.share) == (None, 100, 1.0)
 
 
 def test_never_more_chunks_than_the_bound() -> None:
-    assert draw(dump(8 * 1000), 8, 1 << 28, seed=0).sampled_chunks in range(MAX_CHUNKS * 9 // 10, MAX_CHUNKS + 1)
+    assert draw(dump(8 * 1000), 8, 1 << 28, seed=0).sampled_chunks == MAX_CHUNKS
+
+
+def test_models_are_learnt_from_more_than_is_encoded() -> None:
+    (small,) = draw(dump(800), 8, 64 * 8 * 10, seed=0).parts or []
+    assert small.read is not None
+    assert small.coded.keys() <= small.read
+    assert 40 <= len(small.read) <= 50
+    (large,) = draw(dump(800), 8, 64 * 8 * 30, seed=0).parts or []
+    assert (len(large.coded), large.read) == (30, None)
+
+
+def test_chunks_are_equally_far_apart() -> None:
+    for seed in range(4):
+        (part,) = draw(dump(800), 8, 64 * 8 * 25, seed).parts or []
+        assert set(np.diff([start for start, _ in sorted(part.coded)])) == {32}
 
 
 def test_of_many_streams_some_are_left_out() -> None:
     sample = draw(dump(*[64] * 40), 64, 10 * 64 * 64, seed=3)
-    assert sample.chunks is not None
-    assert len(sample.dump.tensors) == len(sample.chunks) == 10
+    assert sample.parts is not None
+    assert len(sample.dump.tensors) == len(sample.parts) == len(sample.cuts) == 10
+    assert sample.left_out_chunks == 30
     assert sample.share == 0.25
     assert (sample.all_chunks, sample.all_values) == (40, 40 * 64 * 32)
 
@@ -69,12 +85,13 @@ def test_a_sample_of_a_video(rows: int, most: int, seed: int) -> None:
     whole, sample = video.of(embedded)
     assert [tensor.spec.rows for tensor in whole.tensors] == [rows, rows]
     if len(held) == rows:
-        assert sample.chunks is None
+        assert sample.parts is None
         return
-    assert sample.chunks is not None
-    for tensor, chunks in zip(sample.dump.tensors, sample.chunks, strict=True):
-        assert 1 <= len(chunks) <= most
-        for start, stop in chunks:
+    assert sample.parts is not None
+    for tensor, part in zip(sample.dump.tensors, sample.parts, strict=True):
+        assert 1 <= len(part.coded) <= most
+        assert part.read == part.coded.keys()
+        for start, stop in part.coded:
             expected = array[start:stop].reshape(stop - start, -1)[:, 0]
             np.testing.assert_array_equal(tensor.read(start, stop).reshape(stop - start, -1)[:, 0], expected)
 

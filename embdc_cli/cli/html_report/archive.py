@@ -9,6 +9,7 @@ from embdc_cli.cli.html_report.byte_parts import byte_parts
 from embdc_cli.cli.html_report.chunk_bytes import chunk_bytes
 from embdc_cli.cli.html_report.markup import Markup, joined
 from embdc_cli.cli.html_report.page import paragraph, section
+from embdc_cli.cli.html_report.plane_bits import plane_bits
 from embdc_cli.cli.html_report.table import folded, table
 from embdc_cli.cli.html_report.values import cosine, facts, number, text, whole
 from embdc_cli.cli.lines import loss
@@ -30,7 +31,7 @@ def _archive(item: Document) -> Markup:
     parts += [byte_parts(item), _achieved(item["achieved"]), _streams(item["streams"])]
     if "stats" in item:
         parts.append(_statistics(item["stats"]))
-    parts += [_made_by(item), *_chunks(item.get("chunks", []))]
+    parts += [*_planes(item.get("planes", [])), _made_by(item), *_chunks(item.get("chunks", []))]
     return joined(*parts)
 
 
@@ -90,13 +91,21 @@ def _made_by(item: Document) -> Markup:
 
 
 def _chunks(chunks: list[Document]) -> list[Markup]:
-    """A section for each of the first streams."""
     by_stream: dict[tuple[int, str], list[Document]] = {}
     for chunk in chunks:
         by_stream.setdefault((chunk["item"], chunk["stream"]), []).append(chunk)
+    return _sections("Chunks", {of: chunk_bytes(own) for of, own in by_stream.items()})
+
+
+def _planes(planes: list[Document]) -> list[Markup]:
+    return _sections("Coefficients", {(one["item"], one["name"]): plane_bits(one) for one in planes})
+
+
+def _sections(what: str, by_stream: dict[tuple[int, str], Markup]) -> list[Markup]:
+    """A section for each of the first streams, by item and name."""
     several = len({item for item, _ in by_stream}) > 1
     sections = [
-        section(f"Chunks of {f'item {item}, ' if several else ''}{stream}", chunk_bytes(own), level=3)
+        section(f"{what} of {f'item {item}, ' if several else ''}{stream}", own, level=3)
         for (item, stream), own in list(by_stream.items())[:STREAMS_SHOWN]
     ]
     if len(by_stream) > STREAMS_SHOWN:

@@ -9,12 +9,28 @@ from embdc_cli.cli.html_report.markup import Markup, joined
 from embdc_cli.cli.html_report.page import paragraph
 from embdc_cli.cli.html_report.rate_distortion import rate_distortion
 from embdc_cli.cli.html_report.table import table
-from embdc_cli.cli.html_report.values import known, text, whole
+from embdc_cli.cli.html_report.values import known, number, seconds, text, whole
 
 
 def forecast(document: Document, *, chosen: str | None) -> str:
     """The HTML of one forecast, or of a batch. chosen: the name of the row that is marked, where it is among them."""
-    return report_of(document, "Forecast", "input", lambda item: _forecast(item, chosen))
+    return report_of(document, "Forecast", "input", lambda item: _forecast(item, chosen), _together)
+
+
+def _together(totals: Document) -> Markup:
+    """What all inputs that have a forecast would take."""
+    cells = [
+        [
+            row["name"],
+            whole(row["file_bytes"]),
+            *(number(row[key]) for key in ("bits_per_value", "ratio_fp16")),
+            *(seconds(row[key]) for key in ("encode_s", "decode_s")),
+        ]
+        for row in totals.get("rows", [])
+    ]
+    lead = f"{wording.size(totals['raw_bytes'])}, {whole(totals['values'])} values in all."
+    headings = ["row", "bytes", "bits/value", "× below float16", "encode", "decode"]
+    return joined(paragraph(lead, "lead"), table("What all inputs would take together", headings, cells))
 
 
 def _forecast(item: Document, chosen: str | None) -> Markup:

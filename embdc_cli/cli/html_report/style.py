@@ -55,6 +55,7 @@ footer { margin-top: 3rem; }
 .tick, .axis-label { fill: var(--muted); }
 .label { fill: var(--ink); stroke: var(--paper); stroke-width: 3px; paint-order: stroke; }
 .label.chosen { font-weight: 700; }
+.cell { fill: var(--ink); font-size: 11px; }
 .middle { text-anchor: middle; }
 .end { text-anchor: end; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; }

@@ -55,6 +55,21 @@ class TransformCodec:
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
     ) -> tuple[np.ndarray, int]:
         """(values in storage dtype, symbol CRC) of a chunk of `rows` rows. Raises CorruptArchive."""
+        coded, record = self._unpack(payload, rows, token_counts)
+        return self._reconstruct(coded, record), _symbol_crc(coded)
+
+    def plane_bits(
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
+    ) -> list[np.ndarray]:
+        """(2^level, r) float64 for every block of codes of a chunk (`Coder.plane_bits`). Raises CorruptArchive."""
+        coded, _ = self._unpack(payload, rows, token_counts)
+        chains = (models.chain for models in self.models.groups)
+        return [block for chain, part in zip(chains, coded, strict=True) for block in chain.plane_bits(part)]
+
+    def _unpack(
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None
+    ) -> tuple[list[Coded], bytes]:
+        """The codes of every token group, and the record of exact values."""
         length = chunk_length(self.spec, rows, token_counts, self.limits)
         fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
         record = bytes(fields.blob()) if self.models.keeps_values else b""
@@ -62,7 +77,7 @@ class TransformCodec:
         for models, tokens in zip(self.models.groups, self.models.layout.tokens, strict=True):
             coded.append(models.chain.unpack(fields.blob(), (length, tokens, self.models.layout.fold)))
         fields.end()
-        return self._reconstruct(coded, record), _symbol_crc(coded)
+        return coded, record
 
     def _reconstruct(self, coded: Sequence[Coded], record: bytes) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -22,7 +22,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform import activity
 from embdc_cli.codec.transform.bands import band_count, band_of, read_classes, write_classes
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
-from embdc_cli.entropy.levels import decode_levels, encode_levels
+from embdc_cli.entropy.levels import bits_of_levels, decode_levels, encode_levels
 from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables
 
 FLAGGED_CLASSES: Final = 5
@@ -81,6 +81,13 @@ class Planes(Coder, SegmentStage):
             offsets = activity.read(fields, groups, shape[1])
         levels = decode_levels(fields.rest(), self._level_classes(final, offsets, shape), self.tables, MAX_LEVEL)
         return _from_planes(levels, shape, self.group)
+
+    def plane_bits(self, codes: np.ndarray, side: bytes) -> list[np.ndarray]:
+        levels, classes = self.classify(codes)
+        sizes = self._sizes(codes.shape)
+        planes = np.repeat(np.arange(sizes.size), sizes)
+        bits = np.bincount(planes, bits_of_levels(levels, classes, self.tables), sizes.size)
+        return [bits.reshape(self.group, codes.shape[2])]
 
     def _sizes(self, shape: Shape) -> np.ndarray:
         """Codes in each plane, (G * r,) int64 in plane order, for an array of `shape` (F, N, r)."""

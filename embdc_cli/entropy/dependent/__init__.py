@@ -24,7 +24,7 @@ from embdc_cli.entropy.bits import (
 )
 from embdc_cli.entropy.dependent.tables import direct_magnitudes
 from embdc_cli.entropy.rans.layout import split_payload
-from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, Tables, escape_orders
+from embdc_cli.entropy.tables import CLASSES, ESCAPE, ROWS, Tables, class_rows, escape_orders
 from embdc_cli.errors import CorruptArchive
 
 LARGEST = plain.LARGEST
@@ -81,6 +81,12 @@ def decode(
     if levels is None:
         raise CorruptArchive(f"dependent levels: expected magnitudes up to {largest}, found a larger one")
     return np.asarray(levels), chosen
+
+
+def bits_of(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:
+    """(n,) float64: the bits that each level takes by its table. Arguments as for `encode`."""
+    chosen = quantisers(levels, classes, blocks, tables).astype(np.int64)
+    return plain.bits_of_levels(levels, classes, tables, class_rows()[classes] + ROWS * chosen)
 
 
 def quantisers(levels: np.ndarray, classes: np.ndarray, blocks: np.ndarray, tables: Tables) -> np.ndarray:

@@ -26,6 +26,7 @@ from embdc_cli.entropy.tables import (
     CLASSES,
     COST_UNIT,
     ESCAPE,
+    FINE_COST_UNIT,
     IMPOSSIBLE,
     ROWS,
     SYMBOLS,
@@ -100,6 +101,27 @@ def cost_levels(levels: np.ndarray, classes: np.ndarray, tables: Tables | None =
     tables = _checked_tables(tables)
     levels, classes = _checked(levels, classes)
     return int(kernels(__name__).cost(levels, classes, tables.fine_cost, tables.direct)) >> 8
+
+
+def bits_of_levels(
+    levels: np.ndarray, classes: np.ndarray, tables: Tables | None = None, under: np.ndarray | None = None
+) -> np.ndarray:
+    """(n,) float64: the bits that each level takes by its table, with raw bits, sign and escape; 0 under class 0.
+
+    under: (n,) rows of the tables in place of those of the classes, as for dependent levels. Other arguments as for
+    `encode_levels`.
+    """
+    tables = tables or static_tables()
+    rows, shifts = class_rows()[classes].astype(np.int64), class_shifts()[classes].astype(np.int64)
+    magnitudes = np.abs(levels.astype(np.int64))
+    high = magnitudes >> shifts
+    direct = tables.direct[rows] if under is None else tables.direct.reshape(2, ROWS).min(axis=0)[rows]
+    escaped = high >= direct
+    orders = escape_orders()[rows].astype(np.int64)
+    excess = np.where(escaped, high - direct, 0)
+    escape_bits = np.where(escaped, 2 * bit_lengths(excess + (np.int64(1) << orders)) - 1 - orders, 0)
+    symbol_bits = tables.fine_cost[rows if under is None else under, np.where(escaped, ESCAPE, high)] / FINE_COST_UNIT
+    return np.where(classes > 0, symbol_bits + shifts + (magnitudes > 0) + escape_bits, 0.0)
 
 
 def magnitude_costs(tables: Tables | None = None, largest: int = 63) -> np.ndarray:

@@ -9,6 +9,7 @@ from embdc_cli.cli.html_report.archive import archive
 from embdc_cli.cli.html_report.codebook import codebook
 from embdc_cli.cli.html_report.comparison import comparison
 from embdc_cli.cli.html_report.forecast import forecast
+from embdc_cli.forecast.total import total
 from tests.cli import documents
 
 HOSTILE = "<script>alert('\"')</script>&amp;</title></style>\x00\x1b\udcff"
@@ -34,6 +35,8 @@ def nulls(value: Any, *names: str) -> Any:
     return [nulls(one, *names) for one in value] if isinstance(value, list) else value
 
 
+CORPUS = batch.summary([documents.plan_document()] * 2, 2)
+CORPUS["totals"]["rows"] = total([documents.plan_document()] * 2)
 PLAN = documents.plan_document(rows=[row | PROBE for row in documents.plan_document()["rows"]], embed_s=63.0)
 COMPARE = documents.compare_document(
     streams=[documents.MEASURED | documents.TASK, documents.MEASURED | {"name": "cls"}],
@@ -46,6 +49,7 @@ INSPECT = documents.inspect_document(
     codebooks=[{"digest": "ab" * 32, "bytes": 800_000, "embedded": True}],
     chunks=[documents.CHUNK, documents.CHUNK | {"rows": [64, 128]}, documents.CHUNK | {"stream": "cls"}],
     stats=[documents.STATISTICS],
+    planes=[documents.PLANES],
 )
 TRAIN = documents.train_document(
     heldout=[documents.train_document()["heldout"][0] | {"nmse": nmse} for nmse in (0.3, 0.1, 0.03)],
@@ -94,7 +98,11 @@ EDGES: dict[str, str] = {
     "plan, one row": plan_report(documents.plan_document(rows=documents.plan_document()["rows"][:1])),
     "plan, nulls": plan_report(nulls(PLAN, "nmse", "cosine", "bits_per_value", "ratio_fp16", "kl")),
     "plan, a batch": plan_report(batch.summary([documents.plan_document(), FAILED], 2)),
+    "plan, a corpus": plan_report(CORPUS),
     "inspect, plain": archive(documents.inspect_document()),
+    "inspect, no planes": archive(
+        documents.inspect_document(planes=[documents.PLANES | {"vectors": [], "bits": [[] for _ in range(7)]}])
+    ),
     "inspect, nothing": archive(
         documents.inspect_document(
             file_bytes=0, parts={}, values=0, bits_per_value=None, ratio_fp16=None, streams=[], items=[]

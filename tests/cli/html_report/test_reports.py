@@ -14,7 +14,7 @@ from tests.cli.html_report.reading import Reading
 from tests.cli.html_report.reports import EDGES, FULL, HOSTILE, hostile
 
 REPORTS = {name: make(document) for name, (make, document) in FULL.items()} | EDGES
-FIGURES = {"compare": 6, "plan": 1, "inspect": 5, "train-codebook": 2}
+FIGURES = {"compare": 6, "plan": 1, "inspect": 6, "train-codebook": 2}
 
 
 def numbers(document: Any) -> list[float]:
@@ -117,6 +117,23 @@ def test_forecast_marks_the_chosen_row() -> None:
     assert [row[0] for row in rows] == ["balanced (chosen)", "lossless"]
     assert html.count('class="ring first"') == 1
     assert "not in the figure: lossless" in html
+
+
+def test_a_corpus_is_added_up_first() -> None:
+    found = Reading(EDGES["plan, a corpus"]).table("What all inputs would take together")
+    assert [row[:2] for row in found.rows] == [
+        ["balanced", "4\u00a0000\u00a0000"],
+        ["lossless", "180\u00a0000\u00a0000"],
+    ]
+    assert "270.95" in EDGES["plan, a corpus"] or "271 MB" in EDGES["plan, a corpus"]
+
+
+def test_planes_are_shares_of_all_chunks() -> None:
+    html = FULL["inspect"][0](FULL["inspect"][1])
+    shares = [float(share) for share in re.findall(r'class="cell middle"[^>]*>([0-9.]+) %<', html)]
+    assert shares == [26.3, 13.2, 19.7, *[5.3, 0.8] * 6]
+    assert f"The rest, {100 - 59.2 - 6 * (800 + 120) / 152:.1f} %," in html
+    assert "no coefficients of basis vectors" in EDGES["inspect, no planes"]
 
 
 def test_comparison_marks_the_worst_rows_with_their_times() -> None:

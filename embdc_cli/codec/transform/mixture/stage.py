@@ -146,6 +146,17 @@ class Mixture(ArrayStage, SegmentStage):
                 x[block.token_index.ravel()] = mode.synthesise(in_time.reshape(block.token_index.size, mode.rank))
         return x.reshape(tracks.rows, tracks.tokens, x.shape[1])
 
+    def by_plane(self, bits: np.ndarray, side: bytes) -> list[np.ndarray]:
+        """(2^level, r) float64 for every block of the chunk: sums over its tracks of `bits` (n,) of every code."""
+        chunk = self.chunk(side)
+        parts = np.split(bits, np.cumsum(chunk.paths.prod(axis=1))[:-1])
+        shapes = zip(chunk.tracks.blocks, chunk.paths.tolist(), parts, strict=False)
+        return [
+            part.reshape(planes, -1).sum(axis=1).reshape(block.rows, -1)
+            for block, (planes, _), part in shapes
+            if planes
+        ]
+
     def write(self, out: FieldWriter) -> None:
         out.float64(self.step)
         self.tables.write(out)

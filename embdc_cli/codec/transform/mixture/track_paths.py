@@ -37,6 +37,10 @@ class TrackPaths(Coder, SegmentStage):
         levels, chosen = dependent.decode(data, chunk.classes, chunk.paths, self.tables, MAX_LEVEL - 1)
         return dependent.points_of(levels, chosen)
 
+    def plane_bits(self, codes: np.ndarray, side: bytes) -> list[np.ndarray]:
+        chunk = self.mixture.chunk(side)
+        return self.mixture.by_plane(dependent.bits_of(levels_of(codes), chunk.classes, chunk.paths, self.tables), side)
+
     def write(self, out: FieldWriter) -> None:
         del out
 

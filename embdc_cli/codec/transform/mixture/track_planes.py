@@ -11,7 +11,7 @@ from embdc_cli.codec.stage import Coder, Shape
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
-from embdc_cli.entropy.levels import decode_levels, encode_levels
+from embdc_cli.entropy.levels import bits_of_levels, decode_levels, encode_levels
 from embdc_cli.entropy.tables import Tables
 
 
@@ -28,6 +28,9 @@ class TrackPlanes(Coder, SegmentStage):
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         return decode_levels(data, self.mixture.chunk(side).classes, self.tables, MAX_LEVEL)
+
+    def plane_bits(self, codes: np.ndarray, side: bytes) -> list[np.ndarray]:
+        return self.mixture.by_plane(bits_of_levels(codes, self.mixture.chunk(side).classes, self.tables), side)
 
     def write(self, out: FieldWriter) -> None:
         del out
