@@ -1,6 +1,7 @@
 """What users lose: tasks on decoded tokens, over rates, beside other coders and token dropping.
 
-    python tests/bench/downstream.py [--materials pictures clips] [--rates R ...] [--weightings W ...] [--effort E]
+    python tests/bench/downstream.py [--materials M ...] [--methods WORD ...] [--rates R ...] [--weightings W ...]
+                                     [--effort E]
 
 Pictures: 200 through the last block and head of a ViT ($EMBDC_TEST_DATA/eval/vit_tail.py) and through a linear
 classifier. Clips: three through the same ViT, for retrieval and for questions about time. `tasks/` has the tasks,
@@ -100,6 +101,7 @@ def main() -> None:
     materials = {"pictures": of_pictures, "clips": of_clips}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--materials", nargs="*", default=list(materials), choices=list(materials))
+    parser.add_argument("--methods", nargs="*", default=[""], help="those whose names begin so")
     parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
     parser.add_argument("--weightings", nargs="*", help="default: all three for pictures, none for clips")
     parser.add_argument("--effort", type=int, default=1)
@@ -110,6 +112,8 @@ def main() -> None:
             weightings = args.weightings or WEIGHTINGS[name]
             bench = Bench(material, args.rates, weightings, args.effort, Path(scratch))
             for method, decoded in bench.methods():
+                if not method.startswith(tuple(args.methods)):
+                    continue
                 rows = [row for found in decoded for row in rows_of(tasks, method, found)]
                 record.append("downstream", with_lowest_rates(rows))
 

@@ -48,12 +48,12 @@ class Bench:
     def methods(self) -> Iterator[tuple[str, Iterator[Decoded]]]:
         """Names, and what each setting decodes to."""
         for weighting in self.weightings:
-            name = f"embdc, weighting {weighting}"
+            name = f"embdc effort {self.effort}, weighting {weighting}"
             yield name, (self._whole(f"{rate} b/v", partial(self._archived, rate, weighting)) for rate in self.rates)
         yield "token dropping", (self._fewer("float16", share, stored) for share in SHARES)
         for share in SHARES:
             coders = ((f"{rate} b/v", partial(self._archived, rate, "none")) for rate in RATES_OF_KEPT)
-            name = f"token dropping to {share:.0%}, embdc"
+            name = f"token dropping to {share:.0%}, embdc effort {self.effort}"
             yield name, (self._fewer(setting, share, coder) for setting, coder in coders)
         yield "x265", (self._whole(f"qp {qp}", partial(self._beside_special, video_of, qp)) for qp in QUANTISERS)
         for name, axes in (("token", (2,)), ("channel", (0, 1))):
