@@ -57,7 +57,8 @@ def clips() -> Material:
     model = _model()
     dumps, attentions, rates = [], [], []
     for name, stride in CLIPS.items():
-        frames = list(open_video(_data() / f"data/clips/{name}.mp4", EncodeOptions()))[::stride]
+        video = open_video(_data() / f"data/clips/{name}.mp4", EncodeOptions())
+        frames = list(video)[::stride]
         options = EncodeOptions(encoder=str(_folder()), layer=-2, streams=("cls", "patch"))
         tower = open_embedder(options).for_size(*frames[0].pixels.shape[:2])
         finals, weights = [], []
@@ -68,7 +69,7 @@ def clips() -> Material:
             weights.append(attention)
         dumps.append(np.concatenate(finals))
         attentions.append(np.concatenate(weights))
-        rates.append((len(frames) - 1) / float(frames[-1].start - frames[0].start))
+        rates.append((len(frames) - 1) / float((frames[-1].start - frames[0].start) * video.timebase))
     return Material(dumps, attentions, rates)
 
 

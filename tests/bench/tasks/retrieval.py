@@ -33,6 +33,8 @@ def retrieval(
     seconds = np.concatenate([np.arange(len(x)) / rate for x, rate in zip(originals, rates, strict=True)])
     found = {f"recall_at_{k}": Figure(1.0, _recall(before, after, clips, seconds, k)) for k in _DEPTHS}
     segments = np.unique(np.stack([clips, seconds // _SEGMENT_SECONDS]), axis=1, return_inverse=True)[1].ravel()
+    if np.bincount(segments).max() < 2:
+        raise ValueError(f"rates {list(rates)}: no segment of {_SEGMENT_SECONDS:g} s has two frames")
     return {**found, "segment": Figure(_own_segment(before, before, segments), _own_segment(before, after, segments))}
 
 
