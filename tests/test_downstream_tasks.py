@@ -61,6 +61,11 @@ def test_retrieval_loses_nothing_then_ever_more(clips: list[np.ndarray]) -> None
         assert points[0] < points[1] < points[2]
 
 
+def test_retrieval_refuses_rates_at_which_no_segment_has_two_frames(clips: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="no segment of 1 s"):
+        retrieval(clips, clips, rates=[rate / 1000 for rate in RATES])
+
+
 def test_action_loses_nothing_then_ever_more(clips: list[np.ndarray]) -> None:
     figures = action(clips, clips)
     assert figures["order"].original > 0.9
