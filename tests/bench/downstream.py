@@ -3,15 +3,14 @@
     python tests/bench/downstream.py [--images N] [--rates R ...] [--effort E]
 
 The tail of the network is $EMBDC_TEST_DATA/eval/vit_tail.py, which also names dump and labels: 200 pictures, so that
-half a point of top-1 is one picture. Beside the codec: round to nearest with one scale per token or channel and zstd,
-product quantisation, and x265 over mosaics of channels; the last two with CLS in float16 beside them.
+half a point of top-1 is one picture. Beside the codec, of `peers/`: round to nearest with a range per token or channel
+and zstd, product quantisation of FAISS, and x265 over tiles of channels; the last two with CLS in float16 beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +20,18 @@ from typing import Any
 
 import numpy as np
 import record
-from other_coders import product_quantised, rounded, video_coded
+from peers import present
+from peers.coder import Coder
+from peers.product_quantisation import product
+from peers.rounding import rounding
+from peers.tiles import channels
 
 import embdc_cli as embdc
 
 RATES = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
 WEIGHTINGS = ("none", "channel", "token")
 DEPTHS = (8, 4, 3)
-PARTS = (6, 12, 24, 48, 96)  # bytes per token of 192 channels
+RUNS = (32, 16, 8, 4, 2)  # channels of a byte
 QUANTISERS = (42, 36, 30, 26, 22, 18, 14)
 DROPS = (1.0, 2.0)  # points of top-1
 
@@ -53,19 +56,17 @@ def coded(x: np.ndarray, rate: float, weighting: str, effort: int, scratch: Path
     return float(result["bits_per_value"]), np.load(out)
 
 
-def beside_cls(
-    x: np.ndarray, coder: Callable[[np.ndarray, int], tuple[float, np.ndarray]], setting: int
-) -> tuple[float, np.ndarray]:
-    """`coder` at `setting` for the patches of x (T, 1 + N, D), with CLS in float16 beside them, counted."""
-    bits, patches = coder(x[:, 1:], setting)
-    decoded = np.concatenate([x[:, :1].astype(np.float32), patches.reshape(x[:, 1:].shape)], axis=1)
+def through(coder: Coder, x: np.ndarray, setting: Any) -> tuple[float, np.ndarray]:
+    """(bits per value, decoded tokens)."""
+    found = coder.coded(x, setting)
+    return found.bits, found.decoded
+
+
+def beside_cls(coder: Coder, x: np.ndarray, setting: Any) -> tuple[float, np.ndarray]:
+    """`coder` for the patches of x (T, 1 + N, D), with CLS in float16 beside them, counted."""
+    bits, patches = through(coder, x[:, 1:], setting)
+    decoded = np.concatenate([x[:, :1].astype(np.float32), patches], axis=1)
     return (bits * x[:, 1:].size + 16 * x[:, 0].size) / x.size, decoded
-
-
-def as_video(patches: np.ndarray, quantiser: int) -> tuple[float, np.ndarray]:
-    """Patches (T, N, D) of a square grid through x265."""
-    side = math.isqrt(patches.shape[1])
-    return video_coded(patches.reshape(len(patches), side, side, -1), quantiser)
 
 
 def lowest_rate(curve: Sequence[tuple[float, float]], drop: float) -> float:
@@ -109,10 +110,12 @@ def measurements(x: np.ndarray, judge: Judge, rates: Sequence[float], effort: in
         for weighting in WEIGHTINGS:
             found = (coded(x, rate, weighting, effort, Path(scratch)) for rate in rates)
             yield [judge.row(f"embdc effort {effort}", weighting, *one) for one in found]
-    for name, axes in (("token", (2,)), ("channel", (0, 1))):
-        yield [judge.row(f"rtn per {name} + zstd", f"int{depth}", *rounded(x, depth, axes)) for depth in DEPTHS]
-    yield [judge.row("pq", f"{parts} bytes", *beside_cls(x, product_quantised, parts)) for parts in PARTS]
-    yield [judge.row("x265", f"qp {qp}", *beside_cls(x, as_video, qp)) for qp in QUANTISERS]
+    for along in ("token", "channel"):
+        coder = rounding(along)
+        yield [judge.row(f"rtn per {along} + zstd", f"int{depth}", *through(coder, x, depth)) for depth in DEPTHS]
+    for coder in present([product()]):
+        yield [judge.row("pq", f"{run} channels", *beside_cls(coder, x, (run, 8))) for run in RUNS]
+    yield [judge.row("x265", f"qp {qp}", *beside_cls(channels(), x, qp)) for qp in QUANTISERS]
 
 
 def main() -> None:

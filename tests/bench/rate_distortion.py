@@ -23,7 +23,8 @@ import curves
 import numpy as np
 import peers
 import record
-from equal_error import figure, summary, table
+from equal_error import summary, table
+from equal_error_figure import figure
 from peers.coder import Coded, Coder, normalised
 from peers.whole_files import learnt, whole_files
 
@@ -94,10 +95,18 @@ def row(path: Path, measure: str, coder: Coder, x: np.ndarray) -> dict[str, Any]
     }
 
 
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """Of a CSV."""
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dumps", nargs="*", type=Path, metavar="DUMP")
-    parser.add_argument("--coders", nargs="*", default=[], metavar="WORD", help="only those with one of these in the name")
+    parser.add_argument(
+        "--coders", nargs="*", default=[], metavar="WORD", help="only those with one of these in the name"
+    )
     parser.add_argument("--table", action="store_true", help="print the table of the README")
     parser.add_argument("--figure", action="store_true", help="draw rate_distortion.svg")
     args = parser.parse_args()
@@ -109,8 +118,7 @@ def main() -> None:
                 measure = measure_of(path, x)
                 for coder in coders(path, measure, args.coders, Path(scratch)):
                     record.append("rate_distortion", [row(path, measure, coder, x)])
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = rows_of(file)
     if args.table:
         print(table(rows))
     elif args.figure:

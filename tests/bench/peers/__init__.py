@@ -23,7 +23,9 @@ def self_contained() -> list[Coder]:
     """Every coder whose bytes are all that its decoder needs."""
     return [
         *(
-            components(f"pca-{codec}{'' if depth == 10 else ' 8-bit'}{'' if inter else ' intra'}", Video(codec, depth, inter))
+            components(
+                f"pca-{codec}{'' if depth == 10 else ' 8-bit'}{'' if inter else ' intra'}", Video(codec, depth, inter)
+            )
             for codec in ("hevc", "av1")
             for depth in (10, 8)
             for inter in (True, False)

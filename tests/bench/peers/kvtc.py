@@ -48,7 +48,12 @@ def kvtc(name: str, packer: str, known: np.ndarray | None = None) -> Coder:
         sent = vectors[:, kept].tobytes() if known is None else b""
         sizes = np.array([(_SIZES.index(count), bits) for _, count, bits in groups], np.uint8)
         plan = sizes[:, 0] << 4 | sizes[:, 1]
-        return pack(b"".join(map(np.ndarray.tobytes, codes))), np.array(ranges, np.float16).tobytes(), plan.tobytes(), sent
+        return (
+            pack(b"".join(map(np.ndarray.tobytes, codes))),
+            np.array(ranges, np.float16).tobytes(),
+            plan.tobytes(),
+            sent,
+        )
 
     def decode(parts: Parts, shape: Shape, worth: float) -> np.ndarray:
         codes = np.frombuffer(unpack(parts[0]), np.uint8).reshape(-1, shape[0] * shape[1])

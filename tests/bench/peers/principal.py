@@ -73,6 +73,6 @@ def components(name: str, video: Video, known: np.ndarray | None = None) -> Code
 
 
 def quantiser_step(video: Video, quantiser: int) -> float:
-    """About the step of the codec's quantiser, in levels: twice for 6 of QP, for 13 of CRF, and for each bit of depth."""
+    """About the step of the codec's quantiser, in levels: twice for 6 of QP, 13 of CRF, and each bit of depth."""
     octaves = (quantiser - 4) / 6 if video.codec == "hevc" else quantiser / 13 + 1.75
     return float(2 ** (octaves + video.depth - 8))

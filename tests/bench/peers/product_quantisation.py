@@ -87,7 +87,9 @@ def _product(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
     import faiss
 
     run, bits = setting
-    parts = max(count for count in range(1, channels + 1) if channels % count == 0 and count * run <= max(channels, run))
+    parts = max(
+        count for count in range(1, channels + 1) if channels % count == 0 and count * run <= max(channels, run)
+    )
     return faiss.ProductQuantizer(channels, parts, bits), "centroids"
 
 

@@ -15,7 +15,7 @@ _MULTIPLE: Final = 8
 
 
 def tiled(planes: np.ndarray) -> np.ndarray:
-    """planes: (T, N, K), tokens in a grid by rows, to (T, H, W): a tile for each of K, rows of tiles; edges repeated."""
+    """planes: (T, N, K), tokens in a grid by rows, to (T, H, W): a tile for each of K, edges repeated."""
     rows, tokens, count = planes.shape
     height, width = grid(tokens)
     down, across = _layout(count)
