@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,9 +26,9 @@ NAMES: Final = (
 )
 
 
-def coders() -> list[Coder]:
-    """Those timed; embdc as whole files, with its models learnt anew in every encode."""
-    found = [whole_files(1), whole_files(0), channels()]
+def coders(bits: float) -> list[Coder]:
+    """Those timed; embdc as whole files of so many bits per value, with its models learnt anew in every encode."""
+    found = [replace(whole_files(effort), settings=(bits,)) for effort in (1, 0)] + [channels()]
     found += [coder for coder in peers.self_contained() if coder.name in NAMES]
     return [normalised(coder, scaled=False) for coder in peers.present(found)]
 
@@ -50,7 +51,7 @@ def nearest(coder: Coder, x: np.ndarray, bits: float) -> Any:
 
 def peer_rows(x: np.ndarray, bits: float, rounds: int) -> list[dict[str, Any]]:
     """Medians over `rounds`, in each of which every coder has its turn; ratios are of speeds, over embdc-1's."""
-    settings = [(coder, nearest(coder, x, bits)) for coder in coders()]
+    settings = [(coder, nearest(coder, x, bits)) for coder in coders(bits)]
     turns = [[coder.coded(x, setting) for coder, setting in settings] for _ in range(rounds)]
     seconds = np.median([[(one.encode_seconds, one.decode_seconds) for one in turn] for turn in turns], axis=0)
     ours = seconds[[coder.name for coder, _ in settings].index(OURS)]
@@ -63,7 +64,7 @@ def peer_rows(x: np.ndarray, bits: float, rounds: int) -> list[dict[str, Any]]:
 def _row(
     x: np.ndarray, coder: Coder, setting: object, bits: float, seconds: Sequence[float], ours: Sequence[float]
 ) -> dict[str, Any]:
-    encode, decode = seconds
+    encode, decode = map(float, seconds)
     return {
         "shape": "x".join(map(str, x.shape)),
         "coder": coder.name,
@@ -71,6 +72,6 @@ def _row(
         "bits_per_value": round(bits, 3),
         "encode_mvalues_s": round(x.size / encode / 1e6, 2),
         "decode_mvalues_s": round(x.size / decode / 1e6, 2),
-        "encode_over_embdc": round(ours[0] / encode, 3),
-        "decode_over_embdc": round(ours[1] / decode, 3),
+        "encode_over_embdc": round(float(ours[0]) / encode, 3),
+        "decode_over_embdc": round(float(ours[1]) / decode, 3),
     }
