@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 import peers
 from peers.coder import Coder, normalised
+from peers.principal import components, others_basis
 from peers.tiles import channels
+from peers.video import Video
 from peers.whole_files import whole_files
 
 OURS: Final = "embdc-1"
 NAMES: Final = (
-    "pca-hevc",
-    "pca-av1",
     "llm265 inter",
     "kvtc zstd",
     "faiss-pq",
@@ -26,9 +26,14 @@ NAMES: Final = (
 )
 
 
-def coders(bits: float) -> list[Coder]:
-    """Those timed; embdc as whole files of so many bits per value, with its models learnt anew in every encode."""
+def coders(x: np.ndarray, bits: float) -> list[Coder]:
+    """Those timed. embdc: whole files of so many bits per value, models learnt anew in every encode.
+
+    Principal components have a basis that is known: of few tokens with many channels none is worth its bytes.
+    """
     found = [replace(whole_files(effort), settings=(bits,)) for effort in (1, 0)] + [channels()]
+    known = others_basis([x], scaled=False)
+    found += [components(f"pca-{codec}-trained", Video(codec), known) for codec in ("hevc", "av1")]
     found += [coder for coder in peers.self_contained() if coder.name in NAMES]
     return [normalised(coder, scaled=False) for coder in peers.present(found)]
 
@@ -51,7 +56,7 @@ def nearest(coder: Coder, x: np.ndarray, bits: float) -> Any:
 
 def peer_rows(x: np.ndarray, bits: float, rounds: int) -> list[dict[str, Any]]:
     """Medians over `rounds`, in each of which every coder has its turn; ratios are of speeds, over embdc-1's."""
-    settings = [(coder, nearest(coder, x, bits)) for coder in coders(bits)]
+    settings = [(coder, nearest(coder, x, bits)) for coder in coders(x, bits)]
     turns = [[coder.coded(x, setting) for coder, setting in settings] for _ in range(rounds)]
     seconds = np.median([[(one.encode_seconds, one.decode_seconds) for one in turn] for turn in turns], axis=0)
     ours = seconds[[coder.name for coder, _ in settings].index(OURS)]
