@@ -96,7 +96,7 @@ def summary(rows: Sequence[Row]) -> str:
     alone = cheapest(found, others(found, trained=False))
     lines = ["bits over those of: the best of all other coders | the best self-contained | embdc-1 | points reached"]
     for name, curve in found.items():
-        over = (str(ratio(curve, other)) for other in (best, alone, found.get(OURS, {})))
+        over = (str(ratio(curve, other) or "-") for other in (best, alone, found.get(OURS, {})))
         lines.append(f"{name}: {' | '.join(over)} | {len(curve)}")
     plain = [name for name in found if not name.endswith("-trained")]
     lines += [
@@ -130,7 +130,9 @@ def table(rows: Sequence[Row]) -> str:
     for name, curve in sorted(shown.items(), key=lambda item: _mean(item[1], found[OURS])):
         over = ratio(curve, found[OURS])
         speeds = [_median(rows, name, f"{way}_mvalues_s") for way in ("encode", "decode")]
-        cells = ["1", ""] if name == OURS else [str(over), f"{over.fewer} of {over.points}" if over else ""]
+        cells = [str(over), f"{over.fewer} of {over.points}"] if over else ["no error reached", ""]
+        if name == OURS:
+            cells = ["1", ""]
         lines.append(f"| {name} | {' | '.join([*cells, *speeds])} |")
     return "\n".join([*lines, "", textwrap.fill(f"{MEANING} {_origin(rows)}", 120), "", FIGURE])
 
@@ -148,5 +150,6 @@ def _median(rows: Iterable[Row], coder: str, column: str) -> str:
 def _origin(rows: Sequence[Row]) -> str:
     dumps = sorted({row["dump"] for row in rows})
     errors = [column.removeprefix(_COLUMN) for column in rows[0] if column.startswith(_COLUMN)]
-    runs = sorted({f"commit {row['commit']}, {row['machine']}" for row in rows})
-    return f"Errors {', '.join(errors)} on {len(dumps)} dumps: {', '.join(dumps)}. {'; '.join(runs)}."
+    commits, machines = ([*dict.fromkeys(row[column] for row in rows)] for column in ("commit", "machine"))
+    measured = f"Commit {', '.join(commits)}; {', '.join(machines)}."
+    return f"Errors {', '.join(errors)} on {len(dumps)} dumps: {', '.join(dumps)}. {measured}"

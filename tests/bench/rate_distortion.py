@@ -26,7 +26,7 @@ import record
 from equal_error import summary, table
 from equal_error_figure import figure
 from peers.coder import Coded, Coder, normalised
-from peers.whole_files import learnt, whole_files
+from peers.whole_files import whole_files
 
 from embdc_cli.parallel import one_blas_thread
 
@@ -51,12 +51,13 @@ def coders(path: Path, measure: str, words: list[str], scratch: Path) -> Iterato
     """All, in turn, that have one of `words` in their name."""
     scaled = measure == "channel_nmse"
     weighting = "channel" if scaled else "none"
-    clip, _, kind = path.stem.partition("__")
+    _, _, kind = path.stem.partition("__")
     others = [other for other in sorted(path.parent.glob(f"*__{kind}.npy")) if other != path] if kind else []
 
     found = [whole_files(effort, weighting=weighting) for effort in (1, 3)]
     if others:
-        found.append(whole_files(1, weighting=weighting, codebook=learnt(others, scratch / f"{clip}.embdcb")))
+        codebook = scratch / f"{path.stem}.embdcb"
+        found.append(whole_files(1, weighting=weighting, others=others, codebook=codebook))
     found += peers.self_contained()
     if others:
         found += peers.trained([np.load(other) for other in others], scaled=scaled)

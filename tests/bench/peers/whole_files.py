@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,17 @@ from peers.coder import Coder, Parts, Shape
 TARGETS: Final = (0.005, 0.01, 0.03, 0.1, 0.3, 0.8, 1.6, 2.6, 4.0)
 
 
-def whole_files(effort: int, *, weighting: str = "none", codebook: Path | None = None) -> Coder:
-    """Setting: bits per value. codebook: learnt on other clips; files refer to it, and it is not counted."""
+def whole_files(
+    effort: int, *, weighting: str = "none", others: Sequence[Path] = (), codebook: Path | None = None
+) -> Coder:
+    """Setting: bits per value. codebook: where one is learnt from the `others`; files refer to it, uncounted."""
     options: dict[str, Any] = {"effort": effort, "weighting": weighting}
     if codebook is not None:
         options |= {"codebook": str(codebook), "embed_codebook": "no"}
+
+    def learn(target: float) -> None:
+        if codebook is not None and not codebook.exists():
+            embdc.train_codebook(others, codebook)
 
     def encode(x: np.ndarray, target: float) -> Parts:
         with tempfile.TemporaryDirectory() as folder:
@@ -33,10 +40,5 @@ def whole_files(effort: int, *, weighting: str = "none", codebook: Path | None =
             embdc.decode(file, out, codebooks=(str(codebook),) if codebook is not None else ())
             return np.load(out)
 
-    return Coder(f"embdc-{effort}" + ("-trained" if codebook else ""), TARGETS, encode, decode, as_is=True)
-
-
-def learnt(others: list[Path], out: Path) -> Path:
-    """A codebook from other dumps."""
-    embdc.train_codebook(others, out, force=True)
-    return out
+    name = f"embdc-{effort}" + ("-trained" if codebook is not None else "")
+    return Coder(name, TARGETS, encode, decode, as_is=True, learn=learn)
