@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +10,17 @@ from typing import Any
 
 import numpy as np
 from material import Material
-from other_coders import product_quantised, rounded, video_coded
+from peers import present
+from peers.coder import Coder as Peer
+from peers.product_quantisation import product
+from peers.rounding import rounding
+from peers.tiles import channels
 from token_dropping import dropped, most_attended, stored
 
 import embdc_cli as embdc
 
 DEPTHS = (8, 4, 3, 2)
-PARTS = (2, 6, 12, 24, 48)  # bytes per token of 192 channels
+RUNS = (96, 32, 16, 8, 4)  # channels of a byte
 QUANTISERS = (42, 36, 30, 26, 22, 18, 14)
 SHARES = (0.5, 0.25, 0.1)  # of tokens kept
 RATES_OF_KEPT = (0.25, 0.5, 1.0)  # bits per value of these
@@ -55,11 +58,13 @@ class Bench:
             coders = ((f"{rate} b/v", partial(self._archived, rate, "none")) for rate in RATES_OF_KEPT)
             name = f"token dropping to {share:.0%}, embdc effort {self.effort}"
             yield name, (self._fewer(setting, share, coder) for setting, coder in coders)
-        yield "x265", (self._whole(f"qp {qp}", partial(self._beside_special, video_of, qp)) for qp in QUANTISERS)
-        for name, axes in (("token", (2,)), ("channel", (0, 1))):
-            yield f"rtn per {name}", (self._whole(f"int{depth}", partial(rtn, depth, axes)) for depth in DEPTHS)
-        coders = ((f"{parts} bytes", partial(self._beside_special, product_quantised, parts)) for parts in PARTS)
-        yield "pq", (self._whole(setting, coder) for setting, coder in coders)
+        yield "x265", (self._whole(f"qp {qp}", partial(self._beside_special, channels(), qp)) for qp in QUANTISERS)
+        for along in ("token", "channel"):
+            coder = rounding(along)
+            yield f"rtn per {along}", (self._whole(f"int{depth}", partial(through, coder, depth)) for depth in DEPTHS)
+        for coder in present([product()]):
+            runs = ((f"{run} channels", partial(self._beside_special, coder, (run, 8))) for run in RUNS)
+            yield "pq", (self._whole(setting, one) for setting, one in runs)
 
     def _whole(self, setting: str, coder: Coder) -> Decoded:
         found = [coder(x) for x in self.material.dumps]
@@ -84,21 +89,15 @@ class Bench:
         embdc.decode(archive, out, force=True)
         return float(result["bits_per_value"]), np.load(out)
 
-    def _beside_special(
-        self, coder: Callable[[np.ndarray, int], tuple[float, np.ndarray]], setting: int, x: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def _beside_special(self, coder: Peer, setting: Any, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Patches through `coder`, special tokens in float16 beside them, counted."""
         special, patches = np.split(x, [self.material.special], axis=1)
-        bits, decoded = coder(patches, setting)
-        whole = np.concatenate([special.astype(np.float32), decoded.reshape(patches.shape)], axis=1)
+        bits, decoded = through(coder, setting, patches)
+        whole = np.concatenate([special.astype(np.float32), decoded], axis=1)
         return (bits * patches.size + 16 * special.size) / x.size, whole
 
 
-def rtn(depth: int, axes: tuple[int, ...], x: np.ndarray) -> tuple[float, np.ndarray]:
-    return rounded(x, depth, axes)
-
-
-def video_of(patches: np.ndarray, quantiser: int) -> tuple[float, np.ndarray]:
-    """Patches (T, N, D) of a square grid through x265."""
-    side = math.isqrt(patches.shape[1])
-    return video_coded(patches.reshape(len(patches), side, side, -1), quantiser)
+def through(coder: Peer, setting: Any, x: np.ndarray) -> tuple[float, np.ndarray]:
+    """(bits per value, x decoded)."""
+    found = coder.coded(x, setting)
+    return found.bits, found.decoded
