@@ -1,71 +1,77 @@
-"""What a classifier loses: top-1 of a ViT's last block and head on decoded tokens, over rates and weightings.
+"""What users lose: tasks on decoded tokens, over rates, beside other coders and token dropping.
 
-    python tests/bench/downstream.py [--images N] [--rates R ...] [--effort E]
+    python tests/bench/downstream.py [--materials M ...] [--methods WORD ...] [--rates R ...] [--weightings W ...]
+                                     [--effort E]
 
-The tail of the network is $EMBDC_TEST_DATA/eval/vit_tail.py, which also names dump and labels: 200 pictures, so that
-half a point of top-1 is one picture. Beside the codec: round to nearest with one scale per token or channel and zstd,
-product quantisation, and x265 over mosaics of channels; the last two with CLS in float16 beside them.
+Pictures: 200 through the last block and head of a ViT ($EMBDC_TEST_DATA/eval/vit_tail.py) and through a linear
+classifier. Clips: three through the same ViT, for retrieval and for questions about time. `tasks/` has the tasks,
+`methods.py` the coders. Each method prints, for each figure, the lowest rate from which on it loses less than 1 point
+and less than 2.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import record
-from other_coders import product_quantised, rounded, video_coded
+from material import Material, clips, evaluation, pictures
+from methods import Bench, Decoded
+from tasks.action import action
+from tasks.classification import classification
+from tasks.figures import Figures
+from tasks.linear import linear
+from tasks.retrieval import retrieval
 
-import embdc_cli as embdc
+RATES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+WEIGHTINGS = {"pictures": ("none", "channel", "token"), "clips": ("none",)}
+DROPS = (1.0, 2.0)  # points
 
-RATES = (0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0)
-WEIGHTINGS = ("none", "channel", "token")
-DEPTHS = (8, 4, 3)
-PARTS = (6, 12, 24, 48, 96)  # bytes per token of 192 channels
-QUANTISERS = (42, 36, 30, 26, 22, 18, 14)
-DROPS = (1.0, 2.0)  # points of top-1
-
-
-def tail() -> ModuleType:
-    """The evaluation, imported from where the data are."""
-    path = Path(os.environ["EMBDC_TEST_DATA"]) / "eval/vit_tail.py"
-    spec = importlib.util.spec_from_file_location("vit_tail", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise SystemExit(f"{path}: expected the evaluation there")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Tasks = dict[str, Callable[[Decoded], Figures]]
 
 
-def coded(x: np.ndarray, rate: float, weighting: str, effort: int, scratch: Path) -> tuple[float, np.ndarray]:
-    """(bits per value of the file, decoded tokens); CLS is coded apart from the patches."""
-    archive, out = str(scratch / "a.embdc"), str(scratch / "a.npy")
-    options: dict[str, Any] = {"target_bpv": rate, "weighting": weighting, "effort": effort, "special_tokens": "1"}
-    result = embdc.encode(x, archive, force=True, **options)
-    embdc.decode(archive, out, force=True)
-    return float(result["bits_per_value"]), np.load(out)
+def of_pictures() -> tuple[Material, Tasks]:
+    judge = evaluation()
+    x, labels = np.load(judge.ORIGINAL), np.load(judge.LABELS)
+
+    def only(found: Decoded) -> tuple[np.ndarray, np.ndarray | None]:
+        return found.dumps[0], found.kept[0] if found.kept else None
+
+    return pictures(x), {
+        "classification": lambda found: classification(x, *only(found), labels=labels, logits=judge.logits),
+        "linear": lambda found: linear(x, *only(found), labels=labels),
+    }
 
 
-def beside_cls(
-    x: np.ndarray, coder: Callable[[np.ndarray, int], tuple[float, np.ndarray]], setting: int
-) -> tuple[float, np.ndarray]:
-    """`coder` at `setting` for the patches of x (T, 1 + N, D), with CLS in float16 beside them, counted."""
-    bits, patches = coder(x[:, 1:], setting)
-    decoded = np.concatenate([x[:, :1].astype(np.float32), patches.reshape(x[:, 1:].shape)], axis=1)
-    return (bits * x[:, 1:].size + 16 * x[:, 0].size) / x.size, decoded
+def of_clips() -> tuple[Material, Tasks]:
+    material = clips()
+    return material, {
+        "retrieval": lambda found: retrieval(material.dumps, found.dumps, found.kept, rates=material.rates),
+        "action": lambda found: action(material.dumps, found.dumps, found.kept),
+    }
 
 
-def as_video(patches: np.ndarray, quantiser: int) -> tuple[float, np.ndarray]:
-    """Patches (T, N, D) of a square grid through x265."""
-    side = math.isqrt(patches.shape[1])
-    return video_coded(patches.reshape(len(patches), side, side, -1), quantiser)
+def rows_of(tasks: Tasks, method: str, found: Decoded) -> list[dict[str, Any]]:
+    """A row for each figure of each task."""
+    return [
+        {
+            "task": task,
+            "figure": name,
+            "method": method,
+            "setting": found.setting,
+            "bits_per_value": round(found.bits_per_value, 4),
+            "original": round(figure.original, 4),
+            "decoded": round(figure.decoded, 4),
+            "points_lost": round(figure.points_lost, 2),
+        }
+        for task, measure in tasks.items()
+        for name, figure in measure(found).items()
+    ]
 
 
 def lowest_rate(curve: Sequence[tuple[float, float]], drop: float) -> float:
@@ -78,56 +84,38 @@ def lowest_rate(curve: Sequence[tuple[float, float]], drop: float) -> float:
     return found
 
 
-class Judge:
-    """Rows of the table, from decoded tokens."""
+def with_lowest_rates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of one method, each with the lowest rates of its figure; empty for what is not in points."""
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        curves.setdefault(row["figure"], []).append((row["bits_per_value"], row["points_lost"]))
 
-    def __init__(self, original: np.ndarray, labels: np.ndarray, logits: Callable[[np.ndarray], Any]) -> None:
-        self._labels = labels
-        self._logits = logits
-        self._before = logits(original).double().log_softmax(-1)
+    def held(row: dict[str, Any]) -> dict[str, Any]:
+        rates = {f"less_than_{drop:g}_lost_from": lowest_rate(curves[row["figure"]], drop) for drop in DROPS}
+        return {**row, **rates} if math.isfinite(row["points_lost"]) else {**row, **dict.fromkeys(rates, "")}
 
-    def row(self, method: str, setting: str, bits: float, tokens: np.ndarray) -> dict[str, Any]:
-        """points_lost: of top-1 against the original tokens; kl_nats: mean KL(original || decoded)."""
-        after = self._logits(tokens).double().log_softmax(-1)
-        best, known = after.argmax(-1).numpy(), self._before.argmax(-1).numpy()
-        top1, top1_known = (float((one == self._labels).mean()) for one in (best, known))
-        divergence = (self._before.exp() * (self._before - after)).sum(-1).mean().item()
-        return {
-            "method": method,
-            "setting": setting,
-            "bits_per_value": round(bits, 4),
-            "top1": round(top1, 4),
-            "points_lost": round(100 * (top1_known - top1), 2),
-            "agreement": round(float((best == known).mean()), 4),
-            "kl_nats": round(divergence, 5),
-        }
-
-
-def measurements(x: np.ndarray, judge: Judge, rates: Sequence[float], effort: int) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each method."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for weighting in WEIGHTINGS:
-            found = (coded(x, rate, weighting, effort, Path(scratch)) for rate in rates)
-            yield [judge.row(f"embdc effort {effort}", weighting, *one) for one in found]
-    for name, axes in (("token", (2,)), ("channel", (0, 1))):
-        yield [judge.row(f"rtn per {name} + zstd", f"int{depth}", *rounded(x, depth, axes)) for depth in DEPTHS]
-    yield [judge.row("pq", f"{parts} bytes", *beside_cls(x, product_quantised, parts)) for parts in PARTS]
-    yield [judge.row("x265", f"qp {qp}", *beside_cls(x, as_video, qp)) for qp in QUANTISERS]
+    return [held(row) for row in rows]
 
 
 def main() -> None:
+    materials = {"pictures": of_pictures, "clips": of_clips}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--materials", nargs="*", default=list(materials), choices=list(materials))
+    parser.add_argument("--methods", nargs="*", default=[""], help="those whose names begin so")
     parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
+    parser.add_argument("--weightings", nargs="*", help="default: all three for pictures, none for clips")
     parser.add_argument("--effort", type=int, default=1)
     args = parser.parse_args()
-    evaluation = tail()
-    x = np.load(evaluation.ORIGINAL)[: args.images]
-    judge = Judge(x, np.load(evaluation.LABELS)[: args.images], evaluation.logits)
-    for rows in measurements(x, judge, args.rates, args.effort):
-        curve = [(row["bits_per_value"], row["points_lost"]) for row in rows]
-        held = {f"less_than_{drop:g}_lost_from": lowest_rate(curve, drop) for drop in DROPS}
-        record.append("downstream", [{**row, **held} for row in rows])
+    for name in args.materials:
+        material, tasks = materials[name]()
+        with tempfile.TemporaryDirectory() as scratch:
+            weightings = args.weightings or WEIGHTINGS[name]
+            bench = Bench(material, args.rates, weightings, args.effort, Path(scratch))
+            for method, decoded in bench.methods():
+                if not method.startswith(tuple(args.methods)):
+                    continue
+                rows = [row for found in decoded for row in rows_of(tasks, method, found)]
+                record.append("downstream", with_lowest_rates(rows))
 
 
 if __name__ == "__main__":

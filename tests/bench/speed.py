@@ -1,6 +1,6 @@
-"""Speed on one thread, in shares of a plain sgemm of the same run, with x265 and zstd beside it.
+"""Speed on one thread, in shares of a plain sgemm of the same run, and beside that of other coders.
 
-    python tests/bench/speed.py [--shapes 32x256x1024 ...] [--efforts 0 1 2 3] [--rounds 5]
+    python tests/bench/speed.py [--shapes 32x256x1024 ...] [--efforts 0 1 2 3] [--rounds 5] [--peer-rounds 3]
 
 Source: synthetic (T, N, D) float16 in the manner of a ViT: channel variances as 1/i in a random rotation, AR(1) in time
 (0.95), and a mean for each of 12 clusters of tokens, three deviations in size. It is coded as one chunk of one segment
@@ -11,9 +11,9 @@ mvalues_s: millions of values (symbols for rANS) a second, of those that are cod
 for (T N, D) @ (D, D) in float32, a full KLT in one direction. share_of_rank_sgemm, of decoding: against the product
 (T N, r) @ (r, D), with r the average number of basis vectors that a token was coded by. fit: from the chunk to models,
 once for each segment. bar: what the share, or the millions of symbols, should be at least.
-x265: the values in 8 bits, four deviations either way, as T frames of N x D, preset medium, at the quantiser nearest to
-half a bit per value. zstd: level 3 on the float16 bytes. rANS: 2^22 symbols drawn from the static tables, rows in runs
-of 256.
+rANS: 2^22 symbols drawn from the static tables, rows in runs of 256. Other coders, of `peers/`, go to speed_peers.csv
+with embdc as whole files beside them: everything from values to bytes and back, at the setting nearest to half a bit
+per value, in turn, medians over rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 import record
-import zstandard
-from other_coders import x265_decoded, x265_encoded
+from speed_peers import peer_rows
 
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
@@ -40,7 +39,6 @@ from embdc_cli.values import StreamSpec
 ROUNDS: Final = 5
 BPV: Final = 0.5
 CLUSTERS: Final = 12
-QUANTISERS: Final = (12, 51)
 BARS: Final = {("encode", 0): 0.40, ("encode", 1): 0.15, "decode": 0.60, "rans decode": 400}
 
 Work = Callable[[], object]
@@ -181,49 +179,23 @@ def rans_row(rounds: int) -> Row:
     return {**_row(symbols, "rans decode", seconds, math.nan), "share_of_sgemm": "", **bits}
 
 
-def zstd_rows(x: np.ndarray, rounds: int) -> list[Row]:
-    """zstd -3 over the float16 bytes."""
-    products, raw = Products(x), x.tobytes()
-    packed = zstandard.compress(raw, 3)
-    works = [products.full, lambda: zstandard.compress(raw, 3), lambda: zstandard.decompress(packed)]
-    product, encode, decode = best_seconds(works, rounds)
-    bits = {"bits_per_value": round(8 * len(packed) / x.size, 3)}
-    return [{**_row(x, f"zstd-3 {way}", seconds, product), **bits} for way, seconds in _ways(encode, decode)]
-
-
-def x265_rows(x: np.ndarray, rounds: int) -> list[Row]:
-    """libx265 over the values in 8 bits."""
-    products, spread = Products(x), x.astype(np.float32)
-    spread = (spread - spread.mean()) / spread.std()
-    frames = np.clip(np.rint(128 + 32 * spread), 0, 255).astype(np.uint8)
-    low, high = QUANTISERS
-    while high - low > 1:
-        quantiser = (low + high) // 2
-        found = 8 * len(x265_encoded(frames, quantiser)) / x.size
-        low, high = (quantiser, high) if found > BPV else (low, quantiser)
-    data = x265_encoded(frames, high)
-    works = [products.full, lambda: x265_encoded(frames, high), lambda: x265_decoded(data)]
-    product, encode, decode = best_seconds(works, min(rounds, 3))
-    bits = {"bits_per_value": round(8 * len(data) / x.size, 3)}
-    return [{**_row(x, f"x265 {way}", seconds, product), **bits} for way, seconds in _ways(encode, decode)]
-
-
-def _ways(encode: float, decode: float) -> list[tuple[str, float]]:
-    return [("encode", encode), ("decode", decode)]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["32x256x1024", "64x256x1024"], help="TxNxD")
     parser.add_argument("--efforts", nargs="*", type=int, default=[0, 1, 2, 3])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--peer-rounds", type=int, default=3, help="0: only embdc")
     args = parser.parse_args()
     with one_blas_thread():
         for shape in args.shapes:
             x = source(*map(int, shape.split("x")))
             rows = [row for effort in args.efforts for row in codec_rows(x, effort, args.rounds)]
-            record.append("speed", [*rows, *zstd_rows(x, args.rounds), *x265_rows(x, args.rounds)])
-    record.append("speed", [rans_row(args.rounds)])
+            if rows:
+                record.append("speed", rows)
+            if args.peer_rounds:
+                record.append("speed_peers", peer_rows(x, BPV, args.peer_rounds))
+    if args.efforts:
+        record.append("speed", [rans_row(args.rounds)])
 
 
 if __name__ == "__main__":
