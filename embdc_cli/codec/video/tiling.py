@@ -2,7 +2,8 @@
 
     mosaic   tokens form a grid of h x w, and rows are time: frame t holds row t, a tile of h x w for every channel,
              tiles in raster order, so that the codec's motion and time are those of the video
-    plane    a matrix of F N rows and r columns, cut into strips that stand side by side until a frame is about square
+    plane    a matrix of N lines and r columns for every row, which is time, cut into strips that stand side by side
+             until a frame is about square; where that is less than a frame, one matrix of F N lines
 
 Frames are padded on the right and at the bottom by their edge to multiples of 8 and at least 64.
 Not here: tiles in the order of a space-filling curve, which neighbours of unlike statistics would not gain from.
@@ -44,10 +45,16 @@ class Tiling:
             height = tokens // self.width
             across = max(1, min(channels, round(math.sqrt(channels * height / self.width))))
             return rows, -(-channels // across), across, height, self.width
-        lines = rows * tokens
+        lines = rows * tokens // self._matrices
         across = max(1, min(MOST_SIDE // max(1, channels), round(math.sqrt(lines / max(1, channels)))))
         count = -(-lines // (across * MOST_SIDE))
-        return count, 1, across, -(-lines // (across * count)), channels
+        return self._matrices * count, 1, across, -(-lines // (across * count)), channels
+
+    @property
+    def _matrices(self) -> int:
+        """Of a plane: one for every row, or one of all."""
+        rows, tokens, channels = self.shape
+        return rows if tokens * channels >= LEAST_SIDE**2 else 1
 
     def apply(self, samples: np.ndarray) -> np.ndarray:
         """Frames of samples (F, N, r)."""
@@ -59,10 +66,9 @@ class Tiling:
             tiles[:, planes.shape[1] :] = tiles[:, planes.shape[1] - 1 : planes.shape[1]]
             pictures = tiles.reshape(count, down, across, height, width).transpose(0, 1, 3, 2, 4)
         else:
-            lines = np.zeros((count * across * height, width), samples.dtype)
-            matrix = samples.reshape(-1, width)
-            lines[: len(matrix)] = matrix
-            lines[len(matrix) :] = matrix[-1:]
+            matrices = samples.reshape(self._matrices, -1, width)
+            missing = count // self._matrices * across * height - matrices.shape[1]
+            lines = np.pad(matrices, ((0, 0), (0, missing), (0, 0)), mode="edge")
             pictures = lines.reshape(count, 1, across, height, width).transpose(0, 1, 3, 2, 4)
         pictures = pictures.reshape(count, down * height, across * width)
         _, full_height, full_width = self.frames
@@ -76,8 +82,9 @@ class Tiling:
         if self.width:
             planes = pictures.transpose(0, 2, 4, 1, 3).reshape(count, height * width, down * across)
             return np.ascontiguousarray(planes[..., : self.shape[2]])
-        lines = pictures.transpose(0, 1, 3, 2, 4).reshape(-1, width)
-        return np.ascontiguousarray(lines[: self.shape[0] * self.shape[1]].reshape(self.shape))
+        lines = pictures.transpose(0, 1, 3, 2, 4).reshape(self._matrices, -1, width)
+        kept = self.shape[0] * self.shape[1] // self._matrices
+        return np.ascontiguousarray(lines[:, :kept].reshape(self.shape))
 
 
 def _padded(side: int) -> int:
