@@ -55,7 +55,7 @@ def encode(
     candidates: list[dict[str, Any]] = []
     with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread(), ExitStack() as stack:
         opened = open_input(source, options, reporter)
-        stack.callback(opened.close)
+        stack.callback(lambda: opened.close())  # what it closes may change: a feed is spooled
         at_opening = dict(opened.source)
         if options.skip_existing:
             if delivery.is_current(output, digest, opened.source, append=options.append):

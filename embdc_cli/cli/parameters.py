@@ -88,9 +88,13 @@ def given(*groups: Any) -> dict[str, Any]:
 
 
 def fill(kind: type[T], *groups: Any, **values: Any) -> T:
-    """A `kind` (dataclass) from the equally named fields of `groups`, and from `values`, which go before."""
+    """A `kind` (dataclass) from the equally named fields of `groups`, and from `values`, which go before.
+
+    What may be repeated is a list on the command line and a tuple in options.
+    """
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # T is always a dataclass
-    return kind(**{name: value for name, value in (given(*groups) | values).items() if name in known})
+    found = {name: value for name, value in (given(*groups) | values).items() if name in known}
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
 
 
 def _options(group: Any) -> dict[str, inspect.Parameter]:
