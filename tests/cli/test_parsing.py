@@ -136,7 +136,10 @@ REFUSED = [
         "--codec: expected one of transform, h264, hevc, av1, lossless, auto, found 'zip'",
     ),
     (("encode", "a", "--rotation", "klt"), "--rotation: only with --codec h264, hevc, av1"),
-    (("encode", "a", "b", "--residual-out", "r.npz"), "--residual-in, --residual-out: expected a single input, found several or a list"),
+    (
+        ("encode", "a", "b", "--residual-out", "r.npz"),
+        "--residual-in, --residual-out: expected a single input, found several or a list",
+    ),
     (("encode", "a", "--effort", "4"), "--effort: expected a whole number from 0 to 3, found '4'"),
     (("encode", "a", "--chunk-frames", "0"), "--chunk-frames: expected a whole number from 1, found '0'"),
     (("encode", "a", "--target-bpv", "low"), "--target-bpv: expected a number, found 'low'"),
