@@ -5,5 +5,6 @@ amplitudes, correlation, compaction, natural, forecast      one family of measur
 planes          the pictures that a video codec would be given of the sample
 picture         planes, histogram and spectra as one PNG
 verdict         what the measures say in a word
-describe        all measures of one tensor; of all tensors of an input
+describe        all measures of one tensor; of all tensors of an input: read this first
+opened          the same of a dump or an archive that the user names
 """

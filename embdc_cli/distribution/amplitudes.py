@@ -28,7 +28,7 @@ _TOP: Final = 100  # one channel in so many
 def amplitudes(sample: Sample) -> dict[str, Any]:
     """{mean, deviation, least, greatest, entropy, kurtosis, channel_kurtosis, outliers, massive}; None without values.
 
-    Kurtosis, outliers and massive are None of values that are all equal.
+    Kurtosis, outliers and massive are None of values that are all equal, massive also of a single channel.
     """
     if not sample.values.size:
         names = ("mean", "deviation", "least", "greatest", "kurtosis", "channel_kurtosis", "outliers", "massive")
@@ -52,7 +52,7 @@ def amplitudes(sample: Sample) -> dict[str, Any]:
         "kurtosis": kurtosis,
         "channel_kurtosis": channel_kurtosis,
         "outliers": outliers,
-        "massive": float(top / energy) if energy > 0 else None,
+        "massive": float(top / energy) if energy > 0 and len(sample.variances) > 1 else None,
     }
 
 
