@@ -44,10 +44,10 @@ def _overview(tensors: Sequence[Document]) -> Table:
     for one in tensors:
         found.add_row(
             one["name"],
-            wording.number(one["entropy"]["tensor"], 3),
-            wording.number(one["kurtosis"], 3),
+            _number(one["entropy"]["tensor"], 2),
+            _number(one["kurtosis"], 1),
             _share(one["massive"]),
-            *(_number(one["gain_db"][name], 1) for name in ("dct", "time", "klt")),
+            *(_number(one["gain_db"][name], 1) for name in ("dct", "time", "klt_paid")),
             _number(one["natural"]["distance"], 2),
             one["verdict"]["kind"],
         )
@@ -78,17 +78,22 @@ def _facts(one: Document) -> Table:
     names = ("time", "vertical", "horizontal", "channel")
     facts.add_row("neighbours", ", ".join(f"{name} {_number(along[name], 2)}" for name in names))
     facts.add_row("between channels", f"{_number(along['channels'], 2)} on average")
-    dct, time, klt = (_number(one["gain_db"][name], 1) for name in ("dct", "time", "klt"))
-    facts.add_row("gain in dB", f"{one['tiling'] or 'plane'} 8x8 DCT {dct}, time DCT {time}, KLT {klt}")
+    dct, time, klt, paid = (_number(one["gain_db"][name], 1) for name in ("dct", "time", "klt", "klt_paid"))
+    facts.add_row(
+        "gain in dB",
+        f"{one['tiling'] or 'plane'} 8x8 DCT {dct}, time DCT {time}, KLT {klt}, its basis paid for {paid}",
+    )
     parts = one["natural"]
     r, slope, tails = (_number(parts[name], 2) for name in ("correlation", "slope", "gradient_kurtosis"))
     facts.add_row(
         "from pictures",
         f"{_number(parts['distance'], 2)} of 1; correlation {r}, slope {slope}, gradient kurtosis {tails}",
     )
-    plain, rotated = (wording.number(one["forecast"][name], 3) for name in ("channels", "klt"))
+    plain, rotated, paid = (wording.number(one["forecast"][name], 3) for name in ("channels", "klt", "klt_paid"))
     facts.add_row(
-        "forecast", f"nmse {wording.number(one['forecast']['nmse'])}: {plain} bits/value, {rotated} after a KLT"
+        "forecast",
+        f"nmse {wording.number(one['forecast']['nmse'])}: {plain} bits/value, {rotated} after a KLT, {paid} with its "
+        "basis",
     )
     if one["nonfinite"]:
         facts.add_row("not finite", wording.plural(one["nonfinite"], "value"))

@@ -41,7 +41,6 @@ def inspect(paths: Paths, detail: Detail, dumps: Dumps, report: Pages, words: Wo
         with console.reporting() as reporter:
             return library.inspect(
                 job["path"],
-                reporter,
                 chunks=detail.chunks,
                 stats=detail.stats,
                 decoded=detail.decoded,
@@ -50,6 +49,7 @@ def inspect(paths: Paths, detail: Detail, dumps: Dumps, report: Pages, words: Wo
                 reading=reading,
                 plots=report.plots,
                 force=report.force,
+                reporter=reporter,
             )
 
     def finished(item: Document, error: BaseException | None) -> None:

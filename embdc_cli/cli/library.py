@@ -44,11 +44,11 @@ def decode(archive: str, output: str, options: DecodeOptions, reporter: Reporter
     return pipeline.decode(archive, output, options, reporter)
 
 
-def inspect(path: str, reporter: Reporter, **detail: Any) -> Document:
-    """What `inspection.inspect` returns; `detail` are its other arguments."""
+def inspect(path: str, **detail: Any) -> Document:
+    """What `inspection.inspect` returns; `detail` are its keyword arguments."""
     from embdc_cli import inspection
 
-    return inspection.inspect(path, reporter=reporter, **detail)
+    return inspection.inspect(path, **detail)
 
 
 def verify(

@@ -2,11 +2,11 @@
 
     dct     of 8 x 8 blocks of the planes that a video codec would see, (64,): Ahmed, Natarajan and Rao, 1974
     time    of 8 rows after each other, (8,)
-    klt     along the principal components of the channels, (D,): learnt from one half of the rows, measured on the
-            other, so that a basis which has only learnt the noise by heart gains nothing. What the basis itself would
-            cost is not counted.
+    klt     along the principal components of the channels, (D,): learnt from one half of the rows and measured on the
+            other, so that a basis which has only learnt the noise by heart gains nothing; or of all rows, for when
+            the basis is paid for (`forecast`)
 
-All are orthonormal; `forecast.gain_db` makes gains of the variances.
+All are orthonormal; `forecast` makes gains of the variances.
 """
 
 from __future__ import annotations
@@ -64,13 +64,25 @@ def time_variances(sample: Sample) -> np.ndarray | None:
     return np.asarray(sums / (runs * groups * tokens * channels))
 
 
+def enough_for_klt(sample: Sample) -> bool:
+    """Whether there are channels to rotate, and tokens to learn it from."""
+    return sample.values.shape[-1] > 1 and sample.tokens >= 2 * _LEAST
+
+
+def own_klt_variances(sample: Sample) -> np.ndarray | None:
+    """Variances along the principal components of the whole sample, most first, (D,); None of too few tokens."""
+    if not enough_for_klt(sample):
+        return None
+    return np.asarray(np.maximum(np.linalg.eigvalsh(covariance(some_channels(sample)))[::-1], 0.0))
+
+
 def klt_variances(sample: Sample) -> np.ndarray | None:
     """Variances along the principal components of the other half, most first, (D,); None of too few tokens.
 
     Halves are every second row, or token where there is one row. Of many channels: `some_channels`.
     """
     vectors = some_channels(sample)
-    if vectors.shape[1] < 2 or len(vectors) < 2 * _LEAST:
+    if not enough_for_klt(sample):
         return None
     runs, rows, tokens, _ = sample.values.shape
     half = (np.arange(runs * rows).repeat(tokens) if runs * rows > 1 else np.arange(tokens)) % 2 == 0

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from embdc_cli.distribution import forecast, picture
 from embdc_cli.distribution.amplitudes import amplitudes, histogram
-from embdc_cli.distribution.compaction import dct_variances, klt_variances, time_variances
+from embdc_cli.distribution.compaction import dct_variances, klt_variances, own_klt_variances, time_variances
 from embdc_cli.distribution.correlation import correlation
 from embdc_cli.distribution.natural import natural
 from embdc_cli.distribution.planes import planes
-from embdc_cli.distribution.sample import draw
+from embdc_cli.distribution.sample import draw, tokens_of
 from embdc_cli.distribution.verdict import verdict
 from embdc_cli.dtypes import FLOATS
 from embdc_cli.parallel import one_blas_thread
@@ -43,10 +43,20 @@ def describe(name: str, tensor: Tensor, show: Show | None) -> dict[str, Any]:
     found, seen = amplitudes(sample), planes(sample)
     dct = None if seen is None else dct_variances(seen.frames)
     klt = klt_variances(sample)
+    time = time_variances(sample)
+    # a basis that is paid for may be learnt from all that it is used for
+    tokens = tokens_of(tensor)
+    own = own_klt_variances(sample) if tokens == sample.tokens else klt
+    foretold = {
+        "channels": forecast.bits(sample.variances),
+        "klt": None if klt is None else forecast.bits(klt),
+        "klt_paid": None if own is None else forecast.bits_with_basis(own, tokens),
+    }
     gains = {
-        "dct": forecast.gain_db(dct),
-        "time": forecast.gain_db(time_variances(sample)),
-        "klt": forecast.gain_db(klt),
+        "dct": None if dct is None else forecast.gain_db(forecast.bits(dct)),
+        "time": None if time is None else forecast.gain_db(forecast.bits(time)),
+        "klt": forecast.gain_db(foretold["klt"]),
+        "klt_paid": forecast.gain_db(foretold["klt_paid"]),
     }
     if show is not None and seen is not None:
         counts = histogram(sample, found["least"], found["greatest"])
@@ -62,10 +72,6 @@ def describe(name: str, tensor: Tensor, show: Show | None) -> dict[str, Any]:
         "tiling": None if seen is None else seen.tiling,
         "gain_db": gains,
         "natural": natural(None if seen is None else seen.frames, dct),
-        "forecast": {
-            "nmse": forecast.NMSE,
-            "channels": forecast.bits(sample.variances),
-            "klt": None if klt is None else forecast.bits(klt),
-        },
+        "forecast": {"nmse": forecast.NMSE, **foretold},
         "verdict": verdict(gains, found["massive"], varies=bool(sample.variances.sum() > 0)),
     }

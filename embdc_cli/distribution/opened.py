@@ -38,7 +38,10 @@ def dump_document(
 def archive_values(
     path: str, codebooks: Sequence[str], plots: str | None, force: bool, reporter: Reporter
 ) -> dict[str, Any]:
-    """{distribution, skipped} of the decoded values of an archive. Raises: CorruptArchive, MissingModel, OutputExists."""
+    """{distribution, skipped} of a sample of the values of an archive.
+
+    Raises: CorruptArchive for damaged rows, MissingModel, OutputExists.
+    """
     with Archive(path, codebooks=codebooks) as archive:
         tensors = {name: archive[name] for name in archive}
         return describe_all(tensors, frozenset(), reporter, _shown(path, plots, force))

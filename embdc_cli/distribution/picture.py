@@ -22,9 +22,7 @@ _DYNAMIC: Final = 60.0  # dB
 _PAPER: Final = 255
 
 
-def picture(
-    frame: np.ndarray, histogram: np.ndarray, dct: np.ndarray | None, klt: np.ndarray | None
-) -> np.ndarray:
+def picture(frame: np.ndarray, histogram: np.ndarray, dct: np.ndarray | None, klt: np.ndarray | None) -> np.ndarray:
     """(H, W) uint8. frame: (h, w). histogram: (256,). dct, klt: variances (8, 8), (D,); None leaves a panel empty."""
     spectra = np.full((_HIGH, _HIGH + _GAP + _BARS), _PAPER, np.uint8)
     if dct is not None:

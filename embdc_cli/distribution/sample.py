@@ -93,6 +93,13 @@ def draw(tensor: Tensor) -> Sample:
     return _finite(values, width)
 
 
+def tokens_of(tensor: Tensor) -> int:
+    """Token vectors of the whole tensor."""
+    if tensor.token_counts is not None:
+        return int(tensor.token_counts.sum())
+    return tensor.spec.known_rows * tensor.spec.row_values // max(1, tensor.spec.channels)
+
+
 def _runs(rows: int, most: int) -> tuple[int, int]:
     """(how many runs, rows of each) of at most `most` rows, one at least where there are any."""
     if rows <= max(1, most):

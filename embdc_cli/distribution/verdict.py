@@ -2,7 +2,7 @@
 
     constant    nothing varies
     unknown     too few values to tell any gain
-    noise       no gain of the plane's DCT, of the DCT in time or of the KLT reaches WORTH
+    noise       no gain of the plane's DCT, of the DCT in time or of the KLT, its basis paid for, reaches WORTH
     pictures    the plane's DCT gains most: neighbours are alike
     time        the DCT in time gains most: rows follow each other
     channels    the KLT gains most: channels vary together
@@ -27,13 +27,13 @@ _WORDS: Final = {
     "time": "rows follow each other: predict along time, a video codec between its frames",
     "channels": "channels vary together: a rotation of them (KLT) comes first, a video codec alone does not see it",
 }
-_ALSO: Final = {"dct": "neighbours", "time": "time", "klt": "channels"}
-_KINDS: Final = {"dct": "pictures", "time": "time", "klt": "channels"}
+_ALSO: Final = {"dct": "neighbours", "time": "time", "klt_paid": "channels"}
+_KINDS: Final = {"dct": "pictures", "time": "time", "klt_paid": "channels"}
 
 
 def verdict(gain_db: Mapping[str, float | None], massive: float | None, *, varies: bool) -> dict[str, str]:
-    """{kind, words} of gains {dct, time, klt} in dB."""
-    known = {name: gain for name, gain in gain_db.items() if gain is not None}
+    """{kind, words} of gains {dct, time, klt_paid} in dB."""
+    known = {name: gain for name in _KINDS if (gain := gain_db[name]) is not None}
     worth = sorted((name for name, gain in known.items() if gain >= WORTH), key=lambda name: -known[name])
     if not varies:
         kind = "constant"
