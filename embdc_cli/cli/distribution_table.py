@@ -105,4 +105,4 @@ def _share(value: float | None) -> str:
 
 
 def _number(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
+    return "-" if value is None else f"{value:z.{decimals}f}"

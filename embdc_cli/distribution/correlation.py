@@ -63,11 +63,10 @@ def covariance(tokens: np.ndarray) -> np.ndarray:
 
 def some_channels(sample: Sample) -> np.ndarray:
     """Centred token vectors (n, D) of all channels, or of MAX_CHANNELS, evenly spaced."""
-    vectors = sample.centred.reshape(-1, sample.values.shape[-1])
-    channels = vectors.shape[1]
+    channels = sample.values.shape[-1]
     if channels <= MAX_CHANNELS:
-        return vectors
-    return vectors[:, np.arange(MAX_CHANNELS) * channels // MAX_CHANNELS]
+        return sample.vectors
+    return sample.vectors[:, np.arange(MAX_CHANNELS) * channels // MAX_CHANNELS]
 
 
 def _between_channels(sample: Sample) -> float | None:

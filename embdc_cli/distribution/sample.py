@@ -47,12 +47,16 @@ class Sample:
         """Values less the mean of their channel, (R, F, N, D) float32."""
         return self.values - self.mean.astype(np.float32)
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """Centred token vectors, (n, D) float32."""
+        return self.centred.reshape(self.tokens, self.values.shape[-1])
+
     @cached_property
     def variances(self) -> np.ndarray:
         """Of every channel, (D,) float64."""
-        vectors = self.centred.reshape(-1, self.values.shape[-1])
-        sums = np.einsum("nd,nd->d", vectors, vectors, dtype=np.float64)
-        return np.asarray(sums / max(1, len(vectors)))
+        sums = np.einsum("nd,nd->d", self.vectors, self.vectors, dtype=np.float64)
+        return np.asarray(sums / max(1, self.tokens))
 
     @property
     def tokens(self) -> int:

@@ -5,7 +5,7 @@
     noise       no gain of the plane's DCT, of the DCT in time or of the KLT, its basis paid for, reaches WORTH
     pictures    the plane's DCT gains most: neighbours are alike
     time        the DCT in time gains most: rows follow each other
-    channels    the KLT gains most: channels vary together
+    channels    the KLT, less its basis, gains most: channels vary together
 
 Where massive channels hold more than MASSIVE of the energy, that is said as well: a plain error sees little else.
 """
