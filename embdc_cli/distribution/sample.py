@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,8 @@ SAMPLE_VALUES: Final = 1 << 23
 """32 MiB as float32; the measures hold about three such arrays at once."""
 RUN: Final = 16
 """Rows of a run where not all rows are taken: two groups of `compaction.GROUP`."""
+
+_PLACES: Final = 64  # of ragged rows
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def draw(tensor: Tensor) -> Sample:
     tokens = row_values // spec.channels if spec.channels else 0
     if rows * tokens == 1:
         vector = as_tokens(tensor.read(0, 1), spec).reshape(1, 1, -1, 1)[:, :, :SAMPLE_VALUES]
-        return _finite(vector, 0)
+        return _finite(vector.copy(), 0)
     runs, length = _runs(rows, SAMPLE_VALUES // max(1, row_values))
     # evenly spaced, the first and the last row among them
     starts = np.arange(runs) * (rows - length) // max(1, runs - 1)
@@ -89,11 +92,15 @@ def draw(tensor: Tensor) -> Sample:
     width = grid_width(spec, tokens - special) if tokens > special else 0
     width = 0 if width in (1, tokens - special) else width
     kept = _kept(tokens - special, width, spec.channels)
+    some = max(1, BLOCK_VALUES // max(1, row_values))
     values = np.empty((runs, length, kept, spec.channels), np.float32)
     for run, start in enumerate(starts):
-        for row in range(length):  # one by one: a row may be the most that memory should hold
-            found = as_tokens(tensor.read(int(start) + row, int(start) + row + 1), spec)
-            values[run, row] = found[special : special + kept]
+        # few at once: what is read is a copy, and a row may have more tokens than are kept
+        for row in range(0, length, some):
+            stop = min(length, row + some)
+            found = as_tokens(tensor.read(int(start) + row, int(start) + stop), spec)
+            found = found.reshape(stop - row, tokens, spec.channels)
+            values[run, row:stop] = found[:, special : special + kept]
     return _finite(values, width)
 
 
@@ -120,14 +127,15 @@ def _kept(tokens: int, width: int, channels: int) -> int:
 
 
 def _ragged(tensor: Tensor) -> Sample:
-    """Whole rows from evenly spaced places, as one row of tokens."""
-    counts, channels = tensor.token_counts, tensor.spec.channels
-    assert counts is not None
-    total = int(counts.sum()) * channels
-    step = max(1, -(-total // SAMPLE_VALUES))
-    found = [as_tokens(tensor.read(row, row + 1), tensor.spec) for row in range(0, len(counts), step)]
-    tokens = np.concatenate([np.zeros((0, channels), np.float32), *found])[: SAMPLE_VALUES // max(1, channels)]
-    return _finite(tokens[None, None], 0)
+    """The first tokens from each of as many evenly spaced places as there are, as one row of tokens."""
+    rows, channels = tensor.spec.known_rows, tensor.spec.channels
+    part = max(1, -(-tokens_of(tensor) * channels // SAMPLE_VALUES))  # one row in so many, rounded up
+    places = min(rows, _PLACES)
+    most = SAMPLE_VALUES // max(1, channels * places) if part > 1 else None
+    found = [np.zeros((0, channels), np.float32)]
+    for start, stop in pairwise(number * rows // places for number in range(places + 1 if places else 0)):
+        found.append(as_tokens(tensor.read(start, start - (start - stop) // part), tensor.spec)[:most])
+    return _finite(np.concatenate(found)[None, None], 0)
 
 
 def _finite(values: np.ndarray, width: int) -> Sample:

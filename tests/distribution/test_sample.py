@@ -64,6 +64,8 @@ def test_shapes(shape: tuple[int, ...], values: tuple[int, ...], width: int) -> 
 def test_special_tokens_and_channels_that_are_not_last() -> None:
     x = noise(6, 17, 3)
     assert np.array_equal(sample_of(x, special_tokens="auto").values[0], x[:, 1:])
+    many = noise(100_000, 17, 2)
+    assert np.array_equal(sample_of(many, special_tokens="auto").values[0], many[:, 1:])
     y = noise(6, 3, 4, 4)
     assert np.array_equal(sample_of(y, axes="t,c,h,w").values[0], y.reshape(6, 3, 16).transpose(0, 2, 1))
 
@@ -72,7 +74,13 @@ def test_ragged_rows_are_one_row_of_tokens(monkeypatch: pytest.MonkeyPatch) -> N
     x = [noise(count, 4, seed=count) for count in (3, 0, 5, 2)]
     assert np.array_equal(sample_of(x).values[0, 0], np.concatenate(x))
     monkeypatch.setattr(sample, "SAMPLE_VALUES", 20)
-    assert np.array_equal(sample_of(x).values[0, 0], np.concatenate([x[0], x[2]])[:5])
+    assert np.array_equal(sample_of(x).values[0, 0], np.concatenate([x[0][:1], x[2][:1], x[3][:1]]))
+    # 100 of 1000 rows, one or two at each of 64 places
+    monkeypatch.setattr(sample, "SAMPLE_VALUES", 400)
+    long = [np.full((1 + row % 2, 4), row, np.float32) for row in range(1000)]
+    rows = np.unique(sample_of(long).values[0, 0, :, 0])
+    assert len(rows) >= 64
+    assert rows[-1] > 900
 
 
 def test_what_is_not_finite_is_zero_and_counted() -> None:
@@ -81,6 +89,9 @@ def test_what_is_not_finite_is_zero_and_counted() -> None:
     found = sample_of(x)
     assert found.nonfinite == 2
     assert (found.values[0, 3, 0, 2], found.values[0, 9, 0, 0]) == (0, 0)
+    assert np.isnan(x[3, 2])
+    for vector in (x[3], [x[:5], x[5:]]):
+        assert sample_of(vector).nonfinite > 0
     assert np.isnan(x[3, 2])
 
 
@@ -100,7 +111,8 @@ def test_memory_does_not_grow_with_the_tensor() -> None:
     tensor = Counting()
     found = draw(tensor)
     assert found.values.size <= sample.SAMPLE_VALUES
-    assert (tensor.most, tensor.total) == (1, sample.SAMPLE_VALUES // (64 * 128))
+    assert tensor.total == sample.SAMPLE_VALUES // (64 * 128)
+    assert tensor.most <= RUN
     assert tokens_of(tensor) == 640_000_000
 
 
