@@ -245,6 +245,7 @@ def test_inspect_of_a_dump_of_several_tensors(embdc: Embdc, fake: Fake) -> None:
         "  w00     6.75       0.0   0.73 %    0.0   0.0  0.0     0.99  noise",
     ]
     assert "  10 more tensors; -v or --json tells more of each" in short
+    assert "w40" not in "".join(short)
     assert "w49, 768 x 192 float32" in embdc("inspect", "a.safetensors", "--stats", "-v").out
 
 

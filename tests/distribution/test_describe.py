@@ -61,7 +61,7 @@ def run(args: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_a_dump_of_floats_integers_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / "a.npz")
-    np.savez(path, clip=embeddings(), label=np.arange(40), timestamps=np.arange(40) / 25)
+    np.savez(path, clip=embeddings(), label=np.arange(40), timestamps=np.arange(40, dtype=np.float32) / 25)
     document = run([path, "--stats"], capsys)
     assert document.keys() == {"path", "format", "distribution", "skipped", "exit"}
     assert [one["name"] for one in document["distribution"]] == ["clip"]

@@ -9,7 +9,7 @@ import pytest
 
 from embdc_cli.distribution.compaction import dct_variances
 from embdc_cli.distribution.natural import natural
-from tests.distribution.sources import noise
+from tests.distribution.sources import noise, walk
 
 
 def of(frames: np.ndarray) -> dict[str, float | None]:
@@ -42,6 +42,14 @@ def test_a_field_that_falls_as_one_over_f_squared() -> None:
     assert a is not None
     assert 0.6 < r < 0.95
     assert found["distance"] == pytest.approx((1 - r / 0.95 + max(0, 1 - a / 2) + 1) / 3, abs=0.02)
+
+
+def test_correlation_is_the_mean_of_both_ways_and_parts_end_at_one() -> None:
+    x = walk(noise(1, 256, 256), -0.9, 2)
+    found = of(x)
+    assert found["correlation"] == pytest.approx(-0.45, abs=0.02)
+    # r and a are beyond those of noise, the tails are those of a Gaussian
+    assert found["distance"] == pytest.approx(1, abs=0.01)
 
 
 def test_gradients_of_a_laplacian() -> None:
