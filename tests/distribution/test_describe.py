@@ -119,13 +119,17 @@ REAL = {
     "data/embeddings/nasa__vit-tiny__final.npy": {"data": "time"},
     "data/embeddings/cars__vit-tiny__penultimate.npy": {"data": "channels"},
     "data/embeddings/cars__mobilenetv2__map.npy": {"data": "channels"},
+    "models/vit-tiny-patch16-224/model.safetensors": {
+        "vit.embeddings.patch_embeddings.projection.weight": "pictures",
+        "vit.encoder.layer.0.attention.attention.key.weight": "noise",
+    },
     "models/chargpt/model.safetensors": {"blocks.1.fc1.weight": "noise", "blocks.1.fc2.weight": "noise"},
 }
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_verdicts_on_real_data(name: str, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the codecs bear out: of noise video codecs and `transform` take the same, else `transform` half or less."""
+    """As the codecs bear out at nmse 0.02: of noise video codecs and `transform` take the same within 3 %."""
     document = run([str(shared_data / name), "--stats"], capsys)
     kinds = {one["name"]: one["verdict"]["kind"] for one in document["distribution"]}
     assert {stream: kinds[stream] for stream in REAL[name]} == REAL[name]
