@@ -129,7 +129,7 @@ REAL = {
 
 @pytest.mark.parametrize("name", REAL)
 def test_verdicts_on_real_data(name: str, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As bits at nmse 0.02 bear out, av1 over `transform`: noise 0.99 to 1.06, patch filters 0.75, the others 1.5 to 5."""
+    """As sizes at nmse 0.02 bear out, av1 over transform: noise 0.99 to 1.06, patch filters 0.75, others 1.8 to 5.4."""
     document = run([str(shared_data / name), "--stats"], capsys)
     kinds = {one["name"]: one["verdict"]["kind"] for one in document["distribution"]}
     assert {stream: kinds[stream] for stream in REAL[name]} == REAL[name]
