@@ -197,16 +197,25 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
 
 
 def inspect(
-    path: Name, *, chunks: bool = False, stats: bool = False, planes: bool = False, codebooks: Sequence[Name] = ()
+    path: Name,
+    *,
+    chunks: bool = False,
+    stats: bool = False,
+    decoded: bool = False,
+    planes: bool = False,
+    codebooks: Sequence[Name] = (),
 ) -> dict[str, Any]:
     """What is in an archive, where its bytes went, and the quality achieved; reads only its head and end.
 
-    chunks: adds every chunk. stats: adds bytes and quality per stream. codebooks: as for `open`.
-    Raises: SourceError, CorruptArchive, UnsupportedArchive.
+    chunks: adds every chunk. stats: adds bytes and quality per stream; with it `path` may also be a dump, of which
+    it says how the values are distributed. decoded: adds the same of an archive's values. codebooks: as for `open`.
+    Raises: SourceError, CorruptArchive, UnsupportedArchive, MissingModel.
     """
     from embdc_cli import inspection
 
-    return inspection.inspect(_name(path), chunks=chunks, stats=stats, planes=planes, codebooks=_names(codebooks))
+    return inspection.inspect(
+        _name(path), chunks=chunks, stats=stats, decoded=decoded, planes=planes, codebooks=_names(codebooks)
+    )
 
 
 def verify(

@@ -16,20 +16,37 @@ from embdc_cli.comparison.against import compare_with_dump
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
 from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.distribution import opened
 from embdc_cli.errors import CorruptArchive, IncompleteError, TargetMissed
 from embdc_cli.metrics import pooled, sizes
+from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter, Silent
 
 
 def inspect(
-    path: str, *, chunks: bool = False, stats: bool = False, planes: bool = False, codebooks: Sequence[str] = ()
+    path: str,
+    *,
+    chunks: bool = False,
+    stats: bool = False,
+    decoded: bool = False,
+    planes: bool = False,
+    codebooks: Sequence[str] = (),
+    reading: EncodeOptions | None = None,
+    plots: str | None = None,
+    force: bool = False,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """The `--json` document of `embdc inspect`; reads header and end matter only, unless `planes`.
+    """The `--json` document of `embdc inspect`; reads header and end matter only, unless `planes` or `decoded`.
 
-    chunks: adds every chunk. stats: adds bytes and quality per stream. planes: adds the bits of coefficients by their
-    position, which reads everything. codebooks: files an external codebook may be in.
-    Raises: SourceError, CorruptArchive, UnsupportedArchive; with `planes` MissingModel.
+    chunks: adds every chunk. stats: adds bytes and quality per stream; of a dump it is what its values are like.
+    decoded: adds the same of a sample of an archive's values. planes: adds the bits of coefficients by their
+    position, which reads everything. codebooks: files an external codebook may be in. reading: how a dump is read.
+    plots: a folder for a PNG of every tensor whose values are looked at. force: overwrite those.
+    Raises: SourceError, CorruptArchive, UnsupportedArchive; with `planes` or `decoded` MissingModel.
     """
+    reading, reporter = reading or EncodeOptions(), reporter or Silent()
+    if stats and (form := opened.dump_format(path, reading)) is not None:
+        return opened.dump_document(path, form, reading, plots, force, reporter)
     with Archive(path, codebooks=codebooks) as archive:
         reader = archive.reader
         document = _document(path, reader)
@@ -41,7 +58,9 @@ def inspect(
         if planes:
             document["planes"] = [_planes(archive, stream) for stream in reader.streams]
         document["reads"], document["bytes_read"] = reader.reads, reader.bytes_read
-        return document
+    if decoded:
+        document |= opened.archive_values(path, codebooks, plots, force, reporter)
+    return document
 
 
 def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:

@@ -32,6 +32,7 @@ ALLOWED = {
     "container": PLAIN | {"container"},
     "entropy": {"errors", "entropy"},
     "codec": PLAIN | {"codec", "entropy"},
+    "distribution": PLAIN | {"distribution", "comparison", "codec", "archive", "output", "source"},
     "comparison": PLAIN | {"comparison", "archive", "inputs", "source"},
     "codebook": PLAIN | {"codebook", "codec", "entropy", "output", "inputs", "archive", "source"},
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},

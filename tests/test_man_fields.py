@@ -38,7 +38,11 @@ COMMANDS: dict[str, list[list[str]]] = {
     "plan": [["plan", "a.npy", "--rows", "fast,lossless", "--probe", "head.npy"]],
     "encode": [["encode", "a.npy", "-o", "again.embdc", "-f", "--codec", "auto", "--effort", "0"]],
     "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
-    "inspect": [["inspect", "a.embdc", "--chunks", "--stats", "--planes"], ["inspect", "cut.embdc"]],
+    "inspect": [
+        ["inspect", "a.embdc", "--chunks", "--stats", "--planes", "--decoded"],
+        ["inspect", "cut.embdc"],
+        ["inspect", "timed.npz", "--stats"],
+    ],
     "verify": [["verify", "damaged.embdc"], ["verify", "cut.embdc"], ["verify", "a.embdc", "--against", "a.npy"]],
     "compare": [
         ["compare", "a.npy", "a.embdc", "--probe", "head.npy", "--labels", "labels.npy", "--min-cosine", "1"],

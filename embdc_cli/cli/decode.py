@@ -59,9 +59,7 @@ def _default_output(archive: str, options: DecodeOptions) -> str:
     if form is None and options.stream is not None:
         form = "npy"
     elif form is None:
-        found = library.inspect(archive, chunks=False, stats=False, planes=False, codebooks=options.codebooks)[
-            "streams"
-        ]
+        found = library.inspect(archive, codebooks=options.codebooks)["streams"]
         wanted = [stream for stream in found if options.item is None or str(stream.get("item")) == options.item]
         form = "npy" if len(wanted) == 1 else "safetensors"
     return worklist.output_name(archive, None, f".{form}")

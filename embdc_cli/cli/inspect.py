@@ -1,7 +1,8 @@
-"""`embdc inspect`: what is in an archive, read from its head and tail."""
+"""`embdc inspect`: what is in an archive, read from its head and tail; and how the values of a dump are distributed."""
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -10,45 +11,52 @@ from embdc_cli import batch
 from embdc_cli.batch import Document
 from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
-from embdc_cli.cli.options import Detail, OnlyReport, Words
-from embdc_cli.cli.parameters import command
+from embdc_cli.cli.inspect_options import Detail, Pages
+from embdc_cli.cli.options import Dumps, Words
+from embdc_cli.cli.parameters import command, fill
 from embdc_cli.errors import UsageError
+from embdc_cli.options import EncodeOptions
 
 EXAMPLES = """
 embdc inspect talk.embdc
 embdc inspect talk.embdc --json | jq .bits_per_value
 embdc inspect talk.embdc --chunks --planes --report talk.html
 embdc inspect https://example.org/talk.embdc --chunks
+embdc inspect features.npy --stats
+embdc inspect model.safetensors --stats --plots pictures
 """
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs; with --stats dumps.")]
 
 
-def inspect(paths: Paths, detail: Detail, report: OnlyReport, words: Words) -> int:
-    """Show what is in archives, where every byte went, and the achieved quality."""
+def inspect(paths: Paths, detail: Detail, dumps: Dumps, report: Pages, words: Words) -> int:
+    """Show what is in archives, where every byte went, and the achieved quality; or what a dump's values are like."""
     console = Console(**vars(words))
     streams.refuse_stdin(paths)
     reports.check(report.report, *paths, force=report.force)
-    if detail.planes and not words.json and report.report is None:
-        raise UsageError("--planes: needs --json or --report", hint="name the report with --report FILE.html")
+    reading = fill(EncodeOptions, dumps)
+    _check(detail, report, reading, json=words.json)
 
     def work(job: Document) -> Document:
-        codebooks = tuple(detail.codebook or ())
-        return library.inspect(
-            job["path"], chunks=detail.chunks, stats=detail.stats, planes=detail.planes, codebooks=codebooks
-        )
+        with console.reporting() as reporter:
+            return library.inspect(
+                job["path"],
+                chunks=detail.chunks,
+                stats=detail.stats,
+                decoded=detail.decoded,
+                planes=detail.planes,
+                codebooks=tuple(detail.codebook or ()),
+                reading=reading,
+                plots=report.plots,
+                force=report.force,
+                reporter=reporter,
+            )
 
     def finished(item: Document, error: BaseException | None) -> None:
         if error is not None:
             console.failure(error)
         elif not words.json:
-            from embdc_cli.cli import tables
-
-            console.table(*tables.overview(item, verbose=words.verbose))
-            if detail.stats:
-                console.table(*tables.statistics(item["stats"]))
-            if detail.chunks:
-                console.table(*tables.chunks(item["chunks"]))
+            _print(console, item, detail, verbose=words.verbose)
             if len(paths) > 1:
                 console.data("")
 
@@ -61,6 +69,33 @@ def inspect(paths: Paths, detail: Detail, report: OnlyReport, words: Words) -> i
     if words.json:
         console.document(document)
     return int(document["exit"])
+
+
+def _check(detail: Detail, report: Pages, reading: EncodeOptions, *, json: bool) -> None:
+    """Refuse (2) options that say nothing without another."""
+    if detail.planes and not json and report.report is None:
+        raise UsageError("--planes: needs --json or --report", hint="name the report with --report FILE.html")
+    for name, given in (("--decoded", detail.decoded), ("--plots", report.plots is not None)):
+        if given and not detail.stats:
+            raise UsageError(f"{name}: needs --stats")
+    layout = reading.given(("key", "input_format", "raw", "axes", "special_tokens"))
+    if layout and not detail.stats:
+        raise UsageError(f"{layout[0]}: expected --stats as well, which reads dumps")
+    if report.plots is not None and not os.path.isdir(report.plots):
+        raise UsageError(f"--plots: folder {report.plots!r} does not exist", hint="create it first")
+
+
+def _print(console: Console, item: Document, detail: Detail, *, verbose: bool) -> None:
+    from embdc_cli.cli import distribution_table, tables
+
+    if "parts" in item:
+        console.table(*tables.overview(item, verbose=verbose))
+    if "stats" in item:
+        console.table(*tables.statistics(item["stats"]))
+    if "distribution" in item:
+        console.table(*distribution_table.distribution(item, verbose=verbose))
+    if detail.chunks and "chunks" in item:
+        console.table(*tables.chunks(item["chunks"]))
 
 
 app = command(inspect, EXAMPLES)

@@ -44,11 +44,11 @@ def decode(archive: str, output: str, options: DecodeOptions, reporter: Reporter
     return pipeline.decode(archive, output, options, reporter)
 
 
-def inspect(path: str, *, chunks: bool, stats: bool, planes: bool, codebooks: Sequence[str]) -> Document:
-    """What `inspection.inspect` returns."""
+def inspect(path: str, **detail: Any) -> Document:
+    """What `inspection.inspect` returns; `detail` are its keyword arguments."""
     from embdc_cli import inspection
 
-    return inspection.inspect(path, chunks=chunks, stats=stats, planes=planes, codebooks=codebooks)
+    return inspection.inspect(path, **detail)
 
 
 def verify(

@@ -370,20 +370,6 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Detail:
-    """How much of an archive is shown."""
-
-    TITLE: ClassVar = "Detail"
-
-    chunks: Annotated[bool, flag("--chunks", help="Also list every chunk: rows, bytes, achieved quality.")] = False
-    stats: Annotated[bool, flag("--stats", help="Also show bytes and quality of every stream.")] = False
-    planes: Annotated[
-        bool, flag("--planes", help="With --json or --report: bits of coefficients by position; reads everything.")
-    ] = False
-    codebook: Codebooks = None
-
-
-@dataclass(frozen=True)
 class Comparison:
     """What an archive is tested against besides its own checksums."""
 

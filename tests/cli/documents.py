@@ -88,6 +88,28 @@ PLANES = {
     "vectors": [[1, 1], [2, 2], [3, 4]],
     "bits": [[4_000_000.5, 2_000_000.0, 3_000_000.0], *[[800_000.0, 0.0, 120_000.0]] * 6],
 }
+SHAPE = {
+    "name": "w",
+    "shape": [768, 192],
+    "dtype": "float32",
+    "sampled": 147_456,
+    "nonfinite": 0,
+    "mean": 0.001,
+    "deviation": 0.05,
+    "least": -0.25,
+    "greatest": 0.26,
+    "entropy": {"tensor": 6.75, "channels": 7.46},
+    "kurtosis": -0.0006,
+    "channel_kurtosis": -0.07,
+    "outliers": 0.0,
+    "massive": 0.0073,
+    "correlation": {"channels": 0.05, "time": -0.006, "vertical": None, "horizontal": None, "channel": -0.0004},
+    "tiling": "plane",
+    "gain_db": {"dct": 0.005, "time": 0.001, "klt": 0.31, "klt_paid": -1e-9},
+    "natural": {"distance": 0.99, "correlation": -0.003, "slope": -0.013, "gradient_kurtosis": 0.19},
+    "forecast": {"nmse": 0.01, "channels": 3.316, "klt": 3.27, "klt_paid": 3.322},
+    "verdict": {"kind": "noise", "words": "like noise"},
+}
 CHUNK = {
     "stream": "patch",
     "item": 0,
@@ -127,6 +149,12 @@ def inspect_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
         "exit": 0,
     }
     return document | changes
+
+
+def dump_document(path: str = "a.safetensors", **changes: Any) -> dict[str, Any]:
+    """Of `embdc inspect --stats` of a dump."""
+    found = {"path": path, "format": "safetensors", "distribution": [SHAPE]}
+    return found | {"skipped": [{"name": "steps", "dtype": "int64"}], "exit": 0} | changes
 
 
 def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:

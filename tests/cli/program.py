@@ -44,7 +44,7 @@ class Fake:
         document = documents.decode_document(archive, output)
         return self.answer("decode", document, archive=archive, output=output, options=options, reporter=reporter)
 
-    def inspect(self, path: str, **arguments: Any) -> dict[str, Any]:
+    def inspect(self, path: str, *, reporter: Any = None, **arguments: Any) -> dict[str, Any]:
         return self.answer("inspect", documents.inspect_document(path), path=path, **arguments)
 
     def verify(self, path: str, *, reporter: Any, **arguments: Any) -> dict[str, Any]:

@@ -27,7 +27,8 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
             chunks=[documents.CHUNK],
             stats=[documents.STATISTICS],
             planes=[documents.PLANES],
-        )
+        ),
+        documents.dump_document(),
     ],
     "verify": [
         documents.verify_document(problems=[documents.DAMAGE]),

@@ -12,6 +12,7 @@ import pytest
 
 from embdc_cli.cli.app import main
 from embdc_cli.errors import CorruptArchive
+from embdc_cli.options import EncodeOptions
 from tests.cli import documents
 from tests.cli.program import Embdc, Fake
 
@@ -177,9 +178,75 @@ def test_inspect_asks_for_details(embdc: Embdc, fake: Fake) -> None:
         "path": "a.embdc",
         "chunks": True,
         "stats": True,
+        "decoded": False,
         "planes": False,
         "codebooks": ("c",),
+        "reading": EncodeOptions(),
+        "plots": None,
+        "force": False,
     }
+
+
+def test_inspect_asks_for_the_values_of_a_dump(embdc: Embdc, fake: Fake, tmp_path: Path) -> None:
+    fake.answers["inspect"] = documents.dump_document()
+    layout = ("--key", "w", "--input-format", "raw", "--raw", "dtype=f32,shape=8x8", "--axes", "t,c")
+    assert embdc("inspect", "a", "--stats", "--plots", str(tmp_path), "-f", *layout).exit == 0
+    reading = EncodeOptions(key="w", input_format="raw", raw="dtype=f32,shape=8x8", axes="t,c")
+    assert (fake.last["reading"], fake.last["plots"], fake.last["force"]) == (reading, str(tmp_path), True)
+
+
+@pytest.mark.parametrize("extra", [("--decoded",), ("--plots", "."), ("--key", "w"), ("--axes", "t,c")])
+def test_what_needs_stats(embdc: Embdc, fake: Fake, extra: tuple[str, ...]) -> None:
+    done = embdc("inspect", "a.npy", *extra)
+    assert (done.exit, fake.calls) == (2, [])
+    assert extra[0] in done.err
+    assert "--stats" in done.err
+
+
+def test_plots_need_a_folder(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("inspect", "a.npy", "--stats", "--plots", "nowhere")
+    assert (done.exit, fake.calls) == (2, [])
+    assert done.err.splitlines()[-1] == "hint: create it first"
+
+
+DUMP = """\
+a.safetensors: safetensors, 1 tensor of floats
+
+  w, 768 x 192 float32
+    verdict           noise: like noise
+    values            -0.25 to 0.26, mean 0.001, deviation 0.05
+    8-bit entropy     6.75 bits, with a scale for every channel 7.46 bits
+    excess kurtosis   -0.0006, within channels -0.07
+    outliers          0 % beyond 6 deviations; 0.73 % of the energy in 1 % of
+                      channels
+    neighbours        time -0.01, vertical -, horizontal -, channel 0.00
+    between channels  0.05 on average
+    gain in dB        plane 8x8 DCT 0.0, time DCT 0.0, KLT 0.3, its basis paid
+                      for 0.0
+    from pictures     0.99 of 1; correlation 0.00, slope -0.01, gradient
+                      kurtosis 0.19
+    forecast          nmse 0.01: 3.32 bits/value, 3.27 after a KLT, 3.32 with
+                      its basis
+  steps: int64, skipped
+"""
+
+
+def test_inspect_of_a_dump(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["inspect"] = documents.dump_document()
+    assert embdc("inspect", "a.safetensors", "--stats").out == DUMP
+
+
+def test_inspect_of_a_dump_of_several_tensors(embdc: Embdc, fake: Fake) -> None:
+    tensors = [documents.SHAPE | {"name": f"w{number:02d}"} for number in range(50)]
+    fake.answers["inspect"] = documents.dump_document(distribution=tensors)
+    short = embdc("inspect", "a.safetensors", "--stats").out.splitlines()
+    assert short[2:4] == [
+        "  tensor  bits  kurtosis  massive  plane  time  klt  natural  verdict",
+        "  w00     6.75       0.0   0.73 %    0.0   0.0  0.0     0.99  noise",
+    ]
+    assert "  10 more tensors; -v or --json tells more of each" in short
+    assert "w40" not in "".join(short)
+    assert "w49, 768 x 192 float32" in embdc("inspect", "a.safetensors", "--stats", "-v").out
 
 
 def test_inspect_json(embdc: Embdc, fake: Fake) -> None:

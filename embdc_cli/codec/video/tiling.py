@@ -29,8 +29,14 @@ class Tiling:
     @property
     def frames(self) -> tuple[int, int, int]:
         """(T, H, W), padded."""
-        count, down, across, height, width = self._parts
-        return count, _padded(down * height), _padded(across * width)
+        height, width = self.picture
+        return self._parts[0], _padded(height), _padded(width)
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width of a frame without its padding."""
+        _, down, across, height, width = self._parts
+        return down * height, across * width
 
     @property
     def fits(self) -> bool:
