@@ -59,6 +59,15 @@ def run(args: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return document
 
 
+def rounded(document: Any) -> Any:
+    """The last digits of a sum depend on where in memory its terms lie."""
+    if isinstance(document, dict):
+        return {name: rounded(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [rounded(value) for value in document]
+    return float(f"{document:.9g}") if isinstance(document, float) else document
+
+
 def test_a_dump_of_floats_integers_and_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / "a.npz")
     np.savez(path, clip=embeddings(), label=np.arange(40), timestamps=np.arange(40, dtype=np.float32) / 25)
@@ -66,7 +75,7 @@ def test_a_dump_of_floats_integers_and_times(tmp_path: Path, capsys: pytest.Capt
     assert document.keys() == {"path", "format", "distribution", "skipped", "exit"}
     assert [one["name"] for one in document["distribution"]] == ["clip"]
     assert sorted(one["name"] for one in document["skipped"]) == ["label", "timestamps"]
-    assert document["distribution"][0] == {**described(embeddings()), "name": "clip"}
+    assert rounded(document["distribution"][0]) == rounded({**described(embeddings()), "name": "clip"})
 
 
 def test_bare_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +93,7 @@ def test_an_archive_keeps_what_stats_was(tmp_path: Path, capsys: pytest.CaptureF
     assert plain["reads"] == 1
     assert "distribution" not in plain
     decoded = run([path, "--stats", "--decoded"], capsys)
-    assert decoded["distribution"] == [{**described(embeddings()), "name": "data"}]
+    assert rounded(decoded["distribution"]) == rounded([{**described(embeddings()), "name": "data"}])
     assert {**plain, "distribution": decoded["distribution"], "skipped": []} == decoded
 
 
