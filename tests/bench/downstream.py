@@ -10,17 +10,15 @@ product quantisation, and x265 over mosaics of channels; the last two with CLS i
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import record
+from evaluation import evaluation
 from other_coders import product_quantised, rounded, video_coded
 
 import embdc_cli as embdc
@@ -31,17 +29,6 @@ DEPTHS = (8, 4, 3)
 PARTS = (6, 12, 24, 48, 96)  # bytes per token of 192 channels
 QUANTISERS = (42, 36, 30, 26, 22, 18, 14)
 DROPS = (1.0, 2.0)  # points of top-1
-
-
-def tail() -> ModuleType:
-    """The evaluation, imported from where the data are."""
-    path = Path(os.environ["EMBDC_TEST_DATA"]) / "eval/vit_tail.py"
-    spec = importlib.util.spec_from_file_location("vit_tail", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise SystemExit(f"{path}: expected the evaluation there")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def coded(x: np.ndarray, rate: float, weighting: str, effort: int, scratch: Path) -> tuple[float, np.ndarray]:
@@ -121,9 +108,9 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="*", default=list(RATES))
     parser.add_argument("--effort", type=int, default=1)
     args = parser.parse_args()
-    evaluation = tail()
-    x = np.load(evaluation.ORIGINAL)[: args.images]
-    judge = Judge(x, np.load(evaluation.LABELS)[: args.images], evaluation.logits)
+    tail = evaluation("vit_tail")
+    x = np.load(tail.ORIGINAL)[: args.images]
+    judge = Judge(x, np.load(tail.LABELS)[: args.images], tail.logits)
     for rows in measurements(x, judge, args.rates, args.effort):
         curve = [(row["bits_per_value"], row["points_lost"]) for row in rows]
         held = {f"less_than_{drop:g}_lost_from": lowest_rate(curve, drop) for drop in DROPS}
