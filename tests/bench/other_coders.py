@@ -73,12 +73,13 @@ def video_coded(x: np.ndarray, quantiser: int) -> tuple[float, np.ndarray]:
     return 8 * (len(data) + 4 * channels) / x.size, values * scale + low
 
 
-def x265_encoded(frames: np.ndarray, quantiser: int) -> bytes:
-    """frames: (T, H, W) uint8, coded grey at a constant quantiser, preset medium, on one thread."""
+def x265_encoded(frames: np.ndarray, quantiser: int, more: str = "") -> bytes:
+    """frames: (T, H, W) uint8, coded grey at a constant quantiser, preset medium, on one thread. more: parameters."""
     import av
 
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2)), mode="edge")
     parameters = f"qp={quantiser}:keyint=250:info=0:log-level=none:pools=none:frame-threads=1"
+    parameters += f":{more}" if more else ""
     out = io.BytesIO()
     with av.open(out, "w", format="hevc") as file:
         stream = file.add_stream("libx265", rate=30, options={"preset": "medium", "x265-params": parameters})
