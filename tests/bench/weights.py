@@ -1,13 +1,14 @@
 """What two networks lose when their weights go through an archive: perplexity of a GPT, top-1 agreement of a ViT.
 
-    python tests/bench/weights.py [--networks chargpt vit] [--codecs transform hevc] [--effort E] [--frames N]
+    python tests/bench/weights.py [--networks chargpt vit] [--rates R ...] [--codecs transform hevc] [--frames N]
 
 The GPT is $EMBDC_TEST_DATA/models/chargpt, perplexity as in eval/chargpt.py; the bar is 3 % at 2.9 bits per value. Of
 the ViT, two figures. The pictures that it is good at are not among the data, only their tokens before the last block:
 `last block` is its last block, norm and head with decoded weights on those tokens, 200 pictures, and says nothing of
 the eleven blocks before. `whole network` classifies frames of the clips, as embdc's own embedder prepares them, with
-all weights decoded; such frames are no ImageNet pictures, and many are a close call between classes. The bar, 0.95, is
-meant for the whole network. Beside the codecs: round to nearest with a scale per row, through zstd.
+all weights decoded. Such frames are no ImageNet pictures: their first class has a median probability of 0.17, that of
+the 200 pictures 0.92, so small errors turn many of them. The bar, 0.95 at 4.0 and 2.9, is meant for the whole network.
+Every rate is held to the bars. Beside the codecs: round to nearest with a scale per row, through zstd.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from embdc_cli.source.video import open_video
 
 PERPLEXITY_BAR = 1.03
 AGREEMENT_BAR = 0.95
-RATES = {"chargpt": (2.9,), "vit": (4.0, 2.9)}
+NETWORKS = ("chargpt", "vit")
+RATES = (4.0, 2.9)
 MAIN_RATE = 2.9
 MAIN_CODECS = ("transform", "hevc")  # at every rate; the others at the main one
 DEPTHS = (4, 3)
@@ -97,9 +99,9 @@ def pixels_of_clips(folder: Path, count: int) -> torch.Tensor:
     return torch.stack(prepared)
 
 
-def coders(name: str, codecs: list[str], effort: int) -> Iterator[tuple[str, Callable[[dict], Coded]]]:
+def coders(rates: list[float], codecs: list[str], effort: int) -> Iterator[tuple[str, Callable[[dict], Coded]]]:
     """What each is called, and what it makes of tensors."""
-    for rate in RATES[name]:
+    for rate in rates:
         for codec in codecs:
             if codec in MAIN_CODECS or rate == MAIN_RATE:
                 yield (
@@ -112,7 +114,8 @@ def coders(name: str, codecs: list[str], effort: int) -> Iterator[tuple[str, Cal
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", choices=list(RATES), default=list(RATES))
+    parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--rates", nargs="*", type=float, default=list(RATES))
     parser.add_argument("--codecs", nargs="*", default=["transform", "hevc", "av1", "h264"])
     parser.add_argument("--effort", type=int, default=0)
     parser.add_argument("--frames", type=int, default=150)
@@ -120,7 +123,7 @@ def main() -> None:
     for name in args.networks:
         network = CharGpt() if name == "chargpt" else Vit(args.frames)
         tensors = load_file(network.folder / "model.safetensors")
-        for coder, code in coders(name, args.codecs, args.effort):
+        for coder, code in coders(args.rates, args.codecs, args.effort):
             coded = code(tensors)
             with tempfile.TemporaryDirectory() as folder:
                 weights = Path(folder) / "model.safetensors"
