@@ -93,7 +93,7 @@ def state_space(channels: int = 128, length: int = 128, classes: int = 16) -> Ta
         angles = pair[:, None] * torch.arange(length)[:, None] + 2 * torch.pi * torch.rand(size, 1, 2)
         return (angles.sin().sum(dim=2) + 1.5 * torch.randn(size, length))[..., None], labels
 
-    return Task(first, second, batch, batch(400))
+    return Task(first, second, batch, batch(150))
 
 
 class GraphLayer(nn.Module):
@@ -165,7 +165,7 @@ def convolutional(side: int = 32, classes: int = 8) -> Task:
         picture = first_wave * torch.where((labels < 4)[:, None, None], 0.7, other_wave)
         return (picture + 1.7 * torch.randn(size, side, side))[:, None], labels
 
-    return Task(first, second, batch, batch(400))
+    return Task(first, second, batch, batch(250))
 
 
 NETWORKS = {"state space": (state_space, 100), "graph": (graph, 40), "convolutional": (convolutional, 200)}
