@@ -149,12 +149,12 @@ def convolutional(side: int = 32, classes: int = 8) -> Task:
     """The orientation of a noisy grating, and whether it is a grating or a checkerboard."""
     torch.manual_seed(3)
 
-    def layer(into: int, out: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(into, out, 3, stride=2, padding=1), nn.ReLU())
+    def halved(into: int, out: int) -> nn.Conv2d:
+        return nn.Conv2d(into, out, 3, stride=2, padding=1)
 
-    first = nn.Sequential(layer(1, 48), layer(48, 96), ChannelsLast())
-    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
-    second = nn.Sequential(ChannelsLast(back=True), layer(96, 96), pooled)
+    first = nn.Sequential(halved(1, 48), nn.ReLU(), halved(48, 96), ChannelsLast())
+    pooled = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
+    second = nn.Sequential(ChannelsLast(back=True), nn.ReLU(), halved(96, 96), pooled)
     v, h = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
 
     def batch(size: int = 64) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ import embdc_cli as embdc
 
 RTN = "rtn"
 _PACK_FROM = 2  # axes: tensors of fewer stay as they are, in embdc and beside it
+_CONVOLUTION = 4
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,17 @@ def through_archive(tensors: dict[str, np.ndarray], codec: str, **options: Any) 
 
 
 def rounded_to_nearest(tensors: dict[str, np.ndarray], depth: int) -> Coded:
-    """`depth` bits with a float16 scale per row, through zstd -19; tensors of one axis as they are, counted."""
+    """`depth` bits with a float16 scale per row, through zstd -19; tensors of one axis as they are, counted.
+
+    A row is the last axis; of convolutions, with four axes, all but the first.
+    """
     started = time.perf_counter()
     bits, back = 0.0, {}
     for name, x in tensors.items():
         if x.ndim < _PACK_FROM:
             own, back[name] = 8.0 * x.itemsize, x.astype(np.float32)
         else:
-            own, back[name] = rounded(x, depth, (x.ndim - 1,))
+            own, back[name] = rounded(x, depth, (1, 2, 3) if x.ndim == _CONVOLUTION else (x.ndim - 1,))
         bits += own * x.size
     values = sum(x.size for x in tensors.values())
     return Coded(bits / values, back, time.perf_counter() - started, 0.0, nmse(tensors, back))
