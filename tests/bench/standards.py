@@ -1,12 +1,13 @@
 """Which codec for what: bits per value and seconds of video codecs, `transform` and `lossless` at three errors.
 
-    python tests/bench/standards.py [--inputs juggle weights] [--codecs hevc av1 transform lossless] [--rows T]
+    python tests/bench/standards.py [--inputs juggle weights] [--codecs hevc] [--errors 0.02] [--rows T]
 
 Inputs: the first `--rows` rows of each dump of three axes under $EMBDC_TEST_DATA/data/embeddings (pictures have their
-CLS left out), the first block of models/chargpt, and keys and values of half as many sequences as rows. Whole files at nmse 0.1,
-0.02 and 0.005, effort 1 for all. `times_transform` are seconds over those of `transform` at the same error in the same
-run, medians over the inputs of a kind in rows of input `all`; bits there are geometric means. Few rows make models
-and bases dear, those of `transform` and of rotations of video codecs alike; `rate.py` has whole dumps.
+CLS left out), the first block of models/chargpt, and keys and values of half as many sequences as rows. Whole files at
+nmse 0.1, 0.02 and 0.005, effort 1 for all. The columns `times_transform_` are bits and seconds over those of
+`transform` at the same error in the same run. Rows of input `all` have geometric means of bits and medians of seconds,
+over the inputs of a kind and the errors asked for, each by itself. Few rows make models and bases dear, those of
+`transform` and of rotations of video codecs alike; `rate.py` has whole dumps.
 """
 
 from __future__ import annotations
