@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import record
-from material import Material, clips, evaluation, pictures
+from evaluation import evaluation
+from material import Material, clips, pictures
 from methods import Bench, Decoded
 from tasks.action import action
 from tasks.classification import classification
@@ -36,7 +37,7 @@ Tasks = dict[str, Callable[[Decoded], Figures]]
 
 
 def of_pictures() -> tuple[Material, Tasks]:
-    judge = evaluation()
+    judge = evaluation("vit_tail")
     x, labels = np.load(judge.ORIGINAL), np.load(judge.LABELS)
 
     def only(found: Decoded) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
+from evaluation import data
 from transformers import ViTForImageClassification
 
 from embdc_cli.embedder.open import open_embedder
@@ -36,17 +34,6 @@ class Material:
         return self.dumps[0].shape[1] - self.attention[0].shape[1]
 
 
-def evaluation() -> ModuleType:
-    """$EMBDC_TEST_DATA/eval/vit_tail.py, imported from where the data are."""
-    path = Path(os.environ["EMBDC_TEST_DATA"]) / "eval/vit_tail.py"
-    spec = importlib.util.spec_from_file_location("vit_tail", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise SystemExit(f"{path}: expected the evaluation there")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def pictures(tokens: np.ndarray) -> Material:
     """Tokens (T, 1 + N, D) before the last block."""
     return Material([tokens], [last_block(_model(), tokens)[1]], [])
@@ -57,7 +44,7 @@ def clips() -> Material:
     model = _model()
     dumps, attentions, rates = [], [], []
     for name, stride in CLIPS.items():
-        video = open_video(_data() / f"data/clips/{name}.mp4", EncodeOptions())
+        video = open_video(data() / f"data/clips/{name}.mp4", EncodeOptions())
         frames = list(video)[::stride]
         options = EncodeOptions(encoder=str(_folder()), layer=-2, streams=("cls", "patch"))
         tower = open_embedder(options).for_size(*frames[0].pixels.shape[:2])
@@ -86,12 +73,8 @@ def last_block(model: ViTForImageClassification, tokens: np.ndarray) -> tuple[np
     return model.vit.layernorm(block(hidden)).numpy(), weights.numpy()
 
 
-def _data() -> Path:
-    return Path(os.environ["EMBDC_TEST_DATA"])
-
-
 def _folder() -> Path:
-    return _data() / "models/vit-tiny-patch16-224"
+    return data() / "models/vit-tiny-patch16-224"
 
 
 def _model() -> ViTForImageClassification:

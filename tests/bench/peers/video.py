@@ -14,12 +14,13 @@ os.environ.setdefault("SVT_LOG", "1")  # errors alone
 
 @dataclass(frozen=True)
 class Video:
-    """codec: `hevc` or `av1`. depth: 8 or 10 bits. inter: pictures are predicted from others."""
+    """codec: `hevc` or `av1`. depth: 8 or 10 bits. inter: pictures are predicted from others. more: of x265."""
 
     codec: str
     depth: int = 10
     inter: bool = True
     preset: str = ""
+    more: str = ""
 
     @property
     def pixels(self) -> str:
@@ -58,7 +59,7 @@ class Video:
         if self.codec == "hevc":
             tuning = "psy-rd=0:psy-rdoq=0:aq-mode=0:rdoq-level=2"
             frames = f"keyint={250 if self.inter else 1}:pools=none:frame-threads=1"
-            parameters = f"qp={quantiser}:{tuning}:{frames}:info=0:log-level=none"
+            parameters = f"qp={quantiser}:{tuning}:{frames}:info=0:log-level=none{self.more and f':{self.more}'}"
             return "libx265", {"preset": self.preset or "medium", "x265-params": parameters}
         preset = self.preset or ("3" if self.inter and self.depth == 10 else "5")
         parameters = f"lp=1:keyint={-1 if self.inter else 1}"
