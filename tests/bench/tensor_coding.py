@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from other_coders import rounded
+from peers.rounding import rounding
 from safetensors.numpy import load_file, save_file
 
 import embdc_cli as embdc
@@ -45,7 +45,7 @@ def through_archive(tensors: dict[str, np.ndarray], codec: str, **options: Any) 
 
 
 def rounded_to_nearest(tensors: dict[str, np.ndarray], depth: int) -> Coded:
-    """`depth` bits with a float16 scale per row, through zstd -19; tensors of one axis as they are, counted.
+    """`depth` bits between the least and the greatest value of a row, zstd -19; tensors of one axis as they are, counted.
 
     A row is the last axis; of convolutions, with four axes, all but the first.
     """
@@ -55,7 +55,9 @@ def rounded_to_nearest(tensors: dict[str, np.ndarray], depth: int) -> Coded:
         if x.ndim < _PACK_FROM:
             own, back[name] = 8.0 * x.itemsize, x.astype(np.float32)
         else:
-            own, back[name] = rounded(x, depth, (1, 2, 3) if x.ndim == _CONVOLUTION else (x.ndim - 1,))
+            rows = x.reshape(len(x), -1) if x.ndim == _CONVOLUTION else x
+            found = rounding("token").coded(rows, depth)
+            own, back[name] = found.bits, found.decoded.reshape(x.shape).astype(np.float32)
         bits += own * x.size
     values = sum(x.size for x in tensors.values())
     return Coded(bits / values, back, time.perf_counter() - started, 0.0, nmse(tensors, back))
