@@ -45,7 +45,7 @@ def through_archive(tensors: dict[str, np.ndarray], codec: str, **options: Any) 
 
 
 def rounded_to_nearest(tensors: dict[str, np.ndarray], depth: int) -> Coded:
-    """`depth` bits between the least and the greatest value of a row, zstd -19; tensors of one axis as they are, counted.
+    """`depth` bits over the range of a row, through zstd -19; tensors of one axis as they are, counted.
 
     A row is the last axis; of convolutions, with four axes, all but the first.
     """
