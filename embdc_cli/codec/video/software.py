@@ -19,8 +19,12 @@ from embdc_cli.errors import CorruptArchive, ResourceError
 _ENCODERS: Final = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1"}
 _FORMATS: Final = {8: "yuv420p", 10: "yuv420p10le"}
 _TYPES: Final[dict[int, np.dtype]] = {8: np.dtype(np.uint8), 10: np.dtype("<u2")}
-_X26_PRESETS: Final = ("veryfast", "medium", "slow", "slower")
-_SVT_PRESETS: Final = (8, 5, 3, 1)
+_X26_PRESETS: Final = ("superfast", "veryfast", "medium", "slower")
+_SVT_PRESETS: Final = (7, 5, 3, 2)
+_FILTERED_FROM: Final = 11
+"""The quantiser of SVT-AV1 from which on frames that others are predicted from are filtered along time: it saves up to
+a quarter of the bits of coarse ones, and what it removes is more than the error of fine ones.
+"""
 _KEY_INTERVAL: Final = 1 << 12  # frames: only the first one of a chunk is a key frame
 _TICK: Final = Fraction(1, 30)
 
@@ -105,6 +109,7 @@ def _options(coding: Coding) -> dict[str, str]:
         words += ":log-level=none:pools=none:frame-threads=1:wpp=0"
         return {"preset": _X26_PRESETS[coding.effort], "x265-params": words}
     words = f"lp=1:keyint={'-1' if coding.inter else '1'}:scd=0:tune=1"
+    words += f":enable-tf={int(coding.quantiser >= _FILTERED_FROM)}"
     return {"preset": str(_SVT_PRESETS[coding.effort]), "crf": quantiser, "svtav1-params": words}
 
 
