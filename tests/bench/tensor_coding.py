@@ -57,7 +57,7 @@ def rounded_to_nearest(tensors: dict[str, np.ndarray], depth: int) -> Coded:
         else:
             rows = x.reshape(len(x), -1) if x.ndim == _CONVOLUTION else x
             found = rounding("token").coded(rows, depth)
-            own, back[name] = found.bits, found.decoded.reshape(x.shape).astype(np.float32)
+            own, back[name] = found.bits, np.ascontiguousarray(found.decoded.reshape(x.shape), np.float32)
         bits += own * x.size
     values = sum(x.size for x in tensors.values())
     return Coded(bits / values, back, time.perf_counter() - started, 0.0, nmse(tensors, back))
