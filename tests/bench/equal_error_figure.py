@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import curves
-from equal_error import OURS, Curve, Row, curves_of, families
+from equal_error import BEST, OURS, Curve, Row, cheapest, curves_of, families, others
 
 from embdc_cli.cli.html_report.axis import Axis, logarithmic
 from embdc_cli.cli.html_report.markup import Markup, element
@@ -29,11 +29,16 @@ polyline { fill: none; stroke-width: 2; }
 
 
 def figure(rows: Sequence[Row]) -> str:
-    """Geometric means over the dumps, at errors that a coder reaches on all of them."""
+    """Geometric means over the dumps, at errors that a coder reaches on all of them.
+
+    The best of the others may be another one on each dump and at each error.
+    """
     found = curves_of(rows)
+    best = {name: cheapest(found, others(found, trained=trained)) for name, trained in BEST.items()}
     ours = [name for name in found if name.startswith("embdc") and not name.endswith("-trained")]
     strongest = [name for name in families(found) if not name.startswith("embdc")]
-    means = {name: _means(found[name], found[OURS]) for name in (*ours, *strongest)}
+    shown = {**{name: found[name] for name in ours}, **best, **{name: found[name] for name in strongest}}
+    means = {name: _means(curve, found[OURS]) for name, curve in shown.items()}
     lines = {name: line for name, line in means.items() if line}
     lines = dict(list(lines.items())[: len(ours) + OTHERS])
     errors = sorted({error for line in lines.values() for error, _ in line})
