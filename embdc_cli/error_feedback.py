@@ -78,22 +78,42 @@ def _sums(tensors: Sequence[Tensor], residuals: Sequence[Tensor], path: str) -> 
     return sums
 
 
+def check_residual(path: str, dump: Dump) -> None:
+    """Refuse, before anything is encoded, a residual that could not be written. Raises: UsageError."""
+    format_for(path, _residual_specs(dump), None)
+
+
+def _residual_specs(dump: Dump) -> list[StreamSpec]:
+    return [replace(tensor.spec, dtype="float32") for tensor in _floats(dump)]
+
+
+def _floats(dump: Dump) -> list[Tensor]:
+    return [one for one in dump.tensors if one.spec.dtype in dtypes.FLOATS and one.token_counts is None]
+
+
 def write_residual(path: str, dump: Dump, archive: str, *, force: bool) -> None:
     """What the archive has lost of `dump`, float32 for every floating-point tensor, as the dump `path`."""
-    floats = [tensor for tensor in dump.tensors if tensor.spec.dtype in dtypes.FLOATS and tensor.token_counts is None]
-    specs = [replace(tensor.spec, dtype="float32") for tensor in floats]
+    specs = _residual_specs(dump)
     with Archive(archive) as decoded, atomic_output(path, force=force) as out:
         sink = open_sink(format_for(path, specs, None), out, specs)
         try:
-            for tensor in floats:
+            for tensor in _floats(dump):
                 view = decoded[tensor.spec.name]
                 for entry, rows in view.pieces(range(tensor.spec.known_rows)):
                     kept = dtypes.to_float32(decoded.rows(view, entry, rows), view.spec.dtype)
-                    sink.write(tensor.spec.name, rows.start, _exact(tensor, rows) - kept)
+                    sink.write(tensor.spec.name, rows.start, _lost(_exact(tensor, rows), kept))
             sink.close()
         except BaseException:
             sink.discard()
             raise
+
+
+def _lost(exact: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """What is missing; NaN and infinities are kept as they are, or the encoder had refused them."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        lost = exact - kept
+    lost[~np.isfinite(lost)] = 0
+    return np.asarray(lost)
 
 
 def _exact(tensor: Tensor, rows: range) -> np.ndarray:

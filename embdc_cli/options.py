@@ -138,6 +138,8 @@ class EncodeOptions:
     def check_codec(self) -> None:
         """Refuse options that say nothing to the codec asked for. Raises: UsageError."""
         video = self.codec in VIDEO_CODECS
+        if video and self.lossless:
+            raise UsageError(f"--lossless: not with --codec {self.codec}")
         given = self.given(("codebook",) if video else VIDEO_CODEC_OPTIONS)
         if given and self.codec != "auto":
             which = "not with" if video else "only with"

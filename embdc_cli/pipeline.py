@@ -24,7 +24,7 @@ from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.forecast.best_codec import best_codec
 from embdc_cli.inputs import open_input
 from embdc_cli.options import DecodeOptions, EncodeOptions
-from embdc_cli.output import check_output
+from embdc_cli.output import check_not_input, check_output
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.values import Dump, Feed
@@ -47,7 +47,7 @@ def encode(
     check_device(options.device)
     options.check_codec()
     _check_one_pass(options)
-    _check_residuals(options, output)
+    _check_residuals(options, source, output)
     codebook = chosen_codebook(options)
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
@@ -67,6 +67,8 @@ def encode(
         else:
             if options.residual_in is not None:
                 readable = stack.enter_context(error_feedback.corrected(readable, options.residual_in))
+            if options.residual_out is not None:
+                error_feedback.check_residual(options.residual_out, readable)
             if options.codec == "auto" and options.target().kind != "lossless":
                 codec, candidates = best_codec(readable, at_opening, options, reporter)
                 options = replace(options, codec=codec)
@@ -92,13 +94,15 @@ def _check_one_pass(options: EncodeOptions) -> None:
             raise UsageError(f"--{name}: not with --one-pass", hint="leave out one of them")
 
 
-def _check_residuals(options: EncodeOptions, output: str) -> None:
+def _check_residuals(options: EncodeOptions, source: str | ArrayInput, output: str) -> None:
     """Refuse what error feedback cannot go with: it reads the input twice, and the archive afterwards."""
     given = options.given(("residual_in", "residual_out"))
     if given and (options.one_pass or options.append or options.skip_existing or output == "-"):
         raise UsageError(f"{given[0]}: not with --one-pass, --append, --skip-existing or standard output")
     if options.residual_out is not None:
         check_output(options.residual_out, force=options.force)
+        if isinstance(source, str):
+            check_not_input(options.residual_out, source)
 
 
 def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | Feed:

@@ -60,3 +60,22 @@ def test_what_it_cannot_go_with(tmp_path: Path) -> None:
         embdc.encode(tmp_path / "x.npy", tmp_path / "x.embdc", residual_out=str(tmp_path / "r.npz"))
     assert (tmp_path / "r.npz").read_bytes() == b"there"
     assert not (tmp_path / "x.embdc").exists()
+
+
+def test_a_residual_that_cannot_be_written_is_refused_before_anything_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", gradients(0)["weight"])
+    for path in ("r.foo", "x.npy"):
+        with pytest.raises(UsageError):
+            embdc.encode(tmp_path / "x.npy", tmp_path / "x.embdc", residual_out=str(tmp_path / path), force=True)
+        assert not (tmp_path / "x.embdc").exists()
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), gradients(0)["weight"])
+
+
+def test_what_is_kept_exactly_loses_nothing(tmp_path: Path) -> None:
+    tensors = gradients(0)
+    tensors["weight"][3, 4:6] = np.nan, np.inf
+    encode(tmp_path, tensors, nonfinite="keep", residual_out=str(tmp_path / "r.npz"))
+    residual = np.load(tmp_path / "r.npz")["weight"]
+    assert np.isfinite(residual).all()
+    assert not residual[3, 4:6].any()
+    assert residual.any()

@@ -12,9 +12,10 @@ from dataclasses import fields
 from typing import Any, Final
 
 from embdc_cli.cli.options import Codec, Compute, Dumps, Rate, Video
+from embdc_cli.cli.video_codec_options import VideoCodec
 from embdc_cli.errors import SourceError, UsageError
 
-_TITLES: Final = {group.TITLE for group in (Rate, Codec, Video, Dumps, Compute)}
+_TITLES: Final = {group.TITLE for group in (Rate, Codec, VideoCodec, Video, Dumps, Compute)}
 """Headings of the options that a file may hold: not what is read, nor where it goes."""
 
 

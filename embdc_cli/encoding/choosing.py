@@ -130,8 +130,8 @@ def _move(plan: StreamPlan, search: StepSearch) -> bool:
 
 def _too_small(goal: float, least: float) -> TargetMissed:
     return TargetMissed(
-        f"target: {int(goal)} bytes allowed, the coarsest quality needs {int(least)}",
-        hint="raise the ceiling; short inputs pay for header and models",
+        f"target: {int(goal)} bytes allowed, the smallest that was found needs {int(least)}",
+        hint="raise the ceiling; short inputs pay for header and models, and some streams may be kept exactly",
     )
 
 

@@ -281,7 +281,7 @@ class StreamPlan:
         return (low + high) // 2
 
     def set_step(self, index: int, nudge: int = 0) -> None:
-        """Code with the transform: models for the step of `index`, quantiser coarser by `nudge` more indices.
+        """Code with loss: models for the step of `index`, quantiser coarser by `nudge` more indices.
 
         Models change by jumps (a basis vector more, another group length); the nudge moves between the jumps.
         """

@@ -37,7 +37,7 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
         if options.given([name]) and (name, getattr(options, name)) != ("backend", "software"):
             recipe[name] = getattr(options, name)
     if options.residual_in is not None:
-        recipe["residual_in"] = ends_digest(options.residual_in)
+        recipe["residual_in"] = _file_digest(options.residual_in, "--residual-in")
     if options.keep_lossless:
         recipe["keep_lossless"] = list(options.keep_lossless)
     if options.record_name:
@@ -59,13 +59,14 @@ def codec_name(options: EncodeOptions) -> str:
 def _weighting(weighting: str) -> str:
     if weighting in ("none", "channel", "token"):
         return weighting
-    path = Path(weighting)
-    if not path.is_file():
-        raise SourceError(
-            f"--weighting: {weighting}: no such file",
-            hint="expected none, channel, token, or a .npy or .safetensors file",
-        )
-    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    return _file_digest(weighting, "--weighting", hint="expected none, channel, token, or a .npy or .safetensors file")
+
+
+def _file_digest(path: str, flag: str, *, hint: str | None = None) -> str:
+    if not Path(path).is_file():
+        raise SourceError(f"{flag}: {path}: no such file", hint=hint)
+    with open(path, "rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encoder(encoder: str) -> str:

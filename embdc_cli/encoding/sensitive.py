@@ -10,14 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec
+
+_SHOWN = 5
 
 
 def kept_exactly(specs: Sequence[StreamSpec], exact: frozenset[str], patterns: Sequence[str]) -> frozenset[str]:
     """Names of the streams of one item that no codec may change.
 
     exact: what the source says already (times beside features). patterns: as in a shell, `*.norm.*`.
+    Raises: UsageError for a pattern that no name matches, which would be noticed by its damage alone.
     """
+    for pattern in patterns:
+        if not any(fnmatchcase(spec.name, pattern) for spec in specs):
+            names = ", ".join(spec.name for spec in specs[:_SHOWN])
+            raise UsageError(f"--keep-lossless: {pattern!r} matches no stream", hint=f"there are {names}")
     small = {spec.name for spec in specs if len(specs) > 1 and len(spec.axes.split(",")) < 2 and not spec.ragged}
     named = {spec.name for spec in specs if any(fnmatchcase(spec.name, pattern) for pattern in patterns)}
     return exact | small | named

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,12 +14,16 @@ from hypothesis import strategies as st
 import embdc_cli as embdc
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.codec.transform.identity import Identity
+from embdc_cli.codec.transform.klt import ReflectedKlt
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.video import software
+from embdc_cli.codec.video.av1 import temporal_units
 from embdc_cli.codec.video.fit import best_quantiser
 from embdc_cli.codec.video.hadamard import Hadamard
 from embdc_cli.codec.video.levels import Levels
 from embdc_cli.codec.video.options import VideoOptions
+from embdc_cli.codec.video.samples import VideoSamples
 from embdc_cli.codec.video.stream import DEPTHS, QUANTISERS, STANDARDS, Coding, step_of
 from embdc_cli.codec.video.tiling import Tiling
 from embdc_cli.container.header import Limits
@@ -177,6 +183,51 @@ def test_targets_are_met_from_the_good_side(tmp_path: Path, target: dict[str, fl
     assert 0.95 * allowed <= (tmp_path / "a.embdc").stat().st_size <= allowed
 
 
+@pytest.mark.parametrize("codec", STANDARDS)
+def test_threads_and_repetition_change_no_byte(tmp_path: Path, codec: str) -> None:
+    x = RNG.normal(size=(60, 4, 16)).astype(np.float32)
+    found = set()
+    for number, jobs in enumerate((1, 4, 4)):
+        path = tmp_path / f"{number}.embdc"
+        embdc.encode(x, path, codec=codec, target_nmse=0.1, effort=0, chunk_frames=5, jobs=jobs)
+        found.add(path.read_bytes())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("effort", [0, 1, 2])
+def test_fine_quantisers_of_x265_repeat(effort: int) -> None:
+    noise = np.random.default_rng(6).normal(size=(24, 64, 64)).cumsum(axis=0)
+    frames = np.clip(np.rint(noise / np.abs(noise).max() * 500 + 512), 0, 1023).astype(np.uint16)
+    coding = Coding("hevc", 1, inter=True, effort=effort)
+    kept, streams = [], set()
+    for number in range(5):
+        kept.append(bytes(1000 * number * 37))  # other addresses each time
+        streams.add(software.encode(frames, coding))
+    assert len(streams) == 1
+
+
+@pytest.mark.parametrize("codec", STANDARDS)
+def test_more_bits_never_mean_more_error(tmp_path: Path, codec: str) -> None:
+    x = RNG.normal(size=(16, 16, 32)).astype(np.float32)
+    x[..., 3] *= 1000
+    errors = []
+    for bits in (2.0, 4.0, 7.0, 9.0, 12.0):
+        embdc.encode(x, tmp_path / "a.embdc", codec=codec, target_bpv=bits, effort=0, force=True)
+        embdc.decode(tmp_path / "a.embdc", tmp_path / "a.npy", force=True)
+        errors.append(nmse(x, np.load(tmp_path / "a.npy")))
+    assert all(later <= 2 * earlier for earlier, later in pairwise(errors)), errors  # at the finest, errors are alike
+    assert errors[-1] < 2e-4
+
+
+def test_a_nudge_never_makes_samples_finer() -> None:
+    levels = Levels.fit(np.full(2, -9.0), np.full(2, 9.0), 0.02, 10)
+    samples = VideoSamples(Coding("hevc", 20, inter=True, effort=0), 0.02 * step_of("hevc", 20), 0, levels)
+    for factor in (0.01, 0.5, 0.9, 1.0, 1.07, 3.0):
+        moved = samples.scaled(factor)
+        assert moved.scale >= samples.scale * 0.9999
+        assert moved.step == pytest.approx(samples.step * factor) or moved.coding.quantiser == 0
+
+
 def test_a_bitstream_of_other_frames_is_corrupt() -> None:
     frames = np.full((3, 64, 64), 512, np.uint16)
     data = software.encode(frames, Coding("hevc", 20, inter=True, effort=0))
@@ -208,11 +259,24 @@ def test_forged_bitstreams_fail_without_a_crash(standard: str) -> None:
             software.decode(garbage, standard, depth, frames.shape)
 
 
-def test_a_frame_that_claims_to_be_huge_takes_no_memory() -> None:
-    frames = np.zeros((1, 2048, 2048), np.uint16)
-    data = software.encode(frames, Coding("hevc", 40, inter=False, effort=0))
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_frames_that_are_more_or_larger_than_promised_take_no_memory(standard: str) -> None:
+    depth = DEPTHS[standard]
+    coding = Coding(standard, 40, inter=True, effort=0)
+    large = software.encode(np.zeros((1, 2048, 2048), np.uint16), coding)
+    many = software.encode(np.zeros((3000, 64, 64), np.uint16), coding)
+    before = psutil.Process().memory_info().rss
+    for data in (large, many):
+        with pytest.raises(CorruptArchive):
+            software.decode(data, standard, depth, (1, 64, 64))
+    assert psutil.Process().memory_info().rss - before < 60 << 20
+
+
+@pytest.mark.parametrize("data", [b"", b"\x12\x00\x0a", b"\x0a\x00", b"\x12\x7f", b"\x12\x00" * 3], ids=repr)
+def test_what_are_no_temporal_units_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptArchive):
-        software.decode(data, "hevc", 10, (1, 64, 64))
+        temporal_units(data, 2)
+    assert temporal_units(b"\x12\x00\x32\x01z\x12\x00", 2) == [b"\x12\x00\x32\x01z", b"\x12\x00"]
 
 
 def test_hardware_that_is_not_here_is_named(tmp_path: Path) -> None:
@@ -230,6 +294,34 @@ def test_hardware_that_is_not_here_is_named(tmp_path: Path) -> None:
 def test_options_of_another_codec_are_refused(tmp_path: Path, options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="with --codec"):
         embdc.encode(smooth(4, 4, 8), tmp_path / "a.embdc", **options)
+
+
+def test_a_rotation_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", RNG.normal(size=(5, 8)).astype(np.float32))
+    weighting = str(tmp_path / "w.npy")
+    with pytest.raises(UsageError, match="--rotation none: not with a --weighting of a matrix"):
+        embdc.encode(smooth(8, 4, 8), tmp_path / "a.embdc", codec="hevc", rotation="none", weighting=weighting)
+
+
+@pytest.mark.parametrize(("rotation", "stage"), [("none", Identity), ("klt", ReflectedKlt), ("hadamard", Hadamard)])
+def test_the_rotation_asked_for_is_the_one_taken(rotation: str, stage: type) -> None:
+    x = smooth(6, 16, 24)
+    fit = Fit(spec_of(x), [x], options=FitOptions(effort=0, video=VideoOptions("hevc", rotation)))
+    assert isinstance(fit.models(fit.rms).groups[0].chain.stages[1], stage)
+
+
+@pytest.mark.parametrize(("inter", "wanted"), [("on", True), ("off", False)])
+def test_prediction_between_frames_is_as_asked(inter: str, wanted: bool) -> None:
+    x = smooth(6, 64, 64)
+    fit = Fit(spec_of(x), [x], options=FitOptions(effort=0, video=VideoOptions("hevc", inter=inter)))
+    samples = fit.models(fit.rms).groups[0].chain.stages[2]
+    assert isinstance(samples, VideoSamples)
+    assert samples.coding.inter is wanted
+
+
+def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'nosuch\\*' matches no stream"):
+        embdc.encode({"a": smooth(4, 4, 8)}, tmp_path / "a.embdc", keep_lossless="nosuch*")
 
 
 def test_small_tensors_stay_exact_and_the_rate_is_that_of_the_file(tmp_path: Path) -> None:

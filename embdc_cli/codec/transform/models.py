@@ -15,6 +15,7 @@ from typing import Final
 from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.layout import Layout
+from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import VERSIONS, Codebook, Limits, LookupCodebook, StageId, check_stage
 from embdc_cli.codec.transform.codebook_klt import CodebookKlt
 from embdc_cli.codec.transform.dead_zone import DeadZone
@@ -108,12 +109,7 @@ class TransformModels:
         """The same models with every quantisation step times `factor`; bases and classes stay what they are."""
         groups = []
         for group in self.groups:
-            stages = [
-                replace(stage, step=stage.step * factor)
-                if isinstance(stage, DeadZone | Sticky | TrellisPoints | VideoSamples)
-                else stage
-                for stage in group.chain.stages
-            ]
+            stages = [_with_step_scaled(stage, factor) for stage in group.chain.stages]
             groups.append(GroupModels(Chain(stages), group.group))
         return replace(self, groups=tuple(groups))
 
@@ -186,6 +182,14 @@ class TransformModels:
             codebook_tables=bool(flags & _TABLES),
             padding=bool(flags & _PADDING),
         )
+
+
+def _with_step_scaled(stage: Stage, factor: float) -> Stage:
+    if isinstance(stage, DeadZone | Sticky | TrellisPoints):
+        return replace(stage, step=stage.step * factor)
+    if isinstance(stage, VideoBitstream):
+        return VideoBitstream(stage.samples.scaled(factor))
+    return stage.scaled(factor) if isinstance(stage, VideoSamples) else stage
 
 
 def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:

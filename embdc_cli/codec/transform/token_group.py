@@ -81,7 +81,7 @@ class TokenGroup:
         """The stages before a basis; means are as precise as quantisation by `step` deserves."""
         normalise = Normalise.fit(
             np.zeros(self.moments.channels) if mean is None else mean,
-            step / math.sqrt(self.tokens),
+            min(step, self.rms or step) / math.sqrt(self.tokens),
             scale_codes=self.domain.scale_codes,
             constant=self.constant,
             values=self.moments.first,

@@ -32,6 +32,7 @@ from embdc_cli.codec.video.stream import DEPTHS, QUANTISERS, Coding, step_of
 from embdc_cli.codec.video.tiling import Tiling
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import CodingTables
+from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec
 
 _PROBE_VALUES: Final = (1 << 18, 1 << 20, 1 << 20, 1 << 21)
@@ -96,10 +97,14 @@ class VideoFit(TokenGroup):
 
     def _rotations(self) -> list[str]:
         """Those that the user allows and the data permits; a metric between channels needs the KLT."""
-        asked = ["klt", "hadamard", "none"] if self.options.rotation == "auto" else [self.options.rotation]
-        if self._klt is None or self.domain.metric is not None:
-            asked = ["none" if self._klt is None else "klt"]
-        return asked
+        asked = self.options.rotation
+        if self.domain.metric is not None and asked in ("hadamard", "none"):
+            raise UsageError(f"--rotation {asked}: not with a --weighting of a matrix, which needs klt")
+        if self._klt is None:
+            return ["hadamard" if asked == "hadamard" else "none"]
+        if self.domain.metric is not None:
+            return ["klt"]
+        return ["klt", "hadamard", "none"] if asked == "auto" else [asked]
 
     def add_coefficients(self, tokens: np.ndarray) -> None:
         """Second pass."""
@@ -124,7 +129,8 @@ class VideoFit(TokenGroup):
     @property
     def bytes_held(self) -> int:
         """About how much memory this takes."""
-        return 24 * self.moments.channels**2 + self._probe.nbytes + (1 << 20)
+        held = 24 * self.moments.channels**2 if self.moments.pairs else 0
+        return held + self._probe.nbytes + (1 << 20)
 
     def best(self, step: float) -> Offer:
         """What a uniform quantiser of `step` would cost under the KLT; video codecs come near it, from either side."""
@@ -144,13 +150,14 @@ class VideoFit(TokenGroup):
         return GroupModels(self._chain(self._way(step), step, offer.mean), 1)
 
     def _way(self, step: float) -> Way:
-        """The best way at about this step: what is best changes slowly, and measuring it is most of the work."""
-        octave = round(float(np.log2(step)))
-        nearest = min(self._chosen, key=lambda known: abs(known - octave), default=None)
-        if nearest is None or abs(nearest - octave) > 1:
-            nearest = octave
-            self._chosen[octave] = self._cheapest(step)
-        return self._chosen[nearest]
+        """The best way at about this step: what is best changes slowly, and measuring it is most of the work.
+
+        Measured at the middle of every two octaves, so that it does not depend on what else was asked for before.
+        """
+        octaves = round(float(np.log2(step)) / 2)
+        if octaves not in self._chosen:
+            self._chosen[octaves] = self._cheapest(4.0**octaves)
+        return self._chosen[octaves]
 
     def _cheapest(self, step: float) -> Way:
         """The best of all with prediction between frames, if that is allowed; then the same without."""

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from embdc_cli.codec.video.stream import Coding
+from embdc_cli.codec.video.av1 import temporal_units
+from embdc_cli.codec.video.stream import KEY_INTERVAL, Coding
 from embdc_cli.errors import CorruptArchive, ResourceError
 
 _SURFACES: Final = {8: "NV12", 10: "P010"}
 _PADDING_BITS: Final = {8: 0, 10: 6}  # ten bits are the high ones of sixteen
 _PRESETS: Final = ("P1", "P4", "P6", "P7")
-_KEY_INTERVAL: Final = 1 << 12
 _HINT: Final = "use --backend software, which reads and writes the same streams"
 
 
@@ -53,7 +53,7 @@ def decode(data: bytes, standard: str, depth: int, shape: tuple[int, int, int]) 
     count, height, width = shape
     frames = np.empty(shape, np.uint8 if depth == 8 else np.uint16)
     found = 0
-    feed = io.BytesIO(_contained(data) if standard == "av1" else data)
+    feed = io.BytesIO(_contained(data, count) if standard == "av1" else data)
     try:
         demuxer = library.CreateDemuxer(lambda buffer: feed.readinto(buffer))
         decoder = library.CreateDecoder(
@@ -74,7 +74,7 @@ def decode(data: bytes, standard: str, depth: int, shape: tuple[int, int, int]) 
 
 
 def _parameters(coding: Coding) -> dict[str, str]:
-    gop = str(_KEY_INTERVAL if coding.inter else 1)
+    gop = str(KEY_INTERVAL if coding.inter else 1)
     return {
         "codec": coding.standard,
         "preset": _PRESETS[coding.effort],
@@ -86,14 +86,10 @@ def _parameters(coding: Coding) -> dict[str, str]:
     }
 
 
-def _contained(data: bytes) -> bytes:
-    """AV1 in IVF, which a demuxer recognises."""
-    import av
-
-    parser: Any = av.CodecContext.create("libdav1d", "r")
-    packets = [bytes(packet) for piece in (data, b"") for packet in parser.parse(piece)]
+def _contained(data: bytes, most: int) -> bytes:
+    """AV1 of at most so many frames in IVF, which a demuxer recognises."""
     out = bytearray(b"DKIF" + (32 << 16).to_bytes(4, "little") + b"AV01" + bytes(20))
-    for number, packet in enumerate(packets):
+    for number, packet in enumerate(temporal_units(data, most)):
         out += len(packet).to_bytes(4, "little") + number.to_bytes(8, "little") + packet
     return bytes(out)
 

@@ -10,7 +10,7 @@ rate control measures and does not bound for a single value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -49,6 +49,19 @@ class VideoSamples(Quantiser, SegmentStage):
     def scale(self) -> float:
         """What a sample counts."""
         return self.step / step_of(self.coding.standard, self.coding.quantiser)
+
+    def scaled(self, factor: float) -> VideoSamples:
+        """With a step `factor` times as large, or the finest there is.
+
+        The video codec's quantiser moves, and samples never get finer than they are: their levels would not reach.
+        """
+        standard, now = self.coding.standard, self.coding.quantiser
+        wanted = factor * step_of(standard, now)
+        first, last = QUANTISERS[standard]
+        finer = [number for number in range(first, last + 1) if step_of(standard, number) <= wanted]
+        quantiser = max(finer, default=first)
+        step = self.step * max(factor, step_of(standard, quantiser) / step_of(standard, now))
+        return replace(self, coding=replace(self.coding, quantiser=quantiser), step=step)
 
     def measure(self, x: np.ndarray) -> bytes:
         """The bitstream of `x`."""
@@ -89,7 +102,7 @@ class VideoSamples(Quantiser, SegmentStage):
         standard = STANDARDS[fields.byte(limit=len(STANDARDS) - 1)]
         coding = Coding(
             standard,
-            fields.byte(limit=QUANTISERS[standard][1]),
+            max(QUANTISERS[standard][0], fields.byte(limit=QUANTISERS[standard][1])),
             bool(fields.byte(limit=_INTER)),
             fields.byte(limit=_MOST_EFFORT),
         )

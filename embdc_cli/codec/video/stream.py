@@ -22,6 +22,9 @@ SIDE_MULTIPLE: Final = 8
 MOST_SIDE: Final = 4096
 """Width and height that every decoder takes; H.264 in hardware is the narrowest."""
 
+KEY_INTERVAL: Final = 1 << 12
+"""Frames: only the first one of a chunk is a key frame."""
+
 _AV1_STEPS: Final = (
     (1, 1.8), (6, 8.9), (14, 23.1), (22, 36.9), (30, 60.2), (38, 108.0), (46, 186.0), (54, 330.0), (63, 700.0),
 )  # fmt: skip
