@@ -1,24 +1,30 @@
 """What three small networks lose when their weights or their activations go through an archive.
 
     python tests/bench/architectures.py [--networks "state space" graph] [--codecs hevc] [--effort E]
+    python tests/bench/architectures.py --stats       # what `embdc inspect --stats` says of them, and nothing coded
 
 A diagonal state-space model on noisy sequences, a graph network on a random graph with communities, and a convolutional
 network on noisy gratings (`small_networks.py`) are trained here, in seconds. Weights at 2.9 bits per value: every
 tensor of the network, those of one axis exact, and the figure is of the whole network. Activations at 3.5: what passes
-the middle of the network. There is no bar. Beside the codecs: round to nearest in 4 and 3 bits with a scale per row,
+the middle of the network. There is no bar. Beside the codecs: round to nearest in 4 and 3 bits with a range per row,
 through zstd.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import record
 import torch
 from small_networks import NETWORKS, Task
 from tensor_coding import RTN, Coded, rounded_to_nearest, through_archive
+
+import embdc_cli as embdc
 
 RATES = {"weights": 2.9, "activations": 3.5}
 DEPTHS = (4, 3)
@@ -41,11 +47,36 @@ def coded(x: dict[str, np.ndarray], rate: float, codecs: list[str], effort: int)
         yield f"{RTN} {depth} bits + zstd", rounded_to_nearest(x, depth)
 
 
+def described(network: str, what: str, tensors: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """A row for every tensor of more than one axis."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npz"
+        np.savez(path, **{name: x for name, x in tensors.items() if x.ndim > 1})
+        document = embdc.inspect(path, stats=True)
+    for one in document["distribution"]:
+        yield {
+            "network": network,
+            "what": what,
+            "tensor": one["name"],
+            "shape": "x".join(map(str, one["shape"])),
+            "entropy_8_bits": _shown(one["entropy"]["tensor"]),
+            "kurtosis": _shown(one["kurtosis"]),
+            **{f"{name}_gain_db": _shown(one["gain_db"][name]) for name in ("dct", "time", "klt_paid")},
+            "from_pictures": _shown((one["natural"] or {}).get("distance")),
+            "verdict": one["verdict"]["kind"],
+        }
+
+
+def _shown(value: float | None) -> float | str:
+    return "" if value is None else round(value, 3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--codecs", nargs="*", default=["hevc", "transform"])
     parser.add_argument("--effort", type=int, default=1)
+    parser.add_argument("--stats", action="store_true")
     args = parser.parse_args()
     for name in args.networks:
         make, steps = NETWORKS[name]
@@ -57,6 +88,9 @@ def main() -> None:
             "activations": {"x": task.activations().numpy()},
         }
         for what, tensors in given.items():
+            if args.stats:
+                record.append("architectures_stats", list(described(name, what, tensors)))
+                continue
             rows = []
             for coder, result in coded(tensors, RATES[what], args.codecs, args.effort):
                 whole = what == "weights"
