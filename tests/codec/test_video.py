@@ -100,7 +100,14 @@ def test_coarser_quantisers_have_larger_steps_and_suit_larger_steps(standard: st
     assert chosen[0] < chosen[-1]
 
 
-@pytest.mark.parametrize("standard", ["h264", "hevc"])
+LOSSLESS = {
+    "h264": ("x264-params", ":qp=0"),
+    "hevc": ("x265-params", ":lossless=1"),
+    "av1": ("svtav1-params", ":lossless=1"),
+}
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
 def test_every_level_survives_lossless_mode(standard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     depth = DEPTHS[standard]
     frames = (np.arange(2 * 96 * 128) % (1 << depth)).reshape(2, 96, 128).astype(np.uint16)
@@ -108,11 +115,11 @@ def test_every_level_survives_lossless_mode(standard: str, monkeypatch: pytest.M
 
     def lossless(coding: Coding) -> dict[str, str]:
         options = usual(coding)
-        key = "x264-params" if standard == "h264" else "x265-params"
-        return {**options, key: options[key] + (":qp=0" if standard == "h264" else ":lossless=1")}
+        key, words = LOSSLESS[standard]
+        return {**options, key: options[key] + words}
 
     monkeypatch.setattr(software, "_options", lossless)
-    data = software.encode(frames, Coding(standard, 0, inter=True, effort=1))
+    data = software.encode(frames, Coding(standard, QUANTISERS[standard][0], inter=True, effort=1))
     np.testing.assert_array_equal(software.decode(data, standard, depth, frames.shape), frames)
 
 
