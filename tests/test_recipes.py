@@ -29,7 +29,7 @@ def prepare(folder: Path) -> None:
     shutil.copy(SAMPLES / "tokens.npy", folder / "features.npy")
     rng = np.random.default_rng(5)
     save_file(
-        {"layer.weight": rng.normal(size=(48, 64)).astype(np.float32), "layer.bias": np.zeros(48, np.float32)},
+        {"layer.weight": rng.normal(size=(384, 128)).astype(np.float32), "layer.bias": np.zeros(384, np.float32)},
         folder / "model.safetensors",
     )
     np.savez(folder / "cache.npz", **{name: rng.normal(size=(64, 4, 32)).astype(np.float16) for name in "kv"})
