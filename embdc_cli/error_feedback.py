@@ -19,7 +19,7 @@ import numpy as np
 
 from embdc_cli import dtypes
 from embdc_cli.archive import Archive
-from embdc_cli.errors import SourceError
+from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import atomic_output
 from embdc_cli.sink import format_for, open_sink
@@ -80,6 +80,9 @@ def _sums(tensors: Sequence[Tensor], residuals: Sequence[Tensor], path: str) -> 
 
 def check_residual(path: str, dump: Dump) -> None:
     """Refuse, before anything is encoded, a residual that could not be written. Raises: UsageError."""
+    ragged = [one.spec.name for one in dump.tensors if one.spec.dtype in dtypes.FLOATS and one.token_counts is not None]
+    if ragged:
+        raise UsageError(f"--residual-out: stream {ragged[0]!r}: expected rows of one shape, found ragged ones")
     format_for(path, _residual_specs(dump), None)
 
 
@@ -88,7 +91,7 @@ def _residual_specs(dump: Dump) -> list[StreamSpec]:
 
 
 def _floats(dump: Dump) -> list[Tensor]:
-    return [one for one in dump.tensors if one.spec.dtype in dtypes.FLOATS and one.token_counts is None]
+    return [one for one in dump.tensors if one.spec.dtype in dtypes.FLOATS]
 
 
 def write_residual(path: str, dump: Dump, archive: str, *, force: bool) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from embdc_cli.source.array import ArrayInput
 
 _SILENT = Silent()
+_RESIDUALS = ("residual_in", "residual_out")
 
 
 def encode(
@@ -69,7 +70,7 @@ def encode(
                 readable = stack.enter_context(error_feedback.corrected(readable, options.residual_in))
             if options.residual_out is not None:
                 error_feedback.check_residual(options.residual_out, readable)
-            if options.codec == "auto" and options.target().kind != "lossless":
+            if _tries_codecs(options):
                 codec, candidates = best_codec(readable, at_opening, options, reporter)
                 options = replace(options, codec=codec)
             result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
@@ -80,6 +81,10 @@ def encode(
     result["candidates"] = candidates
     result["seconds"]["total"] = time.monotonic() - started
     return result
+
+
+def _tries_codecs(options: EncodeOptions) -> bool:
+    return options.codec == "auto" and options.target().kind != "lossless"
 
 
 def _check_one_pass(options: EncodeOptions) -> None:
@@ -96,7 +101,7 @@ def _check_one_pass(options: EncodeOptions) -> None:
 
 def _check_residuals(options: EncodeOptions, source: str | ArrayInput, output: str) -> None:
     """Refuse what error feedback cannot go with: it reads the input twice, and the archive afterwards."""
-    given = options.given(("residual_in", "residual_out"))
+    given = options.given(_RESIDUALS)
     if given and (options.one_pass or options.append or options.skip_existing or output == "-"):
         raise UsageError(f"{given[0]}: not with --one-pass, --append, --skip-existing or standard output")
     if options.residual_out is not None:
@@ -114,8 +119,8 @@ def _spooled(feed: Feed, options: EncodeOptions, reporter: Reporter) -> Dump | F
     try:
         dump = spool(feed, options.spool_max)
     except SpoolFull as full:
-        if options.codebook is not None or options.dry_run:
-            raise  # both need the whole input before the first chunk
+        if options.codebook is not None or options.dry_run or _tries_codecs(options) or options.given(_RESIDUALS):
+            raise  # all of these need the whole input before the first chunk
         reporter.note(f"input is larger than --spool-max ({options.spool_max} bytes): coding it in one pass")
         return full.feed
     if dump.incomplete:

@@ -79,3 +79,10 @@ def test_what_is_kept_exactly_loses_nothing(tmp_path: Path) -> None:
     assert np.isfinite(residual).all()
     assert not residual[3, 4:6].any()
     assert residual.any()
+
+
+def test_ragged_rows_are_refused(tmp_path: Path) -> None:
+    rows = [np.ones((n, 8), np.float32) for n in (2, 3)]
+    with pytest.raises(UsageError, match="found ragged ones"):
+        embdc.encode(rows, tmp_path / "x.embdc", residual_out=str(tmp_path / "r.npz"))
+    assert not (tmp_path / "x.embdc").exists()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from embdc_cli.encoding.plan import RECENT_BYTES
+from embdc_cli.errors import TargetMissed
 from embdc_cli.forecast.fits import SharedFits
 from embdc_cli.forecast.prediction import predict
 from embdc_cli.forecast.sampling import draw
@@ -24,13 +25,23 @@ _SHOWN: Final = ("codec", "file_bytes", "bits_per_value", "nmse", "cosine", "enc
 def best_codec(
     dump: Dump, at_opening: dict[str, Any], options: EncodeOptions, reporter: Reporter
 ) -> tuple[str, list[dict[str, Any]]]:
-    """(the codec to take, what each of them would give of all of `dump`). Raises: what encode would."""
+    """(the codec to take, what each that meets the target would give of all of `dump`).
+
+    Raises: what encode would; TargetMissed when none of them meets it.
+    """
     sample = draw(dump, options.chunk_frames, SAMPLE_BYTES, 0)
-    tried = []
+    tried: list[dict[str, Any]] = []
+    missed: TargetMissed | None = None
     for number, codec in enumerate(CANDIDATES):
         fits = SharedFits(RECENT_BYTES)
-        found = predict(sample, at_opening, replace(options, codec=codec), fits, None, reporter)
-        tried.append({key: found[key] for key in _SHOWN})
+        try:
+            found = predict(sample, at_opening, replace(options, codec=codec), fits, None, reporter)
+        except TargetMissed as error:
+            missed = error
+        else:
+            tried.append({key: found[key] for key in _SHOWN})
         reporter.progress("codec", number + 1, len(CANDIDATES), "codecs")
+    if not tried and missed is not None:
+        raise missed
     measure = "nmse" if options.target().kind in SIZE_TARGETS else "file_bytes"
     return str(min(tried, key=lambda one: one[measure])["codec"]), tried

@@ -13,6 +13,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.encoding import causal
+from embdc_cli.errors import ResourceError
 from embdc_cli.source import stream_feed
 from tests.synthetic import embeddings, errors
 
@@ -63,6 +64,17 @@ def test_beyond_the_spool_bound_one_pass_takes_over(tmp_path: Path, monkeypatch:
     out = str(tmp_path / "a.embdc")
     embdc.encode("-", out, raw="dtype=f16,shape=?x12x24", spool_max=10_000, target_nmse=0.05)
     assert errors(x, embdc.open(out)["data"][:].numpy())["nmse"] <= 0.05
+
+
+@pytest.mark.parametrize("options", [{"codec": "auto"}, {"residual_out": "r.npz"}])
+def test_beyond_the_spool_bound_what_needs_the_whole_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(embeddings(400).tobytes())))
+    with pytest.raises(ResourceError, match="spool: more than"):
+        embdc.encode("-", "a.embdc", raw="dtype=f16,shape=?x12x24", spool_max=10_000, target_nmse=0.05, **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_lossless_in_one_pass_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import embdc_cli as embdc
-from embdc_cli.errors import UsageError
+from embdc_cli.errors import TargetMissed, UsageError
+from embdc_cli.forecast import best_codec
 from embdc_cli.forecast.rows import Row
 from embdc_cli.options import EncodeOptions
 
@@ -53,3 +55,29 @@ def test_a_row_of_no_codec_is_refused() -> None:
     with pytest.raises(UsageError, match="before the colon, found 'mpeg'"):
         Row.parse("mpeg:fast")
     assert Row.parse("hevc:bpv=2").options(EncodeOptions(codebook="x")).codebook is None
+
+
+def test_a_codec_that_misses_the_target_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = best_codec.predict
+
+    def without_hevc(sample: Any, at_opening: Any, options: EncodeOptions, *more: Any) -> Any:
+        if options.codec == "hevc":
+            raise TargetMissed("too small")
+        return usual(sample, at_opening, options, *more)
+
+    monkeypatch.setattr(best_codec, "predict", without_hevc)
+    result = embdc.encode(walk(), tmp_path / "a.embdc", codec="auto", effort=0, target_bpv=4)
+    assert {one["codec"] for one in result["candidates"]} == {"transform", "av1"}
+
+
+def test_when_all_miss_the_target_it_is_missed(tmp_path: Path) -> None:
+    with pytest.raises(TargetMissed):
+        embdc.encode(walk(), tmp_path / "a.embdc", codec="auto", effort=0, max_size=100)
+    assert not (tmp_path / "a.embdc").exists()
+
+
+def test_what_is_kept_exactly_needs_no_choice(tmp_path: Path) -> None:
+    for target in ({"target_bpv": 200.0}, {"target_nmse": 0.1}):
+        tensors = {name: np.linspace(0, 1, 90, dtype=np.float32) for name in "ab"}
+        embdc.encode(tensors, tmp_path / "a.embdc", codec="auto", force=True, **target)
+        assert embdc.inspect(tmp_path / "a.embdc")["streams"][0]["codec"] == "lossless"
