@@ -165,9 +165,10 @@ class Stream:
 
     @property
     def spec(self) -> StreamSpec:
-        """The stream as the plain value that codecs and sinks take."""
+        """The stream as the plain value that codecs and sinks take; a tensor without rows is there or lost, whole."""
         one = self.header
-        return StreamSpec(one.name, one.dtype, one.axes, one.row_shape, self.rows, one.special_tokens, one.ragged)
+        rows = self.rows if one.axes.startswith("t") else 1
+        return StreamSpec(one.name, one.dtype, one.axes, one.row_shape, rows, one.special_tokens, one.ragged)
 
     def locate(self, start: int, stop: int) -> list[Entry]:
         """The chunks that hold rows [start, stop), in order.
