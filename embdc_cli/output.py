@@ -87,3 +87,18 @@ def sync_folder(folder: Path) -> None:
 def copy_stream(source: BinaryIO, out: BinaryIO) -> None:
     """Copy all of `source` to `out` in 1 MiB pieces."""
     shutil.copyfileobj(source, out, 1 << 20)
+
+
+class CountedOutput:
+    """An output that knows how much went into it."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self.bytes = 0
+
+    def write(self, data: bytes, /) -> int:
+        view = memoryview(data)
+        while len(view):  # a raw pipe may take less than it is given
+            view = view[self._out.write(view) or 0 :]
+        self.bytes += len(data)
+        return len(data)

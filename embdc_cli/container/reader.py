@@ -28,7 +28,7 @@ class ArchiveReader:
     """An open archive.
 
     complete: every part has its tail and all its chunks. parts, items: in file order; items are numbered over all
-    parts. damage: what opening found wrong; empty for an archive opened through its index.
+    parts. damage: what opening found wrong, and what a repair has declared as lost.
     """
 
     def __init__(self, storage: Storage, source: str | os.PathLike[str] | None = None) -> None:
@@ -173,9 +173,12 @@ class ArchiveReader:
         """Bytes by what they are for, summing to file_bytes."""
         return report.parts(self.parts, self.file_bytes)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> tuple[Damage, ...]:
-        """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`."""
-        return verify(self.storage, self.parts, self.items, self.damage, progress)
+    def verify(self, progress: Callable[[int, int], None] | None = None, *, digests: bool = True) -> tuple[Damage, ...]:
+        """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`.
+
+        digests: also the SHA-256 of every chunk, which takes most of the time.
+        """
+        return verify(self.storage, self.parts, self.items, self.damage, progress, digests=digests)
 
     def close(self) -> None:
         """Close what `open` opened."""

@@ -142,7 +142,7 @@ def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return reader.complete and any(_is_made_of(part, digest, source) for part in parts)
+            return reader.complete and not reader.damage and any(_is_made_of(part, digest, source) for part in parts)
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
 
