@@ -96,11 +96,15 @@ class _Walk:
 
     def _reader(self, path: str) -> Reader:
         where = f"{self._shown}: {path}"
-        with self._open.lock:
-            dataset = self._open.get(path)
-            _check_filters(where, dataset)
-            if unwritten := _unwritten(dataset):
-                self.contents.warnings.append(f"{where}: {unwritten} and read as fill values")
+        try:
+            with self._open.lock:
+                dataset = self._open.get(path)
+                _check_filters(where, dataset)
+                unwritten = _unwritten(dataset)
+        except H5_ERRORS as error:
+            raise SourceError(f"{where}: damaged, {error}") from error
+        if unwritten:
+            self.contents.warnings.append(f"{where}: {unwritten} and read as fill values")
         return _H5Rows(self._open, path, where)
 
 
