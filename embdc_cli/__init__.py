@@ -8,8 +8,8 @@
     archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
-`plan`, `encode`, `decode`, `inspect`, `verify`, `compare`, `cat` and `train_codebook` return what their commands print
-with `--json`.
+`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat` and `train_codebook` return what their
+commands print with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -63,6 +63,7 @@ __all__ = [
     "inspect",
     "open",
     "plan",
+    "repair",
     "train_codebook",
     "verify",
 ]
@@ -219,10 +220,16 @@ def inspect(
 
 
 def verify(
-    path: Name, *, against: Name | None = None, key: str | None = None, codebooks: Sequence[Name] = ()
+    path: Name,
+    *,
+    against: Name | None = None,
+    key: str | None = None,
+    deep: bool = False,
+    codebooks: Sequence[Name] = (),
 ) -> dict[str, Any]:
     """The result of checking every byte: `ok`, `problems`, and as `exit` 0, 3 incomplete, 5 corrupt or 4.
 
+    deep: also check all digests, and the integers that every chunk decodes to.
     against: a dump, perhaps its tensor `key`, whose values are compared too; exit 4 when the difference is not what
     the archive says. codebooks: as for `open`.
     Raises: SourceError, UsageError, UnsupportedArchive, CorruptArchive when nothing of it can be read. What is found
@@ -231,7 +238,19 @@ def verify(
     from embdc_cli import inspection
 
     against = None if against is None else _name(against)
-    return inspection.verify(_name(path), against=against, key=key, codebooks=_names(codebooks))
+    return inspection.verify(_name(path), against=against, key=key, deep=deep, codebooks=_names(codebooks))
+
+
+def repair(path: Name, out: Name, *, force: bool = False) -> dict[str, Any]:
+    """Make a damaged archive whole again, and return what was kept and what is lost; `exit` is 3 when something is.
+
+    Single flipped bits are put right where that can be proven. Every chunk that can be used is kept; rows that are lost
+    keep their numbers and times, and cannot be read. force: overwrite `out`.
+    Raises: SourceError, UnsupportedArchive, CorruptArchive when nothing of it can be read, OutputExists, ResourceError.
+    """
+    from embdc_cli import repairing
+
+    return repairing.repair(_name(path), _name(out), force=force)
 
 
 def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: Any) -> dict[str, Any]:

@@ -243,8 +243,8 @@ class StreamView:
 
     def pieces(self, rows: range) -> Iterator[tuple[Entry | None, range]]:
         """The chunks that hold `rows` (rising), each with the rows it gives; None for rows whose chunk is lost."""
-        position = rows.start
-        for entry in self.stream.overlapping(rows.start, max(rows.start, rows.stop)):
+        position, known = rows.start, self.stream.rows
+        for entry in self.stream.overlapping(min(rows.start, known), min(max(rows.start, rows.stop), known)):
             yield from _part(None, rows, position, entry.record.row0)
             yield from _part(entry, rows, max(position, entry.record.row0), entry.record.stop)
             position = entry.record.stop

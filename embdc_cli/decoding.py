@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,13 +30,18 @@ ON_DAMAGE = ("fail", "skip", "nan")
 
 @dataclass
 class Selection:
-    """What is taken of one stream: its rows, and those of them that damage has cost."""
+    """What is taken of one stream: its rows, and those of them that damage has cost.
+
+    drops: lost rows are left out; otherwise they stay, as NaN. cut_off: rows that the header promises behind the
+    readable end of an archive that was cut.
+    """
 
     view: StreamView
     rows: range
     dtype: str
-    drops: bool = False  # lost rows are left out; otherwise they stay, as NaN
+    drops: bool = False
     lost: list[range] = field(default_factory=list)
+    cut_off: range = range(0)
 
     @property
     def kept(self) -> int:
@@ -55,18 +61,21 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
     check_device(options.device)
     check_not_input(output, source)
     with opened(source, options) as archive:
-        chosen = [_selected(view, options) for view in select(archive, options)]
+        chosen = [_selected(archive, view, options) for view in select(archive, options)]
         format_name = format_for(output, [one.view.spec for one in chosen], options.format)
         if not archive.complete:
             reporter.note(f"{source}: archive is incomplete, decoding what is readable")
-        if options.on_damage == "skip":
-            for one in chosen:
+        for one in chosen:
+            if one.drops:
                 _find_damage(archive, one, reporter)
+        written = [one for one in chosen if one.view.spec.timed or one.kept]  # a tensor without rows is there or not
+        if not written:
+            raise CorruptArchive(f"{source}: nothing of what was asked for can be read")
         with destination(output, force=options.force) as out:
-            counts = {one.view.name: _token_counts(archive, one) for one in chosen if one.view.spec.ragged}
-            sink = open_sink(format_name, out, [one.spec for one in chosen], token_counts=counts)
+            counts = {one.view.name: _token_counts(archive, one) for one in written if one.view.spec.ragged}
+            sink = open_sink(format_name, out, [one.spec for one in written], token_counts=counts)
             try:
-                for one in chosen:
+                for one in written:
                     _write(archive, one, sink, options, reporter)
                 sink.close()
             except BaseException:
@@ -81,8 +90,8 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
             "archive": source,
             "output": output,
             "format": format_name,
-            "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in chosen],
-            "frames": max((one.kept for one in chosen), default=0),
+            "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in written],
+            "frames": max(one.kept for one in written),
             "lost": lost,
             "exit": 0 if archive.complete and not lost else IncompleteError.exit_code,
         }
@@ -122,7 +131,7 @@ def _items(archive: Archive) -> str:
     return ", ".join(dict.fromkeys(archive[name].item.name for name in archive))
 
 
-def _selected(view: StreamView, options: DecodeOptions) -> Selection:
+def _selected(archive: Archive, view: StreamView, options: DecodeOptions) -> Selection:
     sliced = options.frames is not None or options.time is not None
     if sliced and not view.spec.timed:
         raise UsageError(f"--frames: stream {view.name!r} has no rows to slice", hint="choose streams with --stream")
@@ -132,7 +141,26 @@ def _selected(view: StreamView, options: DecodeOptions) -> Selection:
         dtype = dtypes.parse(options.dtype)
         if dtype not in dtypes.FLOATS:
             raise UsageError(f"--dtype: expected one of f16, bf16, f32, found {options.dtype!r}")
-    return Selection(view, rows, dtype, drops=options.on_damage == "skip")
+    return Selection(view, rows, dtype, _drops(archive, view, options), cut_off=_cut_off(view, options))
+
+
+def _drops(archive: Archive, view: StreamView, options: DecodeOptions) -> bool:
+    """Whether what is lost of a stream is left out. A tensor without rows behind the end of a cut archive always is,
+    as rows are, and one that cannot be NaN must not cost the others."""
+    if options.on_damage == "skip" or view.spec.timed:
+        return options.on_damage == "skip"
+    cut_off = not archive.complete and view.stream.rows == 0
+    return cut_off or (options.on_damage == "nan" and not _holds_nan(view.spec))
+
+
+def _cut_off(view: StreamView, options: DecodeOptions) -> range:
+    """The rows asked for that the header promises behind the readable end, from the first to the last of them."""
+    promised = view.stream.header.rows
+    if promised is None or options.time is not None or not view.spec.timed:
+        return range(0)
+    asked = rows_of(options.frames, None, promised, None)
+    behind = asked[bisect_left(asked, view.spec.known_rows) :]
+    return range(behind[0], behind[-1] + 1) if behind else range(0)
 
 
 def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions, reporter: Reporter) -> None:
@@ -167,12 +195,17 @@ def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
 
 def _nan_rows(spec: StreamSpec, wanted: range, dtype: str) -> np.ndarray:
     """NaN in place of lost rows. Raises: CorruptArchive where the stream cannot hold NaN."""
-    if spec.dtype not in dtypes.FLOATS or spec.ragged:
+    if not _holds_nan(spec):
         raise CorruptArchive(
             f"stream {spec.name!r}: rows {wanted.start} to {wanted[-1] + 1} are damaged and cannot be NaN",
             hint="--on-damage skip leaves them out",
         )
-    return dtypes.from_float32(np.full((len(wanted), *spec.row_shape), np.nan, np.float32), dtype)
+    rows = np.full((len(wanted), *spec.row_shape), np.nan, np.float32)
+    return dtypes.from_float32(rows, dtype) if dtype in dtypes.FLOATS else rows.astype(dtypes.storage(dtype))
+
+
+def _holds_nan(spec: StreamSpec) -> bool:
+    return spec.dtype in (*dtypes.FLOATS, "float64") and not spec.ragged
 
 
 def _find_damage(archive: Archive, one: Selection, reporter: Reporter) -> None:
@@ -202,9 +235,12 @@ def _is_lost(one: Selection, wanted: range) -> bool:
 
 def _losses(one: Selection) -> list[dict[str, Any]]:
     """Rows [start, stop) that damage cost, with their seconds where times are kept."""
-    timeline = one.view.timeline if one.lost else None
+    try:
+        timeline = one.view.timeline if one.lost else None
+    except CorruptArchive:  # damage has cost times as well
+        timeline = None
     found = []
-    for lost in sorted(one.lost, key=lambda rows: rows.start):
+    for lost in (*sorted(one.lost, key=lambda rows: rows.start), *filter(None, [one.cut_off])):
         rows = [lost.start, lost[-1] + 1]
         seconds = None
         if timeline is not None and len(timeline) >= rows[1]:

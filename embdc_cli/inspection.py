@@ -14,7 +14,7 @@ from embdc_cli.codec.transform import plane_table
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.comparison.against import compare_with_dump
 from embdc_cli.container import spec
-from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Stream
+from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Part, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.distribution import opened
 from embdc_cli.errors import CorruptArchive, IncompleteError, TargetMissed
@@ -205,16 +205,31 @@ def _damage(reader: ArchiveReader, one: Damage) -> dict[str, Any]:
 
 
 def _lost_in(reader: ArchiveReader, one: Damage) -> list[LostRows]:
-    """The rows of the chunk that the index places at the damage."""
+    """The rows of the chunks that the index places at the damage, and of those that need models from there."""
     found = []
     for item in reader.items:
+        damaged = _damaged_segments(reader.parts[item.part], one)
         for stream in item.streams:
             for entry in stream.entries:
-                if entry.offset < one.offset + max(one.length, 1) and one.offset < entry.offset + entry.length:
+                hit = _overlap(one, entry.offset, entry.length)
+                if hit or (damaged and (stream.number, entry.record.segment) in damaged):
                     timed = stream.header.timed and item.header.timebase is not None
                     seconds = _entry_seconds(stream, entry, item) if timed else None
                     found.append(LostRows(item.number, stream.name, entry.row0, entry.stop, seconds))
     return found
+
+
+def _overlap(one: Damage, offset: int, length: int) -> bool:
+    return offset < one.offset + max(one.length, 1) and one.offset < offset + length
+
+
+def _damaged_segments(part: Part, one: Damage) -> set[tuple[int, int]]:
+    """(stream, segment) of the models that the index places at the damage."""
+    chunks, models = part.table.chunks, part.table.models
+    offsets = part.offset + chunks["offset"][models["chunk"]]
+    lengths = spec.CHUNK_BYTES + chunks["content"][models["chunk"]]
+    hit = (offsets < one.offset + max(one.length, 1)) & (one.offset < offsets + lengths)
+    return set(models[["stream", "segment"]][hit].tolist())
 
 
 def _entry_seconds(stream: Stream, entry: Entry, item: Item) -> tuple[float, float]:
@@ -229,24 +244,29 @@ def verify(
     *,
     against: str | None = None,
     key: str | None = None,
+    deep: bool = False,
     codebooks: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """The `--json` document of `embdc verify`: every byte is read and checked. exit: 0, 3 incomplete, 5 corrupt, 4.
 
+    deep: also the SHA-256 of every chunk, and every chunk is decoded and its integers compared with their checksum.
     against: a dump whose values are compared too; 4 when they are not what the archive says it achieved.
     Raises: SourceError, UnsupportedArchive; CorruptArchive when nothing of it can be read.
     """
     reporter = reporter or Silent()
     with Archive(path, codebooks=codebooks) as archive:
         reader = archive.reader
-        damage = reader.verify(lambda done, total: reporter.progress("verify", done, total, "bytes"))
+        damage = reader.verify(lambda done, total: reporter.progress("verify", done, total, "bytes"), digests=deep)
+        if deep:
+            damage = (*damage, *_undecodable(archive, damage, reporter))
         compared = None
         if against is not None:
             compared = compare_with_dump(archive, against, key, reporter)
         exit_code = 0
         if damage:
-            corrupt = reader.complete or _inside(damage, reader)
+            found = [one for one in damage if not one.declared]
+            corrupt = bool(found) and (reader.complete or _inside(found, reader))
             exit_code = CorruptArchive.exit_code if corrupt else IncompleteError.exit_code
         elif not reader.complete:
             exit_code = IncompleteError.exit_code
@@ -259,10 +279,28 @@ def verify(
             "format_version": spec.MAJOR,
             "chunks": sum(len(stream.entries) for stream in reader.streams),
             "bytes_checked": reader.file_bytes,
+            "deep": deep,
             "problems": [_damage(reader, one) for one in damage],
             "against": compared,
             "exit": exit_code,
         }
+
+
+def _undecodable(archive: Archive, known: Sequence[Damage], reporter: Reporter) -> list[Damage]:
+    """The chunks that are whole but do not decode to the integers that were written. Raises: MissingModel."""
+    found = []
+    views = [archive[name] for name in archive]
+    total, done = sum(len(view.stream.entries) for view in views), 0
+    for view in views:
+        for entry in view.stream.entries:
+            done += 1
+            reporter.progress("decode", done, total, "chunks")
+            try:
+                archive.decoded(view.stream, entry)
+            except CorruptArchive as error:
+                if not any(_overlap(one, entry.offset, entry.length) for one in known):
+                    found.append(Damage(entry.offset, entry.length, error.message))
+    return found
 
 
 def _inside(damage: Sequence[Damage], reader: ArchiveReader) -> bool:

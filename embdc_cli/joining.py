@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, BinaryIO
+from typing import Any
 
 from embdc_cli.container.join import join as join_parts
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import IncompleteError, UsageError
-from embdc_cli.output import check_not_input, destination
+from embdc_cli.output import CountedOutput, check_not_input, destination
 
 MODES = ("time", "items")
 
@@ -29,7 +29,7 @@ def cat(inputs: Sequence[str], output: str, *, join: str = "time", force: bool =
             if not reader.complete:
                 raise IncompleteError(f"cat: {path} is incomplete", hint="encode it again, or with --resume")
         with destination(output, force=force) as out:
-            counted = _Counted(out)
+            counted = CountedOutput(out)
             join_parts(readers, counted, mode="time" if join == "time" else "items")
     return {
         "output": output,
@@ -39,18 +39,3 @@ def cat(inputs: Sequence[str], output: str, *, join: str = "time", force: bool =
         "file_bytes": counted.bytes,
         "exit": 0,
     }
-
-
-class _Counted:
-    """An output that knows how much went into it."""
-
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self.bytes = 0
-
-    def write(self, data: bytes, /) -> int:
-        view = memoryview(data)
-        while len(view):  # a raw pipe may take less than it is given
-            view = view[self._out.write(view) or 0 :]
-        self.bytes += len(data)
-        return len(data)

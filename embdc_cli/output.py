@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,17 +44,47 @@ def check_not_input(output: str, *inputs: str) -> None:
 def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
     """A binary file that becomes `path` when the block ends without an exception, and leaves nothing otherwise."""
     target = check_output(path, force=force)
+    remove_stale(target)
     with disk_errors(path):
-        handle, part = tempfile.mkstemp(prefix=f".{target.name}.part-", dir=target.parent)
+        handle, part = _temporary(target)
     try:
         with disk_errors(path), os.fdopen(handle, "w+b") as out:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        publish(Path(part), target)
+        with disk_errors(path):
+            publish(Path(part), target)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _temporary(target: Path) -> tuple[int, str]:
+    """A new file beside `target`, whose lock says as long as this process lives that it is not stale."""
+    while True:
+        handle, part = tempfile.mkstemp(prefix=f".{target.name}.part-", dir=target.parent)
+        with suppress(OSError):  # file systems without locks, on which nothing is removed either
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(part):
+            return handle, part
+        os.close(handle)  # taken for stale before it was locked
+
+
+def remove_stale(target: Path) -> None:
+    """Delete the temporary files for `target` that killed processes have left.
+
+    Those that nobody has locked, unless a plan lies beside them with which `--resume` can go on; and plans alone.
+    """
+    found = sorted(target.parent.glob(f".{glob.escape(target.name)}.part-*"))
+    for part in found:
+        if not part.name.endswith((".plan", ".plan.new")) and not part.with_name(part.name + ".plan").exists():
+            with suppress(OSError), open(part, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+    for plan in found:
+        part_name = plan.name.removesuffix(".new").removesuffix(".plan")
+        if part_name != plan.name and not plan.with_name(part_name).exists():
+            plan.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -84,6 +116,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def copy_stream(source: BinaryIO, out: BinaryIO) -> None:
+def copy_stream(source: BinaryIO, out: BinaryIO | CountedOutput) -> None:
     """Copy all of `source` to `out` in 1 MiB pieces."""
     shutil.copyfileobj(source, out, 1 << 20)
+
+
+class CountedOutput:
+    """An output that knows how much went into it."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self.bytes = 0
+
+    def write(self, data: bytes, /) -> int:
+        view = memoryview(data)
+        while len(view):  # a raw pipe may take less than it is given
+            view = view[self._out.write(view) or 0 :]
+        self.bytes += len(data)
+        return len(data)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import curves
 import equal_error
+import faults
 import numpy as np
 import peers
 import pytest
@@ -83,6 +85,36 @@ def test_readme_has_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert shown == capsys.readouterr().out
 
 
+def test_readme_has_the_table_of_damage() -> None:
+    shown = README.partition("<!-- faults.py --table -->\n")[2].partition("\n<!-- end of faults -->")[0]
+    assert shown == faults.table()
+
+
 def test_figure_is_that_of_the_rows() -> None:
     drawn = rate_distortion.figure(rate_distortion.rows_of(BENCH / "rate_distortion.csv"))
     assert (BENCH / "rate_distortion.svg").read_text("utf-8") == drawn
+
+
+def test_verdicts_on_damage(tmp_path: Path) -> None:
+    """A reader that notices, one that does not, and one that ends the process."""
+    x = faults.source()
+    path = str(tmp_path / "x")
+
+    def read(name: str) -> np.ndarray:
+        data = Path(name).read_bytes()
+        if data[0] & 1:
+            raise ValueError("noticed")
+        if data[0] & 2:
+            os._exit(9)
+        return np.frombuffer(data[1:], np.float16)
+
+    form = faults.Format("test", "numpy", lambda _, name: name, read)
+    good = bytes(1) + x.tobytes()
+    counts = faults.verdicts(form, path, good, [0, 1, 2, 8, 9], x.reshape(-1))
+    assert counts == {"d": 1, "c": 1, "h": 1, "s": 2}
+    Path(path).write_bytes(good)
+    assert faults.share_back(form, path, x.reshape(-1)) == 1
+    chunked = faults.Format(
+        "test", "numpy", form.write, read, lambda _: iter([(slice(0, 16), x[:16]), (slice(16, 32), x[:16])])
+    )
+    assert faults.share_back(chunked, path, x) == 0.25

@@ -31,6 +31,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     damaged[chunk["offset"] + chunk["bytes"] // 2] ^= 1
     (folder / "damaged.embdc").write_bytes(damaged)
     (folder / "cut.embdc").write_bytes(damaged[: chunk["offset"] + 3 * chunk["bytes"]])
+    assert main(["encode", str(folder / "timed.npz"), "-o", str(folder / "timed.embdc"), "-q"]) == 0
+    with embdc.open(folder / "timed.embdc") as archive:
+        table = archive.reader.parts[0].table
+    timeless = bytearray((folder / "timed.embdc").read_bytes())
+    place = int(table.chunks["offset"][table.times["chunk"][0]])
+    timeless[place : place + 60] = bytes(60)
+    (folder / "timeless.embdc").write_bytes(timeless)
     return folder
 
 
@@ -48,6 +55,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["compare", "a.npy", "a.embdc", "--probe", "head.npy", "--labels", "labels.npy", "--min-cosine", "1"],
         ["compare", "timed.npz", "timed.npz"],
     ],
+    "repair": [["repair", "cut.embdc", "-o", "r.embdc", "-f"], ["repair", "timeless.embdc", "-o", "r.embdc", "-f"]],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
     "train-codebook": [["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"]],
 }

@@ -51,13 +51,18 @@ def inspect(path: str, **detail: Any) -> Document:
     return inspection.inspect(path, **detail)
 
 
-def verify(
-    path: str, *, against: str | None, codebooks: Sequence[str], key: str | None, reporter: Reporter
-) -> Document:
-    """What `inspection.verify` returns."""
+def verify(path: str, *, reporter: Reporter, **detail: Any) -> Document:
+    """What `inspection.verify` returns; `detail` are its keyword arguments."""
     from embdc_cli import inspection
 
-    return inspection.verify(path, against=against, codebooks=codebooks, key=key, reporter=reporter)
+    return inspection.verify(path, reporter=reporter, **detail)
+
+
+def repair(path: str, output: str, *, force: bool) -> Document:
+    """What `repairing.repair` returns."""
+    from embdc_cli import repairing
+
+    return repairing.repair(path, output, force=force)
 
 
 def compare(reference: str, other: str, options: CompareOptions, reporter: Reporter) -> Document:

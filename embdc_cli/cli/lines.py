@@ -73,6 +73,20 @@ def joined(document: Document, *, verbose: bool) -> Iterator[str]:
         yield f"  streams: {', '.join(document['streams'])}"
 
 
+def repaired(document: Document) -> Iterator[str]:
+    """What `embdc repair` put right and kept, and what is lost for good."""
+    line = f"{document['archive']} -> {document['output']}: {wording.plural(document['chunks'], 'chunk')} kept"
+    if document["corrected"]:
+        line += f", {wording.plural(len(document['corrected']), 'flipped bit')} put right"
+    yield f"{line}; {wording.size(document['file_bytes'])}"
+    yield from (f"  lost: {loss(lost)}" for lost in document["lost"])
+    for lost in document["lost_times"]:
+        start, stop = lost["rows"]
+        yield f"  lost: times of item {lost['item']}, rows {start} to {stop}, spread evenly"
+    if not document["summary"]:
+        yield "  lost: the summary with the quality achieved"
+
+
 def trained(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc train-codebook` wrote, and what it saved on inputs it was not trained on."""
     yield f"{document['output']}: {wording.size(document['file_bytes'])}, {document['kind']} {document['digest'][:12]}"

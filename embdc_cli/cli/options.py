@@ -371,9 +371,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What an archive is tested against besides its own checksums."""
+    """What of an archive is tested besides its checksums and structure."""
 
-    TITLE: ClassVar = "Comparison"
+    TITLE: ClassVar = "Checks"
+
+    deep: Annotated[
+        bool, flag("--deep", help="Also check all digests, and the integers that every chunk decodes to.")
+    ] = False
 
     against: Annotated[
         str | None, option("--against", metavar="DUMP", help="Also compare the values with the original.")
@@ -396,6 +400,18 @@ class Join:
         str,
         choice("--join", choices=("time", "items"), help="One longer stream, or items 0, 1, ... beside each other."),
     ] = "time"
+
+
+@dataclass(frozen=True)
+class RepairOutput:
+    """Where a repaired archive goes."""
+
+    TITLE: ClassVar = "Output"
+
+    output: Annotated[
+        str | None, option("-o", "--output", metavar="FILE|-", help="The repaired archive; - is stdout. Required.")
+    ] = None
+    force: Force = False
 
 
 @dataclass(frozen=True)

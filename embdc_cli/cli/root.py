@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "inspect": "what is in an archive and where every byte went",
     "verify": "check every checksum; compare with the original",
     "compare": "quality of an archive or dump, with limits",
+    "repair": "make a damaged archive whole again",
     "cat": "join archives without encoding again",
     "train-codebook": "learn a codebook from examples",
     "completion": "print a completion script for your shell",

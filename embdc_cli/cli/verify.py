@@ -18,6 +18,7 @@ from embdc_cli.errors import UsageError
 EXAMPLES = """
 embdc verify talk.embdc
 embdc verify out/*.embdc --json
+embdc verify talk.embdc --deep
 embdc verify feats.embdc --against feats.npy
 """
 
@@ -46,7 +47,12 @@ def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
 
         def work(job: Document) -> Document:
             return library.verify(
-                job["path"], against=comparison.against, key=comparison.key, codebooks=codebooks, reporter=reporter
+                job["path"],
+                against=comparison.against,
+                key=comparison.key,
+                deep=comparison.deep,
+                codebooks=codebooks,
+                reporter=reporter,
             )
 
         items = batch.run([{"path": path} for path in paths], work, finished=finished)

@@ -11,6 +11,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from embdc_cli.container import spec
+from embdc_cli.container.checked import Fields
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.framing import chunk_bytes
 from embdc_cli.container.header import Header, ItemHeader, StreamHeader
@@ -33,12 +35,16 @@ class LostRows:
 
 @dataclass(frozen=True)
 class Damage:
-    """`length` bytes at `offset` of the file that are not what they should be, and what was lost with them."""
+    """`length` bytes at `offset` of the file that are not what they should be, and what was lost with them.
+
+    declared: the bytes are right, and stand for rows that were lost before the archive was repaired.
+    """
 
     offset: int
     length: int
     what: str
     lost: tuple[LostRows, ...] = ()
+    declared: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,20 @@ class Part:
     tail: Tail | None
     complete: bool
     first_item: int = 0
+
+    @cached_property
+    def lost(self) -> np.ndarray:
+        """bool, of every DATA chunk of the table: whether it stands for rows that the summary declares as lost."""
+        data = self.table.data
+        found = np.zeros(len(data), bool)
+        if self.summary is not None and "lost" in self.summary:
+            for one in Fields(self.summary, "summary").objects("lost", 0, spec.MAX_JSON_BYTES):
+                stream, rows = one.integer("stream", 0, spec.MAX_STREAMS), one.integers("rows", spec.MAX_ROWS)
+                if len(rows) != 2:
+                    raise CorruptArchive(f"{one.what}: expected first row and the row after the last, found {rows}")
+                within = (data["row0"] < rows[1]) & (data["row0"] + data["rows"] > rows[0])
+                found |= within & (data["stream"] == stream)
+        return found
 
     def covers(self, damage: Damage) -> bool:
         """Whether damaged bytes lie within the part, so that it knows what they were."""
@@ -101,7 +121,7 @@ class Entries(Sequence[Entry]):
 
     def __init__(self, part: Part, number: int) -> None:
         self._part = part
-        rows = np.flatnonzero(part.table.data["stream"] == number)
+        rows = np.flatnonzero((part.table.data["stream"] == number) & ~part.lost)
         data = part.table.data[rows]
         self._rows = rows[np.argsort(data["row0"], kind="stable")]
         ordered = part.table.data[self._rows]
@@ -165,9 +185,10 @@ class Stream:
 
     @property
     def spec(self) -> StreamSpec:
-        """The stream as the plain value that codecs and sinks take."""
+        """The stream as the plain value that codecs and sinks take; a tensor without rows is there or lost, whole."""
         one = self.header
-        return StreamSpec(one.name, one.dtype, one.axes, one.row_shape, self.rows, one.special_tokens, one.ragged)
+        rows = self.rows if one.axes.startswith("t") else 1
+        return StreamSpec(one.name, one.dtype, one.axes, one.row_shape, rows, one.special_tokens, one.ragged)
 
     def locate(self, start: int, stop: int) -> list[Entry]:
         """The chunks that hold rows [start, stop), in order.

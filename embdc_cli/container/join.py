@@ -59,9 +59,10 @@ def join(
     if not sources:
         raise UsageError("join: expected at least one archive")
     for source in sources:
-        if not source.reader.complete:
+        if not source.reader.complete or source.part.lost.any():
             raise IncompleteError(
-                f"join: {source.name} is incomplete", hint="decode and encode what is readable of it instead"
+                f"join: {source.name} is incomplete or has lost rows",
+                hint="decode and encode what is readable of it instead",
             )
         _check_recipe(sources[0], source)
     header = _joined_in_time(sources) if mode == "time" else _side_by_side(sources)

@@ -9,19 +9,39 @@ from fractions import Fraction
 import numpy as np
 
 from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Part, Stream
+from embdc_cli.container.framing import chunk_bytes
 
 
 def with_losses(damage: Sequence[Damage], parts: Sequence[Part], items: Sequence[Item]) -> tuple[Damage, ...]:
-    """`damage` in file order, each with the rows whose chunks lay there."""
+    """`damage` in file order, each with the rows whose chunks lay there, and what a repair has declared as lost."""
     ordered = sorted(damage, key=lambda one: (one.offset, one.length))
     lost: dict[int, list[LostRows]] = {}
+    declared = []
     for item in items:
         for stream in item.streams:
-            for low, high, rows in _gaps(stream, parts[stream.part], item):
+            part = parts[stream.part]
+            for low, high, rows in _gaps(stream, part, item):
                 place = next((at for at, one in enumerate(ordered) if low <= one.offset <= high), None)
-                if place is not None:
+                if len(stood_for := _stood_for(stream, part, rows)):
+                    declared.append(_declared(part, stood_for, rows))
+                elif place is not None:
                     lost.setdefault(place, []).append(rows)
-    return tuple(replace(one, lost=tuple(lost.get(at, ()))) for at, one in enumerate(ordered))
+    found = [replace(one, lost=tuple(lost.get(at, ()))) for at, one in enumerate(ordered)]
+    return tuple(sorted([*found, *declared], key=lambda one: (one.offset, one.length)))
+
+
+def _stood_for(stream: Stream, part: Part, rows: LostRows) -> np.ndarray:
+    """The chunks, as numbers of the part's table, that stand for lost rows."""
+    data = part.table.data
+    within = (data["stream"] == stream.number) & (data["row0"] >= rows.row0) & (data["row0"] < rows.stop)
+    return np.asarray(data["chunk"][within & part.lost])
+
+
+def _declared(part: Part, stood_for: np.ndarray, rows: LostRows) -> Damage:
+    chunks = part.table.chunks[stood_for]
+    length = sum(chunk_bytes(content) for content in chunks["content"].tolist())
+    offset = part.offset + int(chunks["offset"][0])
+    return Damage(offset, length, "lost before the archive was repaired", (rows,), declared=True)
 
 
 def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRows]]:
@@ -35,7 +55,7 @@ def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRo
         rows = _lost(stream, int(begins[at]), after.row0, item, part, before, after)
         found.append((low, after.offset, rows))
     promised = stream.header.rows
-    if not part.complete and promised is not None and promised > stream.rows:
+    if (not part.complete or part.lost.any()) and promised is not None and promised > stream.rows:
         last = entries[-1] if len(entries) else None
         low = last.offset + last.length if last else part.offset
         rows = _lost(stream, stream.rows, promised, item, part, last, None)
@@ -46,18 +66,20 @@ def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRo
 def _lost(
     stream: Stream, row0: int, stop: int, item: Item, part: Part, before: Entry | None, after: Entry | None
 ) -> LostRows:
-    return LostRows(item.number, stream.name, row0, stop, _seconds(stream, item, part, before, after))
+    return LostRows(item.number, stream.name, row0, stop, _seconds(stream, stop, item, part, before, after))
 
 
 def _seconds(
-    stream: Stream, item: Item, part: Part, before: Entry | None, after: Entry | None
+    stream: Stream, stop: int, item: Item, part: Part, before: Entry | None, after: Entry | None
 ) -> tuple[float, float] | None:
-    if not stream.header.timed or item.header.timebase is None or after is None:
+    """When the rows between two chunks were, None where that is not known."""
+    if not stream.header.timed or item.header.timebase is None:
         return None
-    times = part.table.times
-    first = times[(times["item"] == item.local) & (times["row0"] == 0)]["first"]
-    if not len(first):
+    times = part.table.times[part.table.times["item"] == item.local]
+    first = times[times["row0"] == 0]["first"]
+    ends = [after.record.pts0] if after else times[times["row0"] + times["rows"] == stop]["last"].tolist()
+    if not len(first) or not ends:
         return None
     origin, tick = int(first[0]), Fraction(*item.header.timebase)
     start = before.record.pts1 if before else origin
-    return float((start - origin) * tick), float((after.record.pts0 - origin) * tick)
+    return float((start - origin) * tick), float((ends[0] - origin) * tick)

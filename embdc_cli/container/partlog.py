@@ -21,11 +21,13 @@ class PartLog:
     """The chunks of one part in order.
 
     rows: rows of each stream so far (end of its last chunk). models: CRC-32 by (stream, segment).
-    times_rows: rows of each item whose times are known. leaves: digest of every chunk.
+    times_rows: rows of each item whose times are known. leaves: digest of every chunk; with `digests` False none, since
+    SHA-256 takes longer than everything else.
     """
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, *, digests: bool = True) -> None:
         self.header = header
+        self.digests = digests
         self.builder = TableBuilder()
         self.recent = TableBuilder()  # from the last checkpoint on, itself included
         self.leaves: list[bytes] = []
@@ -69,7 +71,8 @@ class PartLog:
 
     def add(self, header: ChunkHeader, raw_header: bytes, stored: bytes, content_bytes: int, record: Record) -> None:
         """Note a chunk at `self.offset` whose record `admit` gave."""
-        self.leaves.append(tail.leaf(raw_header, stored))
+        if self.digests:
+            self.leaves.append(tail.leaf(raw_header, stored))
         if header.type == spec.INDEX:
             self.recent = TableBuilder()
             self.recent_data = 0

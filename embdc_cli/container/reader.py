@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from embdc_cli.container import report, times
+from embdc_cli.container import report, spec, times
 from embdc_cli.container.chunk import CodebookRecord
 from embdc_cli.container.contents import Damage, Entry, Item, Part, Stream, items_of
 from embdc_cli.container.fetching import ChunkReader, OnDamage
@@ -28,7 +28,7 @@ class ArchiveReader:
     """An open archive.
 
     complete: every part has its tail and all its chunks. parts, items: in file order; items are numbered over all
-    parts. damage: what opening found wrong; empty for an archive opened through its index.
+    parts. damage: what opening found wrong, and what a repair has declared as lost.
     """
 
     def __init__(self, storage: Storage, source: str | os.PathLike[str] | None = None) -> None:
@@ -137,7 +137,9 @@ class ArchiveReader:
         if item.header.timebase is None:
             return None
         table = self.parts[item.part].table
-        numbers = np.flatnonzero(table.times["item"] == item.local)
+        # times come before their chunks, so a cut archive may hold more of them than rows; a forged one far more
+        known = max((stream.rows for stream in item.streams if stream.header.timed), default=spec.MAX_TIMELINE_ROWS)
+        numbers = np.flatnonzero((table.times["item"] == item.local) & (table.times["row0"] < known))
         records = [table.times_record(int(number)) for number in numbers]
         variable = [at for at, record in enumerate(records) if not record.step]
         places = table.times["chunk"][numbers[variable]].tolist()
@@ -151,9 +153,7 @@ class ArchiveReader:
             first, last = record.constant() if record.step else self._columns(columns[at], record)
             starts.append(first)
             ends.append(last)
-        # times come before their chunks, so a cut archive may hold more of them than rows
-        known = max((stream.rows for stream in item.streams if stream.header.timed), default=rows)
-        if known > rows:
+        if rows < known != spec.MAX_TIMELINE_ROWS:
             raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {known - 1} are lost")
         none = [np.empty(0, np.int64)]
         all_starts, all_ends = (np.concatenate(pieces or none)[:known] for pieces in (starts, ends))
@@ -173,9 +173,12 @@ class ArchiveReader:
         """Bytes by what they are for, summing to file_bytes."""
         return report.parts(self.parts, self.file_bytes)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> tuple[Damage, ...]:
-        """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`."""
-        return verify(self.storage, self.parts, self.items, self.damage, progress)
+    def verify(self, progress: Callable[[int, int], None] | None = None, *, digests: bool = True) -> tuple[Damage, ...]:
+        """Everything wrong with any byte of the archive, () when nothing is; `progress(bytes done, file_bytes)`.
+
+        digests: also the SHA-256 of every chunk, which takes most of the time.
+        """
+        return verify(self.storage, self.parts, self.items, self.damage, progress, digests=digests)
 
     def close(self) -> None:
         """Close what `open` opened."""

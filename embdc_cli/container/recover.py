@@ -1,4 +1,4 @@
-"""Going on where a writer stopped: the whole chunks of an unfinished part, and appending to an archive in place."""
+"""Going on where a writer stopped: the whole chunks of an unfinished part, and the whole parts before one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from embdc_cli.container.partlog import PartLog
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.scan import ScannedChunk, whole_chunks
 from embdc_cli.container.storage import Storage, open_storage
-from embdc_cli.errors import CorruptArchive, IncompleteError
+from embdc_cli.errors import CorruptArchive
 
 _END_MATTER = (spec.DIGESTS, spec.META, spec.SUMMARY, spec.TAIL)
 _WRITTEN = (spec.CODEBOOK, spec.MODELS, spec.TIMES, spec.DATA)
@@ -97,24 +97,8 @@ def _record_of(chunk: ScannedChunk) -> DataRecord | None:
     return DataRecord.from_content(chunk.content, ragged=ragged, where="unfinished archive")[0]
 
 
-def open_for_append(path: str | os.PathLike[str], *, discard_cut_part: bool = False) -> BinaryIO:
-    """A local archive, open for writing and placed at its end: an `ArchiveWriter` on it adds a part.
-
-    A crash leaves every older part as it was. discard_cut_part: first cut off what an earlier crash left behind the
-    last whole part. Raises: IncompleteError when the archive is not complete, CorruptArchive, SourceError.
-    """
-    with ArchiveReader.open(path) as reader:
-        end = reader.file_bytes
-        if not reader.complete:
-            whole = [part for part in reader.parts if part.complete]
-            end = whole[-1].offset + whole[-1].length if whole else 0
-            only_the_last = whole and all(one.offset >= end for one in reader.damage)
-            if not (discard_cut_part and only_the_last):
-                raise IncompleteError(
-                    f"{reader.storage.name}: expected a complete archive, whole are {end} of {reader.file_bytes} bytes",
-                    hint="appending would hide what is missing",
-                )
-    file = open(path, "r+b")  # noqa: SIM115 - the caller closes it
-    file.truncate(end)
-    file.seek(end)
-    return file
+def whole_bytes(reader: ArchiveReader) -> int | None:
+    """Bytes up to the end of the last whole part, of an archive in which nothing is wrong before that; else None."""
+    whole = [part for part in reader.parts if part.complete]
+    end = whole[-1].offset + whole[-1].length if whole else 0
+    return end if end and all(one.offset >= end or one.declared for one in reader.damage) else None

@@ -7,7 +7,7 @@ memory is one chunk and a read-ahead block.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,14 +92,17 @@ def scan(
     on_chunk: Callable[[ScannedChunk], None] | None = None,
     *,
     going_on: ScannedPart | None = None,
+    heads: Sequence[Part] = (),
+    digests: bool = False,
 ) -> Scan:
     """Everything readable in bytes [start, stop) of the file; `on_chunk` gets each whole chunk before the log of
     its part does, and may refuse it with CorruptArchive.
-    going_on: a part whose chunks before `start` are known already.
+    going_on: a part whose chunks before `start` are known already. heads: parts known from their ends, for chunks whose
+    own header is damaged. digests: also take the digest of every chunk.
 
     Raises: UnsupportedArchive for a newer format version or an unknown critical chunk.
     """
-    return _Scanner(storage, start, stop, on_chunk, going_on).run()
+    return _Scanner(storage, start, stop, on_chunk, going_on, heads, digests=digests).run()
 
 
 class _Scanner:
@@ -110,6 +113,9 @@ class _Scanner:
         stop: int,
         on_chunk: Callable[[ScannedChunk], None] | None,
         going_on: ScannedPart | None = None,
+        heads: Sequence[Part] = (),
+        *,
+        digests: bool = False,
     ) -> None:
         self._bytes = _ReadAhead(storage, stop)
         self._where = storage.name
@@ -117,6 +123,8 @@ class _Scanner:
         self._on_chunk = on_chunk
         self._result = Scan([going_on] if going_on else [])
         self._current = going_on  # the part whose chunks come now; None before the first and after a tail
+        self._heads = {part.part_id: part for part in heads}
+        self._digests = digests
         self._signature_at: int | None = None
         self._failed_bytes = 0
 
@@ -187,6 +195,8 @@ class _Scanner:
     def _accept(self, place: int, raw: bytes, header: ChunkHeader, stored: bytes, content: bytes, where: str) -> None:
         if header.type == spec.HEAD and header.seq == 0:
             self._open_part(place, header, content, where)
+        elif self._current is None or header.part_id != self._current.part_id:
+            self._open_known(place, header)
         part = self._current
         if part is None or header.part_id != part.part_id or header.seq < part.log.seq:
             raise CorruptArchive(f"{where}: {header.name} chunk {header.seq} of a part whose header is lost")
@@ -234,8 +244,19 @@ class _Scanner:
         if start < self._start:
             raise CorruptArchive(f"{where}: header without the {spec.SIGNATURE_BYTES} bytes that come before it")
         signature = self._bytes.read(start, spec.SIGNATURE_BYTES) if self._signature_at == start else b""
-        log = PartLog(parsed)
+        log = PartLog(parsed, digests=self._digests)
         self._current = ScannedPart(start, signature, head, log, header.part_id, place)
+        self._result.parts.append(self._current)
+
+    def _open_known(self, place: int, header: ChunkHeader) -> None:
+        """Begin the part of a chunk whose HEAD is damaged, where its end has told of it."""
+        known = self._heads.pop(header.part_id, None)
+        if known is None or not known.offset < place < known.offset + known.length:
+            return
+        self._close_part(place)
+        log = PartLog(known.header, digests=self._digests)
+        begin = known.offset + spec.SIGNATURE_BYTES
+        self._current = ScannedPart(known.offset, b"", known.head, log, known.part_id, begin, first_gap=begin)
         self._result.parts.append(self._current)
 
     def _close_part(self, place: int) -> None:

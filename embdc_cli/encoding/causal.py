@@ -34,6 +34,7 @@ from embdc_cli.options import SIZE_TARGETS, EncodeOptions, Target
 from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
+from embdc_cli.scratch import disk_errors
 from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows, usual_chunk_rows
 from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
 
@@ -179,7 +180,7 @@ def encode_feed(
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
     header = header_of(specs, item, recipe, _limits(specs, options), codec_name(options))
-    with destination.work.begin() as out:
+    with disk_errors(destination.output), destination.work.begin() as out:
         exact = kept_exactly(specs, feed.exact_streams, options.keep_lossless)
         encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, exact)
         rows = [0] * len(specs)

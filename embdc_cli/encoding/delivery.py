@@ -3,18 +3,20 @@ behind when it does not get there."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 from embdc_cli.container.contents import Part
 from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.recover import whole_bytes
 from embdc_cli.encoding.header import SOURCE_FACTS
 from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import (
@@ -27,7 +29,7 @@ from embdc_cli.errors import (
     UsageError,
 )
 from embdc_cli.options import EncodeOptions
-from embdc_cli.output import check_not_input, check_output, copy_stream
+from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
 from embdc_cli.scratch import disk_errors, scratch_folder
 
 
@@ -57,11 +59,8 @@ class Destination:
             copy_stream(out, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            # only ever adds behind the old tail: whatever is cut short, the old tail stays where it is
-            with disk_errors(self.output), open(self.output, "ab") as archive:
-                copy_stream(out, archive)
-                archive.flush()
-                os.fsync(archive.fileno())
+            with disk_errors(self.output):
+                _append(self.output, out)
         out.close()
         self.work.discard()
 
@@ -82,7 +81,7 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
         folder = Path(tempfile.mkdtemp(prefix="embdc-", dir=scratch_folder()))
         return Destination(shown, output, "stdout", WorkInProgress(folder / "stdout.embdc", tag))
     if options.append:
-        _check_appendable(output)
+        _check_appendable(output, resume=options.resume)
         work = WorkInProgress(Path(output), tag)
         return Destination(shown, output, "append", work)
     target = check_output(output, force=options.force or options.skip_existing)
@@ -92,12 +91,53 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
     return Destination(shown, output, "file", work)
 
 
-def _check_appendable(output: str) -> None:
+def _check_appendable(output: str, *, resume: bool) -> int:
+    """Bytes of the archive's whole parts: all of it, unless `resume` goes on where an append was cut short."""
     if not os.path.exists(output):
         raise SourceError(f"--append: {output}: no such archive", hint="leave out --append to begin a new one")
     with ArchiveReader.open(output) as reader:
-        if not reader.complete:
-            raise IncompleteError(f"--append: {output} is incomplete", hint="run `embdc verify` on it")
+        end = whole_bytes(reader)
+        if end is None or (end < reader.file_bytes and not resume):
+            hint = "after an append that was cut short, the same command with --resume; else `embdc repair`"
+            raise IncompleteError(f"--append: {output} is incomplete", hint=hint)
+        return end
+
+
+def _append(output: str, part: BinaryIO) -> None:
+    """Add `part` behind the old tail, or what is missing of it after an append of the same that was cut short.
+
+    Whatever is cut short, the old tail stays where it is; after a failure nothing is behind it.
+    """
+    with os.fdopen(os.open(output, os.O_RDWR | os.O_CLOEXEC), "r+b", buffering=0) as archive:
+        fcntl.flock(archive, fcntl.LOCK_EX)  # two that add at once wait for each other
+        before = archive.seek(0, os.SEEK_END)
+        done = before - _check_appendable(output, resume=True)
+        archive.seek(before - done)
+        if not _same(archive, part, done):
+            raise IncompleteError(
+                f"--append: {output}: {done} bytes behind its tail are of another append", hint=_OTHER
+            )
+        try:
+            copy_stream(part, CountedOutput(archive))
+            os.fsync(archive.fileno())
+        except BaseException:
+            with suppress(OSError):
+                archive.truncate(before - done)
+            raise
+
+
+def _same(archive: BinaryIO, part: BinaryIO, size: int) -> bool:
+    """Whether the next `size` bytes of both are equal; both are then behind them."""
+    while size:
+        piece = archive.read(min(size, _COMPARED_BYTES))
+        if not piece or piece != part.read(len(piece)):
+            return False
+        size -= len(piece)
+    return True
+
+
+_COMPARED_BYTES: Final = 1 << 20
+_OTHER: Final = "`embdc repair` makes a whole archive of it"
 
 
 _REPEATED: Final = (UsageError, TargetMissed, CorruptArchive)
@@ -142,7 +182,7 @@ def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return reader.complete and any(_is_made_of(part, digest, source) for part in parts)
+            return reader.complete and not reader.damage and any(_is_made_of(part, digest, source) for part in parts)
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
 
@@ -161,6 +201,7 @@ def check_free(destination: Destination, *, force: bool) -> None:
 
 def skipped(destination: Destination) -> dict[str, Any]:
     """The document of an input whose archive is there already."""
+    destination.work.drop()
     return {
         "input": destination.source,
         "output": destination.output,

@@ -25,6 +25,7 @@ from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
+from embdc_cli.scratch import disk_errors
 from embdc_cli.values import Dump
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: b
     while True:
         with ExitStack() as stack:
             point = last_whole_chunk(destination.work.part) if resume else None
+            stack.enter_context(disk_errors(destination.output))
             if point is not None:
                 stack.callback(point.close)
             if resume:

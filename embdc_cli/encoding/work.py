@@ -9,12 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from embdc_cli.errors import ResourceError, UsageError
-from embdc_cli.output import publish, sync_folder
+from embdc_cli.output import publish, remove_stale, sync_folder
 from embdc_cli.scratch import disk_errors
 
 PLAN_FIELDS = {"header", "settled", "streams", "searches"}
@@ -70,8 +71,9 @@ class WorkInProgress:
 
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""
-        with disk_errors(str(self.target)):
-            part = self._locked()
+        with disk_errors(str(self.target)), ExitStack() as on_failure:
+            part = on_failure.enter_context(self._locked())
+            remove_stale(self.target)
             part.truncate(0)  # emptied before the new plan appears: never an old part beside a new plan
             temporary = self.plan.with_name(self.plan.name + ".new")
             with open(temporary, "w", encoding="utf-8") as file:
@@ -81,12 +83,14 @@ class WorkInProgress:
             os.replace(temporary, self.plan)
             sync_folder(self.target.parent)
             self.planned = True
+            on_failure.pop_all()
             return part
 
     def begin(self) -> BinaryIO:
         """An empty part file without a plan: work that cannot be resumed."""
         with disk_errors(str(self.target)):
             part = self._locked()
+            remove_stale(self.target)
             part.truncate(0)
             return part
 
@@ -127,6 +131,12 @@ class WorkInProgress:
             out.close()
             publish(self.part, self.target)
             self.plan.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Delete what a killed run has left of work whose result is there all the same; not that of a living one."""
+        if self.part.exists():
+            with suppress(ResourceError), self._locked():
+                self.discard()
 
     def discard(self) -> None:
         """Leave nothing behind."""

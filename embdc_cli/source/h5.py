@@ -22,6 +22,8 @@ from embdc_cli.source.location import InputFile
 if TYPE_CHECKING:
     import h5py
 
+_MOST_ROW_BYTES: Final = 1 << 28
+_MOST_RATIO: Final = 1100  # deflate makes at most 1032 bytes of one
 H5_ERRORS: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """What h5py raises for damage, depending on the layer that meets it."""
 _MAX_OPEN = 4
@@ -96,11 +98,16 @@ class _Walk:
 
     def _reader(self, path: str) -> Reader:
         where = f"{self._shown}: {path}"
-        with self._open.lock:
-            dataset = self._open.get(path)
-            _check_filters(where, dataset)
-            if unwritten := _unwritten(dataset):
-                self.contents.warnings.append(f"{where}: {unwritten} and read as fill values")
+        try:
+            with self._open.lock:
+                dataset = self._open.get(path)
+                _check_filters(where, dataset)
+                _check_row(where, dataset)
+                unwritten = _unwritten(dataset)
+        except H5_ERRORS as error:
+            raise SourceError(f"{where}: damaged, {error}") from error
+        if unwritten:
+            self.contents.warnings.append(f"{where}: {unwritten} and read as fill values")
         return _H5Rows(self._open, path, where)
 
 
@@ -161,6 +168,13 @@ def _check_filters(where: str, dataset: h5py.Dataset) -> None:
                 f"{where}: compressed with HDF5 filter {number} ({label}), which is not installed",
                 hint="rewrite the file with gzip, for example h5repack -f GZIP=1 IN OUT",
             )
+
+
+def _check_row(where: str, dataset: h5py.Dataset) -> None:
+    """Refuse rows that take far more memory than any filter makes of what is stored."""
+    row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    if row > max(_MOST_ROW_BYTES, _MOST_RATIO * dataset.id.get_storage_size()):
+        raise SourceError(f"{where}: declares rows of {row} bytes, {dataset.id.get_storage_size()} are stored")
 
 
 def _unwritten(dataset: h5py.Dataset) -> str:

@@ -33,6 +33,7 @@ class PositionedFile:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the byte `buffer` from `offset`; SourceError when the file ends before that."""
         done, wanted = 0, len(buffer)
+        self._check_inside(offset, 0)
         while done < wanted:
             got = os.preadv(self._descriptor, [buffer[done:]], offset + done)
             if not got:
@@ -44,6 +45,7 @@ class PositionedFile:
 
     def read_exactly(self, offset: int, size: int) -> bytes:
         """`size` bytes at `offset`; SourceError when the file ends before that."""
+        self._check_inside(offset, size)  # before memory is taken for what a damaged file declares
         buffer = bytearray(size)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
@@ -51,6 +53,10 @@ class PositionedFile:
     def read_up_to(self, offset: int, size: int) -> bytes:
         """`size` bytes at `offset`, or what there is before the end of the file."""
         return self.read_exactly(offset, min(size, max(0, self.size - offset)))
+
+    def _check_inside(self, offset: int, size: int) -> None:
+        if offset < 0 or offset + size > self.size:
+            raise SourceError(f"{self.shown}: truncated or damaged, expected {size} bytes at offset {offset}")
 
     def close(self) -> None:
         self._file.close()

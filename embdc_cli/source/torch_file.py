@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -74,7 +75,9 @@ def _check_zip(source: InputFile, file: PositionedFile) -> bool | None:
 
 def _load(source: InputFile, *, mapped: bool) -> Any:
     try:
-        return torch.load(source.path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch finds unusual is an error below, or no matter
+            return torch.load(source.path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         culprit = re.search(r"GLOBAL (\S+)", str(error))
         what = f"pickled objects of {culprit[1]}" if culprit else str(error).splitlines()[0]

@@ -42,7 +42,7 @@ def open_zip(source: InputFile) -> zipfile.ZipFile:
 
 def zip_members(archive: zipfile.ZipFile, file: PositionedFile) -> list[Member]:
     """All members of `archive` but folders, in directory order; SourceError for what is damaged or dangerous."""
-    members = [_member(info, file) for info in archive.infolist() if not info.is_dir()]
+    members = [_member(info, file) for info in archive.infolist() if not info.filename.endswith("/")]
     end, total = 0, file.size
     for member in sorted(members, key=lambda member: member.info.header_offset):
         if member.info.header_offset < end:

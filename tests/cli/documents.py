@@ -166,6 +166,7 @@ def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
         "format_version": 0,
         "chunks": 15,
         "bytes_checked": 2_000_000,
+        "deep": False,
         "problems": [],
         "against": None,
         "exit": 0,
@@ -231,6 +232,13 @@ def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> 
     """Of `embdc cat`."""
     document = {"output": output, "inputs": inputs, "items": 1, "streams": ["patch"], "file_bytes": 4_000_000}
     return document | {"exit": 0} | changes
+
+
+def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes: Any) -> dict[str, Any]:
+    """Of `embdc repair`."""
+    document = {"archive": archive, "output": output, "parts": 1, "chunks": 14, "corrected": [70], "lost": [LOST]}
+    document |= {"lost_times": [{"item": 0, "rows": [64, 128]}], "summary": True, "file_bytes": 2_000_000}
+    return document | {"exit": 3} | changes
 
 
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:

@@ -57,6 +57,9 @@ class Fake:
     def cat(self, inputs: list[str], output: str, **arguments: Any) -> dict[str, Any]:
         return self.answer("cat", documents.cat_document(inputs, output), inputs=inputs, output=output, **arguments)
 
+    def repair(self, path: str, output: str, **arguments: Any) -> dict[str, Any]:
+        return self.answer("repair", documents.repair_document(path, output), path=path, output=output, **arguments)
+
     def train(self, inputs: list[str], output: str, settings: Any, reporter: Any) -> dict[str, Any]:
         document = documents.train_document(output)
         return self.answer("train", document, inputs=inputs, output=output, settings=settings, reporter=reporter)

@@ -42,6 +42,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         ),
         documents.compare_document(companions=[{"name": "times", "identical": True}], missed=[documents.MISS]),
     ],
+    "repair": [documents.repair_document()],
     "cat": [documents.cat_document(["a", "b"])],
     "train-codebook": [documents.train_document()],
 }

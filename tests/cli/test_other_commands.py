@@ -320,7 +320,9 @@ def test_verify_several(embdc: Embdc, fake: Fake) -> None:
 
 def test_verify_against(embdc: Embdc, fake: Fake) -> None:
     embdc("verify", "a", "--against", "a.h5", "--key", "k", "--codebook", "c")
-    assert fake.last == {"path": "a", "against": "a.h5", "codebooks": ("c",), "key": "k"}
+    assert fake.last == {"path": "a", "against": "a.h5", "codebooks": ("c",), "key": "k", "deep": False}
+    embdc("verify", "a", "--deep")
+    assert fake.last["deep"]
 
 
 COMPARED = """\
@@ -384,6 +386,22 @@ def test_compare_shows_a_line_for_each_of_several_streams(embdc: Embdc, fake: Fa
     assert lines[-1] == "  10 more streams; -v or --json tells more of each"
     verbose = embdc("compare", "a.npy", "b.npy", "-v").out
     assert verbose.count("norm drift") == 50
+
+
+def test_repair(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("repair", "a.embdc", "-o", "r.embdc")
+    assert fake.last == {"path": "a.embdc", "output": "r.embdc", "force": False}
+    assert (done.exit, done.out) == (3, "")
+    assert done.err.splitlines() == [
+        "a.embdc -> r.embdc: 14 chunks kept, 1 flipped bit put right; 2.00 MB",
+        "  lost: stream patch, rows 64 to 128 (2.133 s to 4.267 s)",
+        "  lost: times of item 0, rows 64 to 128, spread evenly",
+    ]
+    fake.answers["repair"] = documents.repair_document(corrected=[], lost=[], lost_times=[], summary=False, exit=0)
+    done = embdc("repair", "a.embdc", "-o", "-", "-f")
+    assert fake.last == {"path": "a.embdc", "output": "-", "force": True}
+    assert done.err.splitlines()[1:] == ["  lost: the summary with the quality achieved"]
+    assert embdc("repair", "a.embdc", "-o", "r.embdc", "--json", "-q").json["chunks"] == 14
 
 
 def test_cat(embdc: Embdc, fake: Fake) -> None:

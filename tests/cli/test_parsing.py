@@ -180,6 +180,7 @@ REFUSED = [
     (("decode", "a", "b"), "got unexpected extra argument(s) (b)"),
     (("encode",), "input: missing, expected INPUT... or --files-from LIST"),
     (("cat", "a"), "output: missing"),
+    (("repair", "a"), "output: missing"),
     (("train-codebook", "a"), "output: missing"),
     (("encode", "a", "--append"), "--append: needs the archive to add to"),
     (("encode", "a", "--null"), "--null: needs --files-from"),
@@ -200,8 +201,8 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, cat, train-codebook, completion, "
-        "found 'encod'",
+        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, train-codebook, "
+        "completion, found 'encod'",
     ),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -284,3 +285,21 @@ def test_an_archive_inside_a_payload_is_never_mistaken_for_one() -> None:
         with pytest.raises(CorruptArchive):
             list(changed.fetch(changed.streams[2].locate(0, 1)))
         assert changed.verify()[0].offset == entry.offset
+
+
+def test_times_without_rows_take_no_memory() -> None:
+    """A cut archive, or a forged one, may declare millions of times in a few bytes."""
+    out = io.BytesIO()
+    writer = ArchiveWriter(out, header_of(Plan(rows=0, bias=False)))
+    ticks = np.arange(6 << 20, dtype=np.int64)
+    writer.times(0, 0, ticks, ticks + 1)
+    writer.data(DataRecord(0, 0, 0, 1, 1, 0, pts1=1), b"x")
+    del ticks
+    tracemalloc.start()
+    reader = opened(out.getvalue())
+    timeline = reader.timeline(reader.items[0])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert timeline is not None
+    assert timeline.ends.tolist() == [1]
+    assert peak < 40 << 20

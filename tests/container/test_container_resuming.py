@@ -6,15 +6,13 @@ import contextlib
 import io
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from embdc_cli.container import index, spec
-from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.recover import last_whole_chunk, open_for_append
+from embdc_cli.container.recover import last_whole_chunk, whole_bytes
 from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
+from embdc_cli.errors import CorruptArchive, UsageError
 from tests.container.container_cases import (
     Plan,
     archive,
@@ -142,29 +140,18 @@ def test_a_part_behind_a_cut_one_is_found_and_the_cut_one_too() -> None:
     assert partial == comparable(expected_chunks(Plan(seed=2))["patch"])[: len(partial)]
 
 
-def test_open_for_append_adds_a_part_in_place(tmp_path: Path) -> None:
-    path = tmp_path / "a.embdc"
-    path.write_bytes(archive(Plan(seed=1)))
-    with open_for_append(path) as out:
-        write(Plan(seed=2), out)
-    assert path.read_bytes() == archive(Plan(seed=1)) + archive(Plan(seed=2))
-    with ArchiveReader.open(path) as reader:
-        assert reader.complete
-        assert [item.name for item in reader.items] == ["0", "1"]
-
-
-def test_open_for_append_refuses_a_cut_archive_unless_told_to_drop_the_cut_part(tmp_path: Path) -> None:
-    path = tmp_path / "a.embdc"
-    whole = archive(Plan(seed=1))
-    path.write_bytes(whole + archive(Plan(seed=2))[:1500])
-    with pytest.raises(IncompleteError, match="expected a complete archive"):
-        open_for_append(path)
-    with open_for_append(path, discard_cut_part=True) as out:
-        write(Plan(seed=3), out)
-    assert path.read_bytes() == whole + archive(Plan(seed=3))
-    path.write_bytes(whole[:-5])
-    with pytest.raises(IncompleteError):
-        open_for_append(path, discard_cut_part=True)
+def test_whole_bytes_end_before_a_cut_part() -> None:
+    whole, cut = archive(Plan(seed=1)), archive(Plan(seed=2))[:1500]
+    for data, expected in (
+        (whole, len(whole)),
+        (whole + whole, 2 * len(whole)),
+        (whole + cut, len(whole)),
+        (whole + cut[:7], len(whole)),
+        (cut, None),
+        (cut + whole, None),
+        (whole + cut + whole, None),
+    ):
+        assert whole_bytes(opened(data)) == expected
 
 
 def test_summaries_belong_to_their_parts() -> None:

@@ -206,3 +206,11 @@ def test_only_integers_are_refused(tmp_path: Path) -> None:
         file["lengths"] = np.zeros(4, np.float64)
     with pytest.raises(SourceError, match="codes has type uint8"):
         opened(tmp_path / "a.h5")
+
+
+def test_rows_larger_than_anything_stored_are_refused(tmp_path: Path) -> None:
+    """A few hundred bytes that declare sixteen gigabytes a row, never written."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", shape=(2, 1 << 33), dtype=np.float16)
+    with pytest.raises(SourceError, match="declares rows of 17179869184 bytes, 0 are stored"):
+        arrays(opened(tmp_path / "a.h5"))
