@@ -4,7 +4,8 @@ It shares no line with embdc: plain Python and numpy, made to be read and not to
 it and embdc both make of an archive is what the pages say. Read in this order:
 
     fields, bits      small fields, packed bits, columns
-    container         signature, chunks, header, index, tail, what remains after damage
+    records, header   what chunks and the header say
+    container, index  the file from front to back, and what remains after damage
     lossless          kind 0
     rans, integers    entropy coding
     transform         kind 1: models, token groups, and the chain of stages

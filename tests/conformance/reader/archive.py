@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from tests.conformance.reader import codebook, container, lossless
 from tests.conformance.reader.codebook import Codebook
-from tests.conformance.reader.container import Data, File, Part
+from tests.conformance.reader.container import File
 from tests.conformance.reader.errors import Corrupt, Missing, Unsupported, check
 from tests.conformance.reader.header import Stream
+from tests.conformance.reader.records import Data, Part
 from tests.conformance.reader.stages import DecodeVideo
 from tests.conformance.reader.transform import Decoded, Models
 
@@ -57,12 +59,10 @@ class Archive:
                 item = sum(items[:place]) + stream.item
                 yield (f"{item}/" if sum(items) > 1 else "") + stream.name, part, number, stream
 
-    def pieces(self, part: Part, number: int) -> Iterator[Piece]:
-        """The chunks of a stream, decoded, their checksums right."""
-        stream = part.header.streams[number]
-        for data in part.data:
-            if data.stream == number:
-                yield self._decoded(part, stream, data)
+    def chunks(self, part: Part, number: int) -> list[Callable[[], Piece]]:
+        """For each chunk of a stream what decodes it, and checks its integers."""
+        own = [data for data in part.data if data.stream == number]
+        return [partial(self._decoded, part, part.header.streams[number], data) for data in own]
 
     def _decoded(self, part: Part, stream: Stream, data: Data) -> Piece:
         rows = data.rows if data.tokens is None else sum(data.tokens)

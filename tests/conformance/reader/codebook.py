@@ -6,6 +6,7 @@ import hashlib
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Codebook:
 
     mean: np.ndarray
     vectors: np.ndarray
-    tables: dict[str, Table]
+    tables: Mapping[str, Table]
 
 
 def parsed(data: bytes) -> Codebook:

@@ -6,6 +6,7 @@ Index, digests and tail are not needed to find anything here; where they are, th
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,82 +15,14 @@ from typing import Any
 
 from tests.conformance.reader import bits
 from tests.conformance.reader.errors import Corrupt, Unsupported, check
-from tests.conformance.reader.header import Header, Stream, header_of
+from tests.conformance.reader.header import header_of
+from tests.conformance.reader.index import check_index
 from tests.conformance.reader.json_form import parsed, unpacked
 from tests.conformance.reader.pages import limit
+from tests.conformance.reader.records import CODES, Chunk, Data, Part, Times
 
 MAGIC = bytes.fromhex("89454d4244430d0a1a0a00")
 SYNC = bytes.fromhex("d3e59b1fa807c67a")
-CODES = {"DATA": 0, "MODL": 1, "pTS_": 2, "CBOK": 3, "iNDX": 4, "HEAD": 5, "dGST": 6, "mETA": 7, "sUMM": 8, "tAIL": 9}
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """offset: in the part. raw: as stored."""
-
-    type: str
-    part_id: int
-    seq: int
-    offset: int
-    content: bytes
-    raw: bytes
-
-
-@dataclass(frozen=True)
-class Data:
-    """The fields of a DATA chunk. quality: mse and both cosines as stored; payload: the codec's."""
-
-    stream: int
-    kind: int
-    segment: int
-    row0: int
-    rows: int
-    symbol_crc: int
-    pts0: int
-    pts1: int
-    quality: bytes
-    models_crc: int
-    tokens: list[int] | None
-    payload: bytes
-
-
-@dataclass(frozen=True)
-class Times:
-    item: int
-    rows: int
-    row0: int
-    first: int
-    last: int
-    step: int
-    starts: list[int]
-    ends: list[int]
-
-
-@dataclass
-class Part:
-    """What is readable of a part. parsed: of every chunk what it says."""
-
-    offset: int
-    signature: bytes
-    head: bytes
-    header: Header
-    chunks: list[Chunk] = field(default_factory=list)
-    said: list[Any] = field(default_factory=list)
-    summary: dict[str, Any] | None = None
-    models: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    rows: dict[int, int] = field(default_factory=dict)
-    times_rows: dict[int, int] = field(default_factory=dict)
-    gap: bool = False
-    sealed: bool = False
-    end: int = 0
-
-    @property
-    def next_seq(self) -> int:
-        return self.chunks[-1].seq + 1 if self.chunks else 0
-
-    @property
-    def data(self) -> list[Data]:
-        return [one for one in self.said if isinstance(one, Data)]
 
 
 @dataclass
@@ -110,7 +43,7 @@ def read(data: bytes) -> File:
     while at < len(data):
         try:
             if data.startswith(MAGIC, at):
-                _check_signature(data[at : at + 16])
+                _check_signature(data, at)
                 signature, size = at, 16
             else:
                 chunk = _chunk(data, at, part)
@@ -138,15 +71,31 @@ def read(data: bytes) -> File:
             at = min(places, default=len(data))
     if part is not None:
         file.damage.append((len(data), "the last part ends without a tail"))
+    file.damage += [(one.offset, what) for one in file.parts if one.sealed and not one.gap for what in _uneven(one)]
     if not file.parts:
         raise Corrupt(f"nothing can be read: {file.damage[0][1] if file.damage else 'an empty file'}")
     return file
 
 
-def _check_signature(raw: bytes) -> None:
-    check(len(raw) == 16 and raw[13:] == bytes(3), "a damaged signature")
-    if raw[11] != 0:
-        raise Unsupported(f"format version {raw[11]}")
+def _uneven(part: Part) -> list[str]:
+    """What streams of a complete part have less or more of than they should."""
+    found = []
+    for number, stream in enumerate(part.header.streams):
+        rows = part.rows.get(number, 0)
+        if stream.rows not in (None, rows):
+            found.append(f"{rows} rows, the header says {stream.rows}")
+        if stream.timed and part.times_rows.get(stream.item, 0) != rows:
+            found.append(f"{rows} rows and other times")
+    return found
+
+
+def _check_signature(data: bytes, at: int) -> None:
+    check(len(data) >= at + 16 and data[at + 13 : at + 16] == bytes(3), "a damaged signature")
+    if data[at + 11] != 0:
+        header = data[at + 16 : at + 56]
+        whole = header.startswith(SYNC) and header[36:] == struct.pack("<I", zlib.crc32(header[:36]))
+        check(not whole, "a damaged version")
+        raise Unsupported(f"format version {data[at + 11]}")
 
 
 def _chunk(data: bytes, at: int, part: Part | None) -> Chunk:
@@ -172,8 +121,6 @@ def _chunk(data: bytes, at: int, part: Part | None) -> Chunk:
     check(zlib.crc32(stored) == payload_crc, f"{name}: checksum of the payload")
     plain = bytes(octet ^ (mask >> 8 * (place % 2) & 255) for place, octet in enumerate(stored)) if mask else stored
     check(not any(plain[length - pad :]), f"{name}: padding is not zero")
-    if critical and name not in CODES:
-        raise Unsupported(f"critical chunk {name}")
     return Chunk(name, part_id, seq, at - part.offset if part else 16, plain[: length - pad], raw + stored)
 
 
@@ -186,6 +133,8 @@ def _opened(chunk: Chunk, data: bytes, at: int, signature: int) -> Part:
 
 def _add(part: Part, chunk: Chunk, file: File, at: int) -> None:
     """Take a chunk into its part."""
+    if chunk.type not in CODES and "A" <= chunk.type[0] <= "Z":
+        raise Unsupported(f"critical chunk {chunk.type}")
     check(chunk.seq >= part.next_seq, f"{chunk.type}: chunk {chunk.seq} again")
     chunk = Chunk(chunk.type, chunk.part_id, chunk.seq, at - part.offset, chunk.content, chunk.raw)
     missing = chunk.seq != part.next_seq
@@ -229,7 +178,17 @@ def _data(part: Part, chunk: Chunk, whole: bool) -> Data:
         check(models == (0 if known is None else zlib.crc32(known)), "other models than those of the segment")
     part.rows[stream] = row0 + rows
     quality = chunk.content[40:48]
+    _check_quality(quality)
     return Data(stream, kind, segment, row0, rows, crc, pts0, pts1, quality, models, tokens, body[tokens_bytes:])
+
+
+def _check_quality(quality: bytes) -> None:
+    """mse is finite, distances from a cosine of 1 are 0 to 2, or they are the one NaN."""
+    mse, mean, worst = struct.unpack("<fee", quality)
+    check(math.isfinite(mse) or quality[:4] == bytes.fromhex("0000c07f"), "mse is not finite")
+    for distance, raw in ((mean, quality[4:6]), (worst, quality[6:])):
+        inside = 0 <= distance <= 2 and raw != b"\x00\x80"
+        check(inside or raw == b"\x00\x7e", "a cosine out of range")
 
 
 def _models(part: Part, chunk: Chunk, whole: bool) -> tuple[int, int]:
@@ -275,7 +234,7 @@ def _times(part: Part, chunk: Chunk, whole: bool) -> Times:
 
 def _digests(part: Part, chunk: Chunk, whole: bool) -> None:
     if whole:
-        check(chunk.content == b"".join(_leaf(one) for one in part.chunks), "digests and chunks disagree")
+        check(chunk.content == b"".join(one.leaf for one in part.chunks), "digests and chunks disagree")
 
 
 def _meta(part: Part, chunk: Chunk, whole: bool) -> None:
@@ -288,7 +247,7 @@ def _summary(part: Part, chunk: Chunk, whole: bool) -> None:
 
 def _index(part: Part, chunk: Chunk, whole: bool) -> None:
     if whole:
-        _check_index(part, chunk)
+        check_index(part, chunk)
 
 
 def _tail(part: Part, chunk: Chunk, whole: bool) -> None:
@@ -304,12 +263,8 @@ def _tail(part: Part, chunk: Chunk, whole: bool) -> None:
         check(places.get(kind) == (chunk.offset - distance if distance else None), f"distance to {kind}")
     check(distances[2] or size <= limit("OPENING_BYTES"), "no copy of the header")
     check(count == len(part.chunks) + 1 and part.chunks[-1].type == "iNDX", "number of chunks")
-    leaves = b"".join(_leaf(one) for one in part.chunks)
+    leaves = b"".join(one.leaf for one in part.chunks)
     check(not part.signature or hashlib.sha256(part.signature + leaves).digest() == root, "root and chunks disagree")
-    for number, stream in enumerate(part.header.streams):
-        rows = part.rows.get(number, 0)
-        check(stream.rows in (None, rows), f"{rows} rows, the header says {stream.rows}")
-        check(not stream.timed or part.times_rows.get(stream.item, 0) == rows, "rows and times")
 
 
 _READERS: dict[str, Callable[[Part, Chunk, bool], Any]] = {
@@ -324,86 +279,3 @@ _READERS: dict[str, Callable[[Part, Chunk, bool], Any]] = {
     "iNDX": _index,
     "tAIL": _tail,
 }
-
-
-def _leaf(chunk: Chunk) -> bytes:
-    return hashlib.sha256(chunk.raw).digest()[:16]
-
-
-def _check_index(part: Part, chunk: Chunk) -> None:
-    """An index lists the chunks before it, or from the last checkpoint on, exactly as they are."""
-    check(len(chunk.content) >= 24, "iNDX is too short")
-    form, layout, zero, count, first_seq, zero2, first_offset = struct.unpack_from("<BBHIIIQ", chunk.content)
-    if layout:
-        raise Unsupported(f"index layout {layout}")
-    check(form <= 1 and not zero and not zero2, "form of an index")
-    first = 0
-    if form == 0:
-        first = max((place for place, one in enumerate(part.chunks) if one.type == "iNDX"), default=0)
-    listed, said = part.chunks[first:], part.said[first:]
-    wanted = (len(listed), listed[0].seq, listed[0].offset)
-    check((count, first_seq, first_offset) == wanted, "an index of other chunks")
-    columns, at = [], 24
-    for _ in range(24):
-        size, at = bits.leb128(chunk.content, at)
-        columns.append(size)
-    pieces = []
-    for size in columns:
-        check(size <= len(chunk.content) - at, "a column is cut")
-        pieces.append(chunk.content[at : at + size])
-        at += size
-    check(at == len(chunk.content), "bytes after the last column")
-    _check_columns(pieces, listed, said)
-
-
-def _check_columns(columns: list[bytes], listed: list[Chunk], said: list[Any]) -> None:
-    data = [(len(chunk.content), one) for chunk, one in zip(listed, said, strict=True) if isinstance(one, Data)]
-    ordered = sorted(data, key=lambda pair: pair[1].stream)  # keeps the order of the file within a stream
-    rows = [one for _, one in ordered]
-    models = [one for chunk, one in zip(listed, said, strict=True) if chunk.type == "MODL"]
-    books = [one for chunk, one in zip(listed, said, strict=True) if chunk.type == "CBOK"]
-    times = [one for one in said if isinstance(one, Times)]
-    n, m, k = len(rows), len(models), len(times)
-    others = [len(chunk.content) for chunk in listed if chunk.type != "DATA"]
-    spans, clocks = bits.differences(columns[9], n), bits.differences(columns[19], k)
-    found = [
-        bits.column(columns[0], len(listed)) == [CODES.get(chunk.type, 15) for chunk in listed],
-        bits.differences(columns[1], len(others)) == others,
-        bits.differences(columns[2], n) == [size for size, _ in ordered],
-        bits.differences(columns[3], n) == [one.stream for _, one in data],
-        bits.differences(columns[4], n) == [one.kind for one in rows],
-        bits.differences(columns[5], n) == [one.segment for one in rows],
-        bits.differences(columns[6], n) == [one.rows for one in rows],
-        bits.predicted(columns[7], [one.rows for one in rows]) == [one.row0 for one in rows],
-        bits.predicted(columns[8], spans) == [one.pts0 for one in rows],
-        spans == [bits.signed(one.pts1 - one.pts0) for one in rows],
-        _bits(columns[10], n, 4) == [one.quality[:4] for one in rows],
-        _bits(columns[11], n, 2) == [one.quality[4:6] for one in rows],
-        _bits(columns[12], n, 2) == [one.quality[6:] for one in rows],
-        bits.differences(columns[13], m) == [stream for stream, _ in models],
-        bits.differences(columns[14], m) == [segment for _, segment in models],
-        bits.differences(columns[15], k) == [one.item for one in times],
-        bits.differences(columns[16], k) == [one.rows for one in times],
-        bits.predicted(columns[17], [one.rows for one in times]) == [one.row0 for one in times],
-        bits.predicted(columns[18], clocks) == [one.first for one in times],
-        clocks == [bits.signed(one.last - one.first) for one in times],
-        bits.differences(columns[20], k) == [one.step for one in times],
-        columns[21] == b"".join(digest for digest, *_ in books),
-        bits.column(columns[22], len(books)) == [size for _, size, *_ in books],
-        bits.column(columns[23], len(books)) == [embedded for _, _, embedded, _ in books],
-    ]
-    check(all(found), f"index and chunks disagree in column {found.index(False) + 1 if not all(found) else 0}")
-
-
-def _bits(data: bytes, count: int, width: int) -> list[bytes]:
-    """A column of bits."""
-    form, body = data[:1], data[1:]
-    if form == b"\x00":
-        check(count and len(body) == width, "a column of equal bits")
-        return [body] * count
-    check(len(body) == count * width and form in (b"", b"\x01"), "a column of bits")
-    return [body[place : place + width] for place in range(0, len(body), width)]
-
-
-def stream_of(part: Part, one: Data) -> Stream:
-    return part.header.streams[one.stream]

@@ -20,7 +20,6 @@ from tests.conformance.reader.fields import Fields, bounded, unzstd
 from tests.conformance.reader.integers import Table, class_of_entry, levels, uniform
 from tests.conformance.reader.pages import numbers
 
-
 DecodeVideo = Callable[[bytes, int, tuple[int, int, int]], np.ndarray]
 """(bitstream, standard, shape) -> frames (T, H, W) of luma: somebody else's decoder."""
 
@@ -196,7 +195,7 @@ def dct(rows: int) -> np.ndarray:
     """(frequencies, rows): orthonormal."""
     k, t = np.mgrid[0:rows, 0:rows]
     scale = np.where(k == 0, 1.0, 2.0)
-    return np.sqrt(scale / rows) * np.cos(np.pi * (2 * t + 1) * k / (2 * rows))
+    return np.asarray(np.sqrt(scale / rows) * np.cos(np.pi * (2 * t + 1) * k / (2 * rows)))
 
 
 def step_in(fields: Fields) -> float:
@@ -213,7 +212,7 @@ class DeadZone(Stage):
         self.offsets = np.array([0.0, *(fields.i8(127) / 256 for _ in range(3))])
 
     def undo(self, y: np.ndarray, step: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarray]:
-        return _off_the_middle(y, self.offsets) * self.step, np.float64(self.step)
+        return _off_the_middle(y, self.offsets) * self.step, np.array(self.step)
 
 
 class Trellis(Stage):
@@ -223,12 +222,12 @@ class Trellis(Stage):
         self.step = step_in(fields)
 
     def undo(self, y: np.ndarray, step: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarray]:
-        return _off_the_middle(y, np.array([0.0, 0.065, -0.02, -0.02])) * self.step, np.float64(self.step)
+        return _off_the_middle(y, np.array([0.0, 0.065, -0.02, -0.02])) * self.step, np.array(self.step)
 
 
 def _off_the_middle(codes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     magnitudes = np.abs(codes)
-    return np.sign(codes) * (magnitudes + offsets[np.minimum(magnitudes, 3)])
+    return np.asarray(np.sign(codes) * (magnitudes + offsets[np.minimum(magnitudes, 3)]))
 
 
 class Sticky(Stage):
@@ -250,7 +249,7 @@ class Sticky(Stage):
         for other in beside:
             signs = np.where(signs == 0, other, signs)
         points = magnitudes + self.offsets[np.minimum(magnitudes, 3), before, after]
-        return np.where(signs < 0, -points, points) * self.step, np.float64(self.step)
+        return np.where(signs < 0, -points, points) * self.step, np.array(self.step)
 
 
 class Coder(Stage):
@@ -276,8 +275,8 @@ class Planes(Coder):
         planes = []  # frequency, vector, class, groups, codes
         for k in range(self.group):
             groups = [group for group in range(-(-rows // self.group)) if group * self.group + k < rows]
-            for i in range(rank):
-                planes.append((k, i, int(self.classes[k.bit_length(), i]), groups, len(groups) * tokens))
+            own_classes = self.classes[k.bit_length()].tolist()
+            planes += [(k, i, own_classes[i], groups, len(groups) * tokens) for i in range(rank)]
         flagged = [(own, m.bit_length() - 1) for _, _, own, _, m in planes if m and own <= 5]
         flag_classes = [min(max(own + 2 * octaves, 1), 18) for own, octaves in flagged]
         flags = iter(levels(fields.blob(), flag_classes, numbers("PLAIN TABLES")))

@@ -54,6 +54,7 @@ STAGES: dict[int, type[Stage]] = {
     133: TrackPaths,
     134: VideoBitstream,
 }
+_LOSSLESS = {65, 96, 97, 98, 129, 130}
 _MIXTURE = {33, 67, 68, 131, 133}
 _BINARY = {
     "float16": (65504.0, 10, -14),
@@ -94,6 +95,7 @@ class Models:
         listed = []
         for _ in range(fields.byte(16)):
             number, version = fields.varint(), fields.varint()
+            check(number not in _LOSSLESS, "a stage of lossless coding")
             if number not in STAGES or version != 1:
                 raise Unsupported(f"stage {number}, version {version}")
             listed.append(number)
@@ -128,9 +130,9 @@ class Models:
             steps.append(np.broadcast_to(step, shape))
         fields.end()
         values = self._rows(np.concatenate(groups, axis=1)) * 2.0**self.exponent
-        step = float(np.sqrt(np.mean(np.square(np.concatenate(steps, axis=1))))) if values.size else 0.0
+        rms = float(np.sqrt(np.mean(np.square(np.concatenate(steps, axis=1))))) if values.size else 0.0
         exact = _exact(record, values.size, WIDTHS[self.stream.dtype])
-        return Decoded(values, exact, step * 2.0**self.exponent, codes, crc)
+        return Decoded(values, exact, rms * 2.0**self.exponent, codes, crc)
 
     def _rows(self, tokens: np.ndarray) -> np.ndarray:
         """(F, *row_shape) of (F, N, D): the channel axis goes back to its place."""
@@ -177,7 +179,7 @@ def _decode_group(chain: list[Stage], data: bytes, shape: tuple[int, ...]) -> tu
         sides.append(stage.side(side, shape) if stage.has_side else None)
         shape = stage.shape(shape)
     codes = coder.codes(fields.rest(), shape, sides)
-    values, step = codes, np.float64(0)
+    values, step = codes, np.zeros(())
     for stage, side in zip(reversed(before), reversed(sides), strict=True):
         values, step = stage.undo(values, step, side)
     return codes, values, step

@@ -69,7 +69,7 @@ class VideoSamples(Stage):
         return data
 
     def undo(self, y: np.ndarray, step: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarray]:
-        return (y - self.zeros) * np.ldexp(self.scale, self.exponents), np.float64(self.step)
+        return (y - self.zeros) * np.ldexp(self.scale, self.exponents), np.array(self.step)
 
 
 def _step_of(standard: int, quantiser: int) -> float:
@@ -98,7 +98,8 @@ class VideoBitstream(Coder):
             raise VideoUnread("the bitstream of a video codec")
         place = _mosaic if width else _strips
         frames, order = place(shape, width)
-        return self.video(bitstream, self.samples.standard, frames).reshape(-1)[order].reshape(shape).astype(np.int64)
+        samples = self.video(bitstream, self.samples.standard, frames).reshape(-1)[order]
+        return np.asarray(samples.reshape(shape), np.int64)
 
 
 def _mosaic(shape: tuple[int, ...], width: int) -> tuple[tuple[int, int, int], np.ndarray]:
