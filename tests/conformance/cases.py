@@ -175,6 +175,17 @@ CASES: dict[str, Case] = {
     "transform-sparse-long": Case(
         "contexts whose tables are renewed", encoded(rectified(64, 16, 24, 3), effort=1, target_nmse=0.2)
     ),
+    "transform-sparse-renewed": Case(
+        "contexts whose tables are renewed more than once",
+        encoded(rectified(64, 24, 32, 3), effort=1, target_nmse=0.05),
+    ),
+    "transform-trellis-noise": Case(
+        "points next to zero",
+        encoded(np.random.default_rng(4).standard_normal((64, 8, 4)).astype(np.float32), effort=2),
+    ),
+    "transform-modes-fine": Case(
+        "several modes with means that matter", encoded(two_kinds(66, 16, 8, 3), effort=2, target_nmse=1e-3)
+    ),
     "transform-identity": Case(
         "channels as they are",
         encoded(np.random.default_rng(9).standard_normal((2, 4, 24)).astype(np.float16), effort=0, target_nmse=0.1),

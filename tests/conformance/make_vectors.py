@@ -18,7 +18,7 @@ from embdc_cli.errors import EmbdcError
 from tests.conformance.cases import CASES, Case
 from tests.conformance.verdicts import VECTORS, Verdict, embdc_verdict, reader_verdict
 
-MOST_VALUES = 2048
+MOST_VALUES = 1536
 """Of a vector whose decoded values are kept beside it."""
 
 

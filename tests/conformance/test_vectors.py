@@ -17,7 +17,7 @@ from tests.conformance.reader import transform
 from tests.conformance.verdicts import VECTORS, Verdict, embdc_verdict, reader_verdict
 
 NAMES = sorted(path.stem for path in VECTORS.glob("*.json"))
-LARGEST = 8192
+LARGEST = 6144
 """Bytes of any file of a vector."""
 
 

@@ -1,4 +1,7 @@
-"""A whole archive: open, verify, and decode chunk by chunk."""
+"""A whole archive: open, verify, and decode chunk by chunk.
+
+Each kind of chunk has a module that decodes it; another one is a module beside them, and a case in `Archive._decoded`.
+"""
 
 from __future__ import annotations
 
