@@ -10,7 +10,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.conformance.reader import bits
@@ -99,7 +99,7 @@ def _check_signature(data: bytes, at: int) -> None:
 
 
 def _chunk(data: bytes, at: int, part: Part | None) -> Chunk:
-    """The chunk at a place, its checksums right, its limits kept."""
+    """The chunk at a place, which is its offset still; its checksums right, its limits kept."""
     raw = data[at : at + 40]
     check(len(raw) == 40 and raw.startswith(SYNC), "no chunk, or one that is cut")
     kind, flags, mask, part_id, seq, length, payload_crc, header_crc = struct.unpack_from("<4sHHIIQII", raw, 8)
@@ -121,7 +121,7 @@ def _chunk(data: bytes, at: int, part: Part | None) -> Chunk:
     check(zlib.crc32(stored) == payload_crc, f"{name}: checksum of the payload")
     plain = bytes(octet ^ (mask >> 8 * (place % 2) & 255) for place, octet in enumerate(stored)) if mask else stored
     check(not any(plain[length - pad :]), f"{name}: padding is not zero")
-    return Chunk(name, part_id, seq, at - part.offset if part else 16, plain[: length - pad], raw + stored)
+    return Chunk(name, part_id, seq, at, plain[: length - pad], raw + stored)
 
 
 def _opened(chunk: Chunk, data: bytes, at: int, signature: int) -> Part:
@@ -136,7 +136,7 @@ def _add(part: Part, chunk: Chunk, file: File, at: int) -> None:
     if chunk.type not in CODES and "A" <= chunk.type[0] <= "Z":
         raise Unsupported(f"critical chunk {chunk.type}")
     check(chunk.seq >= part.next_seq, f"{chunk.type}: chunk {chunk.seq} again")
-    chunk = Chunk(chunk.type, chunk.part_id, chunk.seq, at - part.offset, chunk.content, chunk.raw)
+    chunk = replace(chunk, offset=at - part.offset)
     missing = chunk.seq != part.next_seq
     reader: Callable[[Part, Chunk, bool], Any] | None = _READERS.get(chunk.type)
     whole = not part.gap and not missing
