@@ -18,7 +18,7 @@ from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Part, St
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.distribution import opened
 from embdc_cli.errors import CorruptArchive, IncompleteError, TargetMissed
-from embdc_cli.metrics import pooled, sizes
+from embdc_cli.metrics import FIGURES, SUMS, pooled, sizes
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter, Silent
 
@@ -97,7 +97,7 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
 def _stream(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
     header = stream.header
     known = (reader.parts[stream.part].summary or {}).get("streams", [])
-    codec = known[stream.number]["codec"] if stream.number < len(known) else header.codec
+    codec = known[stream.number].get("codec", header.codec) if stream.number < len(known) else header.codec
     return {
         "name": stream.name,
         "item": stream.item,
@@ -115,14 +115,15 @@ def _values(reader: ArchiveReader, stream: Stream) -> int:
     if not stream.header.ragged:
         return stream.rows * stream.header.row_values
     known = (reader.parts[stream.part].summary or {}).get("streams", [])
-    return int(known[stream.number]["sums"]["values"]) if stream.number < len(known) else 0
+    return int(known[stream.number].get("sums", {}).get("values", 0)) if stream.number < len(known) else 0
 
 
 def _achieved(reader: ArchiveReader) -> dict[str, Any]:
-    """Quality over all items; nulls where an unfinished part has no summary."""
+    """Quality over all items; nulls where a part does not say what it has achieved."""
     streams = [one for part in reader.parts for one in (part.summary or {}).get("streams", [])]
-    if not streams or any(part.summary is None for part in reader.parts):
-        return dict.fromkeys(("nmse", "channel_nmse", "cosine", "cosine_p1"))
+    told = all(set(one.get("achieved", ())) >= FIGURES and set(one.get("sums", ())) >= SUMS for one in streams)
+    if not streams or len(streams) != len(reader.streams) or not told:
+        return dict.fromkeys(sorted(FIGURES))
     return pooled(streams)
 
 

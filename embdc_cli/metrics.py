@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -200,6 +200,11 @@ def ratio(error: float, energy: float) -> float:
 def snr_db(nmse: float) -> float:
     """-10 log10 nmse; infinite for an exact copy."""
     return math.inf if nmse == 0 else -10.0 * math.log10(nmse)
+
+
+FIGURES: Final = frozenset(("nmse", "channel_nmse", "cosine", "cosine_p1"))
+SUMS: Final = frozenset(("values", "tokens", "sse", "energy", "cosine_sum"))
+"""What a stream's entry in the summary has under `achieved` and `sums`."""
 
 
 def pooled(streams: Sequence[dict[str, Any]]) -> dict[str, float | None]:

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli.container import canonical, spec
+from embdc_cli.container.packed_json import pack
+from tests.container.container_cases import edited
 from tests.synthetic import embeddings, errors
 
 FIELDS = {
@@ -35,6 +38,31 @@ def test_inspect_accounts_for_every_byte(archive: Path) -> None:
     assert document["achieved"]["nmse"] == pytest.approx(errors(embeddings(), y)["nmse"], rel=1e-4)
     first = errors(embeddings()[:8], y[:8])
     assert document["chunks"][0]["cosine"] == pytest.approx(first["cosine"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        {},
+        {"streams": 3, "source": "x", "target": [], "duration_seconds": "long"},
+        {"streams": [{"codec": 1}]},
+        {"streams": [{"codec": "transform", "sums": {"values": "many"}}]},
+        {"streams": [{"codec": "transform", "sums": {"values": 1}, "achieved": {"nmse": None}}]},
+    ],
+    ids=["empty", "other types", "codec", "sums", "few figures"],
+)
+def test_a_summary_of_another_form_counts_as_unknown(summary: dict[str, object], archive: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "a.npy"
+    np.save(dump, embeddings())
+    content = pack(canonical.dumps(summary, "test"))
+    archive.write_bytes(edited(archive.read_bytes(), spec.SUMMARY, lambda _: content))
+    document = embdc.inspect(str(archive))
+    assert document["achieved"] == dict.fromkeys(("nmse", "channel_nmse", "cosine", "cosine_p1"))
+    assert document["target"]["kind"] == "nmse"
+    assert document["streams"][0]["codec"] == "transform"
+    assert embdc.verify(str(archive), against=str(dump))["exit"] in (4, 5)
+    embdc.cat([str(archive), str(archive)], str(tmp_path / "both.embdc"))
+    assert embdc.open(str(tmp_path / "both.embdc")).complete
 
 
 PLANES = {

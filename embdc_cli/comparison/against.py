@@ -59,10 +59,8 @@ def _measured(pair: Pair) -> _Found:
 
 def _as_recorded(archive: Archive, found: _Found) -> bool:
     stream = archive[found.name].stream
-    summary = archive.reader.parts[stream.part].summary
-    if summary is None:
-        return found.fidelity.identical
-    recorded = summary["streams"][stream.number]
-    if recorded["codec"] == "lossless":
+    entries = (archive.reader.parts[stream.part].summary or {}).get("streams", [])
+    recorded = entries[stream.number] if stream.number < len(entries) else {}
+    if recorded.get("codec") == "lossless" or "sse" not in recorded.get("sums", ()):
         return found.fidelity.identical
     return found.fidelity.sums.sse <= float(recorded["sums"]["sse"]) * _ROUNDING

@@ -16,6 +16,7 @@ _DATA: Final = struct.Struct(spec.DATA_FORMAT)
 _MODELS: Final = struct.Struct(spec.MODELS_FORMAT)
 _CODEBOOK: Final = struct.Struct(spec.CODEBOOK_FORMAT)
 _QUALITY: Final = struct.Struct("<fee")
+_QUALITY_AT: Final = 40  # in a DATA chunk
 _MAX_FLOAT32: Final = 3.4028234663852886e38
 
 
@@ -105,9 +106,12 @@ class DataRecord:
         if rows < 1 or row0 + rows > spec.MAX_ROWS:
             raise CorruptArchive(f"{where}: rows {row0}+{rows} are out of range")
         quality = {"mse": mse, "cosine_mean": 1.0 - mean, "cosine_min": 1.0 - worst}
-        return DataRecord(
+        record = DataRecord(
             stream, segment, row0, rows, kind, symbol_crc, pts0=pts0, pts1=pts1, models_crc=models, **quality
-        ), tokens  # fmt: skip
+        )  # fmt: skip
+        if record.quality() != content[_QUALITY_AT : _QUALITY_AT + _QUALITY.size]:
+            raise CorruptArchive(f"{where}: quality of mse {mse}, cosines 1 - {mean} and 1 - {worst} is out of range")
+        return record, tokens
 
 
 @dataclass(frozen=True)

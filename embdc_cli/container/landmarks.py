@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from embdc_cli.container import admission, canonical, index, spec, table
+from embdc_cli.container import admission, index, spec, summary, table
 from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
 from embdc_cli.container.header import Header
 from embdc_cli.container.index import Index
@@ -18,6 +18,7 @@ from embdc_cli.container.partlog import PartLog
 from embdc_cli.container.scan import ScannedPart
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
+from embdc_cli.container.unknown import check_listed
 from embdc_cli.errors import CorruptArchive
 
 SEARCH_BYTES: Final = 1 << 29
@@ -114,11 +115,12 @@ def _part_at(storage: Storage, at: int, header: ChunkHeader, content: bytes) -> 
     log = PartLog(Header.from_payload(head))
     known = index.concatenated(pieces[::-1])
     admission.check_table(known, log.header, where, whole=False)
+    check_listed(storage, start, known.chunks)
     log.restore(known)
     part = ScannedPart(start, signature, head, log, header.part_id, at + spec.CHUNK_BYTES + header.length)
     for chunk in known.chunks[known.chunks["code"] == spec.TYPE_CODES[spec.SUMMARY]]:
-        _, summary = _content(storage, start + int(chunk["offset"]), spec.SUMMARY, header.part_id)
-        part.summary = canonical.loads(unpack(summary, f"{where}: summary"), f"{where}: summary")
+        _, content = _content(storage, start + int(chunk["offset"]), spec.SUMMARY, header.part_id)
+        part.summary = summary.parse(content, where)
     return part
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from embdc_cli.container import admission, canonical, index, spec, table, tail
+from embdc_cli.container import admission, index, spec, summary, table, tail
 from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
 from embdc_cli.container.header import Header
@@ -18,6 +18,7 @@ from embdc_cli.container.scan import scan
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.container.tail import Tail
+from embdc_cli.container.unknown import check_listed
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _MAX_WINDOW: Final = 1 << 20
@@ -124,10 +125,11 @@ def _part_before(window: _Window, end: int) -> Part | None:
         raise CorruptArchive(f"{where}: header and part number disagree")
     if window.covers(start):
         _check_start(window.read(start, start + spec.SIGNATURE_BYTES), f"{where}: byte {start}")
-    _, summary = _chunk(window, at - sealed.to_summary, at, spec.SUMMARY, header.part_id)
+    _, packed_summary = _chunk(window, at - sealed.to_summary, at, spec.SUMMARY, header.part_id)
     parsed = Header.from_payload(head)
     _check_index(seek, sealed, found.seq, f"{where}: index")
     admission.check_table(seek.table, parsed, f"{where}: index")
+    check_listed(window.storage, start, seek.table.chunks)
     return Part(
         number=0,
         offset=start,
@@ -135,7 +137,7 @@ def _part_before(window: _Window, end: int) -> Part | None:
         head=head,
         header=parsed,
         table=_with_end(seek.table, sealed, len(listed), found.seq),
-        summary=canonical.loads(unpack(summary, f"{where}: summary"), f"{where}: summary"),
+        summary=summary.parse(packed_summary, where),
         tail=sealed,
         complete=True,
     )

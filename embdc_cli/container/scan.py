@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from embdc_cli.container import admission, canonical, spec, tail
+from embdc_cli.container import admission, spec, summary, tail
 from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import SIGNATURE, ChunkHeader, check_signature, content_of, parse_header
 from embdc_cli.container.header import Header
@@ -19,12 +19,12 @@ from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.partlog import PartLog, Record
 from embdc_cli.container.storage import Storage
 from embdc_cli.container.tail import Tail
+from embdc_cli.container.unknown import check_type
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _BLOCK_BYTES: Final = 1 << 20
 _MAX_FAILED_RATIO: Final = 4
 _MAX_FAILED_BYTES: Final = 1 << 30
-_KNOWN: Final = frozenset(spec.TYPE_CODES) | {spec.TAIL}
 
 
 @dataclass
@@ -200,14 +200,11 @@ class _Scanner:
         part = self._current
         if part is None or header.part_id != part.part_id or header.seq < part.log.seq:
             raise CorruptArchive(f"{where}: {header.name} chunk {header.seq} of a part whose header is lost")
-        if header.critical and header.type not in _KNOWN:
-            raise UnsupportedArchive(
-                f"{where}: critical chunk {header.name!r} is unknown here", hint="use a newer embdc"
-            )
+        check_type(header, where)
         record = part.log.admit(header, content, where)
         sealed = Tail.from_content(content, place + tail.CHUNK_BYTES, where) if header.type == spec.TAIL else None
         if header.type == spec.SUMMARY:
-            part.summary = canonical.loads(unpack(content, f"{where}: summary"), f"{where}: summary")
+            part.summary = summary.parse(content, where)
         if header.seq != part.log.seq:
             if part.first_gap is None:
                 part.first_gap = part.end

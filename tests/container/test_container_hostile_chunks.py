@@ -231,6 +231,32 @@ def test_impossible_columns_are_refused(data: bytes, count: int) -> None:
         varint.unpack(data, count, "test")
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "good"),
+    [
+        (40, "0000803f", True),
+        (40, "0000c07f", True),
+        (40, "0100c07f", False),
+        (40, "0000807f", False),
+        (44, "0040", True),
+        (44, "007e", True),
+        (44, "0140", False),
+        (46, "0080", False),
+        (46, "007c", False),
+    ],
+    ids=["1", "NaN", "another NaN", "infinite", "2", "half NaN", "above 2", "-0", "half infinite"],
+)
+def test_quality_has_one_form(place: int, value: str, good: bool) -> None:
+    content = bytearray(DataRecord(0, 0, 0, 1, 0, 0, 0.5, 0.5, 0.5).to_content(b""))
+    changed = bytes.fromhex(value)
+    content[place : place + len(changed)] = changed
+    if good:
+        DataRecord.prefix_of(bytes(content), "test")
+    else:
+        with pytest.raises(CorruptArchive, match="out of range"):
+            DataRecord.prefix_of(bytes(content), "test")
+
+
 def test_token_counts_are_bounded_when_fetched() -> None:
     out = io.BytesIO()
     header = header_of(Plan(rows=0, bias=False))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from embdc_cli.container import canonical, spec
+from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 from tests.container.container_cases import (
     FORMS,
     HOSTILE,
     Plan,
     archive,
+    calls,
     chunks_of,
     comparable,
     expected_chunks,
     forged,
+    header_of,
     opened,
     split,
+    summary_of,
     with_head,
 )
 
@@ -94,6 +99,26 @@ def test_an_unknown_critical_chunk_stops_the_reader() -> None:
     chunks = split(archive(HOSTILE))
     with pytest.raises(UnsupportedArchive, match="ENCR"):
         opened(forged([*chunks[:3], (b"ENCR", b"secret")], seal=False))
+
+
+@pytest.mark.parametrize("kind", [b"ENCR", b"nOTE"])
+def test_an_index_hides_no_critical_chunk(kind: bytes) -> None:
+    out = io.BytesIO()
+    writer = ArchiveWriter(out, header_of(HOSTILE), checkpoint_every=2)
+    for number, (name, arguments) in enumerate(calls(HOSTILE)):
+        getattr(writer, name)(*arguments)
+        if number == 3:
+            writer._chunk(kind, b"unheard of")
+    checkpointed = out.getvalue() if spec.INDEX in out.getvalue() else b""
+    writer.finish(summary_of(HOSTILE))
+    for data in (out.getvalue(), checkpointed):
+        assert kind in data
+        if kind == b"ENCR":
+            with pytest.raises(UnsupportedArchive, match="ENCR"):
+                opened(data)
+        else:
+            reader = opened(data)
+            assert comparable(chunks_of(reader, reader.items[0])["patch"])
 
 
 JSON_BOMBS = {
