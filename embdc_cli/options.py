@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 from embdc_cli.errors import UsageError
 
 VIDEO_CODECS: Final = ("h264", "hevc", "av1")
-CODECS: Final = ("transform", *VIDEO_CODECS, "lossless", "auto")
+CODECS: Final = ("transform", "vq", *VIDEO_CODECS, "lossless", "auto")
 PRESETS: Final[dict[str, tuple[float, int]]] = {
     "fast": (0.97, 0),
     "balanced": (0.97, 1),

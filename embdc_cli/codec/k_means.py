@@ -24,13 +24,19 @@ def k_means(features: np.ndarray, count: int, rng: np.random.Generator, rounds: 
         weights = distance / total if total > 0 else None
         centres = np.concatenate([centres, features[rng.choice(len(features), size=1, p=weights)]])
         distance = np.minimum(distance, ((features - centres[-1]) ** 2).sum(axis=1, dtype=np.float64))
+    return lloyd(features, centres, rounds) * np.float32(max(largest, 1e-30))
+
+
+def lloyd(features: np.ndarray, centres: np.ndarray, rounds: int) -> np.ndarray:
+    """(count, P) centres after some rounds of averaging what is nearest to each; one that nothing is near to stays."""
+    centres = centres.copy()
     for _ in range(rounds):
         labels = nearest(features, centres)
-        counts = np.bincount(labels, minlength=count)
+        counts = np.bincount(labels, minlength=len(centres))
         order = np.argsort(labels, kind="stable")
         starts = (np.cumsum(counts) - counts)[counts > 0]
         centres[counts > 0] = np.add.reduceat(features[order], starts) / counts[counts > 0, None]
-    return centres * np.float32(max(largest, 1e-30))
+    return centres
 
 
 def nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ class StageId(IntEnum):
     RATE_ROUNDING = 67
     TRELLIS = 68
     VIDEO_SAMPLES = 69
+    VECTOR_QUANTISER = 70
     STICKY = 66
     # codes -> codes
     ROW_DELTA = 96
@@ -57,6 +58,7 @@ class StageId(IntEnum):
     TRACK_PLANES = 131
     TRACK_PATHS = 133
     VIDEO_BITSTREAM = 134
+    VECTOR_INDICES = 135
     TIME_CONTEXT = 132
 
 
