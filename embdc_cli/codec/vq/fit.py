@@ -40,7 +40,7 @@ from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.values import StreamSpec
 
 _LEARNT_VALUES: Final = 1 << 23
-_PROBE_VALUES: Final = 1 << 21
+_PROBE_VALUES: Final = 1 << 19
 _ROUNDS: Final = (4, 8, 12, 20)
 """Of k-means, by effort."""
 _MOST_LEARNT: Final = 32
@@ -73,7 +73,7 @@ class VectorFit(TokenGroup):
         self._drawn: list[np.ndarray] = []
         self._seen = 0
         self._probe: list[np.ndarray] = []
-        self._learners: dict[tuple[int, int], Learner] = {}
+        self._learners: dict[int, Learner] = {}
 
     def prepare(self) -> None:
         """Between the passes: the weighted domain, and the bases to choose from."""
@@ -102,7 +102,7 @@ class VectorFit(TokenGroup):
     def bytes_held(self) -> int:
         """About how much memory this takes."""
         drawn = sum(part.nbytes for part in self._drawn)
-        return 24 * self.moments.channels**2 + drawn * (1 + _MOST_LEARNT * len(self._learners)) + (1 << 20)
+        return 24 * self.moments.channels**2 + drawn * (1 + len(self._learners)) + (1 << 20)
 
     def best(self, step: float) -> Offer:
         """What a scalar quantiser of `step` would cost in the better basis; vectors come near it at low rates."""
@@ -119,49 +119,55 @@ class VectorFit(TokenGroup):
         """The chain for `step`."""
         del tables
         basis = self._basis(step)
-        rank = _rank(basis, step, self.tokens)
+        learner = self._learner(basis)
+        chosen = self._worthwhile(learner, step)
+        reached = max((int(level.channels[-1]) + 1 for level in chosen), default=0)
+        rank = max(reached, _rank(basis, step, self.tokens))
         stage = basis.build(rank, exponents_for(basis.variances, step, self.tokens)[:rank])
-        quantiser = self._counted(self._quantiser(basis, rank, step, _signs(basis, stage)), stage)
+        signs = _signs(basis, stage)
+        energies = learner.energies(len(chosen))[:rank]
+        exponent = self._exponent(step)
+        quantiser = VectorQuantiser(
+            step=step,
+            exponent=exponent,
+            rank=rank,
+            learnt=tuple(self._rounded(level, step, signs) for level in chosen),
+            scales=_scales(energies, exponent),
+            gaussian=min(_gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - len(chosen)),
+            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // self.moments.channels),
+            classes=even_classes(0),
+        )
+        quantiser = self._counted(quantiser, stage)
         return GroupModels(Chain([*self.head(offer.mean, None, step), stage, quantiser, VectorIndices(quantiser)]), 1)
 
     def _basis(self, step: float) -> Candidate:
         return min(self._bases, key=lambda basis: _cost(basis, step, self.tokens))
 
-    def _quantiser(self, basis: Candidate, rank: int, step: float, signs: np.ndarray) -> VectorQuantiser:
-        """Levels and their scales, flags not counted yet. signs: (rank,) of the vectors as they are coded."""
-        learner = self._learner(basis, rank)
-        lagrangian = LAMBDA * step**2
-        learnt: list[LearntLevel] = []
-        while learner.able and len(learnt) < _MOST_LEARNT:
-            found = learner.level(len(learnt))
-            level = self._rounded(found, step, signs)
-            bits = np.log2(len(found.centres)) + _level_bits(level, found) / self.tokens
-            rivals = _block_energies(learner.energies(len(learnt)))
-            if found.saved / bits < max(lagrangian, (1 - _LEFT) * float(rivals.max()) / _INDEX_BITS):
+    def _learner(self, basis: Candidate) -> Learner:
+        if id(basis) not in self._learners:
+            drawn = np.concatenate(self._drawn) if self._drawn else np.zeros((0, self.moments.channels), np.float32)
+            sample = drawn if basis.analysis is None else drawn @ basis.analysis
+            self._learners[id(basis)] = Learner(sample, self.tokens if len(drawn) else 0.0, _ROUNDS[self.effort])
+        return self._learners[id(basis)]
+
+    def _worthwhile(self, learner: Learner, step: float) -> list[Learnt]:
+        """Levels that save more for their bits than Gaussian ones would, and than a bit may cost."""
+        chosen: list[Learnt] = []
+        even = np.ones(self.moments.channels, np.float32)
+        while learner.able and len(chosen) < _MOST_LEARNT:
+            found = learner.level(len(chosen))
+            codewords = _level_bits(self._rounded(found, step, even), found) / self.tokens
+            rival = (1 - _LEFT) * float(_block_energies(learner.energies(len(chosen))).max()) / _INDEX_BITS
+            if found.saved / (np.log2(len(found.centres)) + codewords) < max(LAMBDA * step**2, rival):
                 break
-            learnt.append(level)
-        energies = learner.energies(len(learnt))
+            chosen.append(found)
+        return chosen
+
+    def _exponent(self, step: float) -> int:
+        """Of a quantum: far below the step, but no sample may be beyond the largest number of them."""
         largest = max((float(np.abs(part).max(initial=0.0)) for part in self._drawn), default=0.0)
         finest = np.frexp(max(largest, 1e-30) / MAX_QUANTA)[1] + 2
-        exponent = int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
-        return VectorQuantiser(
-            step=step,
-            exponent=exponent,
-            rank=rank,
-            learnt=tuple(learnt),
-            scales=_scales(energies, exponent),
-            gaussian=min(_gaussian_levels(energies, lagrangian), MAX_LEVELS - len(learnt)),
-            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // self.moments.channels),
-            classes=even_classes(0),
-        )
-
-    def _learner(self, basis: Candidate, rank: int) -> Learner:
-        key = (id(basis), rank)
-        if key not in self._learners:
-            drawn = np.concatenate(self._drawn) if self._drawn else np.zeros((0, self.moments.channels), np.float32)
-            sample = drawn if basis.analysis is None else drawn @ basis.analysis[:, :rank]
-            self._learners = {key: Learner(sample, self.tokens if len(drawn) else 0.0, _ROUNDS[self.effort])}
-        return self._learners[key]
+        return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
 
     def _rounded(self, found: Learnt, step: float, signs: np.ndarray) -> LearntLevel:
         """Codewords as precise as the tokens that share one deserve."""

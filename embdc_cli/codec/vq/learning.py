@@ -18,8 +18,8 @@ from embdc_cli.codec.vq.levels import MAX_CODEWORDS
 
 WIDTH: Final = 32
 _SEED: Final = 20261122
-_CLUSTERED: Final = 1 << 14
 _TOKENS_PER_CODEWORD: Final = 64
+"""Fewer, and codewords are chance; more, and they hardly get better."""
 _LEAST_CODEWORDS: Final = 16
 
 
@@ -36,7 +36,8 @@ class Learner:
     """Call `level` for one after the other. sample: (n, r) float32. tokens: of the segment."""
 
     def __init__(self, sample: np.ndarray, tokens: float, rounds: int) -> None:
-        self._left = [sample.copy()]
+        self._left = sample.copy()
+        self._energies = [_energies(sample)]
         self._levels: list[Learnt] = []
         self._codewords = 1 << int(np.log2(max(1.0, min(MAX_CODEWORDS, tokens / _TOKENS_PER_CODEWORD))))
         self._rounds = rounds
@@ -45,7 +46,7 @@ class Learner:
     @cached_property
     def able(self) -> bool:
         """Whether there are tokens and coefficients enough for levels of their own."""
-        return self._codewords >= _LEAST_CODEWORDS and self._left[0].shape[1] > 0
+        return self._codewords >= _LEAST_CODEWORDS and self._left.shape[1] > 0
 
     def level(self, number: int) -> Learnt:
         """Level `number`; those before it are learnt first."""
@@ -57,21 +58,25 @@ class Learner:
         """(r,) float64: mean square of each coefficient that the first `levels` levels leave."""
         if levels:
             self.level(levels - 1)
-        return np.asarray(np.square(self._left[levels], dtype=np.float64).mean(axis=0))
+        return self._energies[levels]
 
     def _learn(self) -> None:
-        left = self._left[-1]
-        energies = np.square(left, dtype=np.float64).mean(axis=0)
+        energies = self._energies[-1]
         channels = np.sort(np.argsort(-energies, kind="stable")[:WIDTH]).astype(np.int32)
-        seen = np.ascontiguousarray(left[:, channels])
+        seen = np.ascontiguousarray(self._left[:, channels])
         drawn = seen
-        if len(seen) > _CLUSTERED:
-            drawn = seen[np.sort(self._rng.choice(len(seen), _CLUSTERED, replace=False))]
+        if len(seen) > _TOKENS_PER_CODEWORD * self._codewords:
+            chosen = self._rng.choice(len(seen), _TOKENS_PER_CODEWORD * self._codewords, replace=False)
+            drawn = seen[np.sort(chosen)]
         first = drawn[self._rng.choice(len(drawn), min(self._codewords, len(drawn)), replace=False)]
         centres = lloyd(drawn, first, self._rounds)
         after = seen - centres[nearest(seen, centres)]
-        saved = (np.square(seen, dtype=np.float64).sum() - np.square(after, dtype=np.float64).sum()) / len(seen)
-        self._levels.append(Learnt(channels, centres, float(saved)))
-        left = left.copy()
-        left[:, channels] = after
-        self._left.append(left)
+        self._left[:, channels] = after
+        self._energies.append(energies.copy())
+        self._energies[-1][channels] = _energies(after)
+        self._levels.append(Learnt(channels, centres, float((energies - self._energies[-1]).sum())))
+
+
+def _energies(tokens: np.ndarray) -> np.ndarray:
+    """(w,) float64: mean squares of (n, w)."""
+    return np.asarray(np.square(tokens, dtype=np.float64).mean(axis=0)) if len(tokens) else np.zeros(tokens.shape[1])
