@@ -8,6 +8,7 @@ not larger, is stored losslessly.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,9 +28,7 @@ _TRIAL_SLACK = 0.006
 _MODELS_SLACK = 0.06  # models made for a step this near serve as well; then the quantiser alone is moved
 _ENOUGH = 12  # measurements after which the best one so far is taken
 _MOST_IMPORTANT = 16.0
-"""How many times finer the step of a small tensor may be. Tensors of unlike width are those of a network, where each
-counts alike, whatever its size: the sum of their nmse is least at a given size where nmse is in proportion to values.
-"""
+"""How many times finer the step of a tensor of a small stack may be (`_weigh_stacks`)."""
 _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
 
@@ -227,11 +226,10 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
         smallest = min(smallest, size)
         return size
 
-    largest = max(lossy, key=lambda plan: plan.values)
     if len({plan.spec.channels for plan in lossy}) > 1:
-        for plan in lossy:
-            plan.importance = min(_MOST_IMPORTANT, math.sqrt(largest.values / plan.values))
-    start = largest.likely_index(bits_per_value=8 * goal / sum(plan.values for plan in job.streams))
+        _weigh_stacks(lossy)
+    main = min(lossy, key=lambda plan: (plan.importance, -plan.values))
+    start = main.likely_index(bits_per_value=8 * goal / sum(plan.values for plan in job.streams))
     for plan in lossy:
         plan.divide(start)
     found = _found(goal, False, start, measure, lossy[0], reporter)
@@ -244,6 +242,20 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
         plan.set_step(*found)
     if not exact:
         choice.searches[-1] = StepSearch(goal, rising=False, slack=SIZE_SLACK)
+
+
+def _weigh_stacks(plans: list[StreamPlan]) -> None:
+    """Finer steps for tensors of which, all of one shape together, there are few values.
+
+    Tensors of unlike width are those of a network. Those of one shape are its layers, and of k of them each adds a k-th
+    to the result; embeddings and heads, of which there is one, act on all of it. So every shape counts alike, and the
+    sum of their nmse is least at a given size where nmse is in proportion to the values of all tensors of a shape.
+    """
+    layers = Counter((plan.spec.row_shape, plan.values) for plan in plans)
+    largest = max(values * count for (_, values), count in layers.items())
+    for plan in plans:
+        stack = plan.values * layers[plan.spec.row_shape, plan.values]
+        plan.importance = min(_MOST_IMPORTANT, math.sqrt(largest / stack))
 
 
 def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from safetensors.numpy import save_file
 
 import embdc_cli as embdc
 from tests.synthetic import embeddings, errors
@@ -197,3 +198,18 @@ def test_special_tokens_are_coded_more_finely(tmp_path: Path, effort: int) -> No
     x = np.concatenate([0.2 * rng.normal(size=(40, 1, 12)), rng.normal(size=(40, 16, 12))], axis=1).astype(np.float32)
     _, y = encode(x, tmp_path, target_nmse=0.1, effort=effort, special_tokens="1")
     assert errors(x[:, :1], y[:, :1])["nmse"] < 0.6 * errors(x[:, 1:], y[:, 1:])["nmse"]
+
+
+def test_layers_of_one_shape_share_what_a_head_has_for_itself(tmp_path: Path) -> None:
+    """Four layers and a head of as many values as each: in proportion to the values of a shape, not of a tensor."""
+    rng = np.random.default_rng(5)
+    shapes = {f"layers.{number}": (96, 80) for number in range(4)} | {"head": (80, 96)}
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    source, out = tmp_path / "x.safetensors", str(tmp_path / "a.embdc")
+    save_file(tensors, source)
+    result = embdc.encode(str(source), out, target_bpv=3.0)
+    assert 2.9 < result["bits_per_value"] <= 3.0
+    decoded = embdc.open(out)
+    found = {name: errors(x, decoded[name][:].numpy())["nmse"] for name, x in tensors.items()}
+    for name in shapes:
+        assert found[name] / found["head"] == pytest.approx(1.0 if name == "head" else 4.0, rel=0.25)

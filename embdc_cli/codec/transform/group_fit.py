@@ -16,6 +16,7 @@ from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
 from embdc_cli.codec.transform.candidate import Candidate
+from embdc_cli.codec.transform.mixture.axes_fit import AxesFit, axes_may_win
 from embdc_cli.codec.transform.mixture.codebook_fit import CodebookFit
 from embdc_cli.codec.transform.mixture.columns import Columns
 from embdc_cli.codec.transform.mixture.mixture_fit import MixtureFit
@@ -109,7 +110,7 @@ class GroupFit(TokenGroup):
 
     @cached_property
     def _mixtures(self) -> list[MixtureFit]:
-        """One for each number of modes worth trying."""
+        """One for each number of modes worth trying, and those of bases that cost nothing."""
         if self._columns is None or self.domain.covariance is None:
             return []
         principal = Principal.of_covariance(self.domain.covariance)
@@ -125,6 +126,8 @@ class GroupFit(TokenGroup):
         fits = [
             MixtureFit(sample, principal, modes, mean, unit, dependent=dependent, halves=halves) for modes in counts
         ]
+        if axes_may_win(self.domain.variance, principal.variances, self.tokens):
+            fits.append(AxesFit(sample, mean, unit, dependent=dependent))
         if self._codebook is not None:
             fits.append(CodebookFit(sample, self._codebook, mean, unit, dependent=dependent))
         return fits

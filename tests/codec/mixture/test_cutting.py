@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
-from embdc_cli.codec.transform.mixture.cutting import TrackTables, adapted, read_tracks, write_tracks
+from embdc_cli.codec.transform.mixture.cutting import (
+    TrackTables,
+    adapted,
+    read_tables,
+    read_tracks,
+    write_tables,
+    write_tracks,
+)
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
 from embdc_cli.entropy import rans
 from embdc_cli.entropy.tables import TOTAL, Tables
@@ -19,13 +26,13 @@ FIELDS = ("rows", "tokens", "starts", "token", "level", "mode")
 PLAIN = TrackTables.of([])
 
 
-def written(tracks: Tracks, tables: TrackTables, modes: int) -> bytes:
+def written(tracks: Tracks, tables: TrackTables | None, modes: int) -> bytes:
     out = FieldWriter()
     write_tracks(out, tracks, tables, modes)
     return out.bytes()
 
 
-def reread(data: bytes, tables: TrackTables, modes: int) -> Tracks:
+def reread(data: bytes, tables: TrackTables | None, modes: int) -> Tracks:
     fields = FieldReader(data, "tracks")
     found = read_tracks(fields, tables, modes)
     fields.end()
@@ -54,8 +61,20 @@ def test_cuts_come_back_under_any_tables(
         data = written(tracks, tables, modes)
         assert_same(reread(data, tables, modes), tracks)
         out = FieldWriter()
-        tables.write(out)
-        assert TrackTables.read(FieldReader(out.bytes(), "tables")) == tables
+        write_tables(out, tables)
+        assert read_tables(FieldReader(out.bytes(), "tables")) == tables
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (130, 3), (0, 4)])
+def test_single_rows_need_no_tables(rows: int, tokens: int) -> None:
+    tracks, out = Tracks.single_rows(rows, tokens), FieldWriter()
+    write_tables(out, None)
+    assert read_tables(FieldReader(out.bytes(), "tables")) is None
+    data = written(tracks, None, 1)
+    assert len(out.bytes() + data) <= 4
+    assert_same(reread(data, None, 1), tracks)
+    assert_sound(tracks, 1)
+    assert not tracks.level.any()
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -133,7 +152,7 @@ def test_tables_of_other_symbols_are_refused(counts: tuple[int, int]) -> None:
     for count in counts:
         out.blob(adapted(np.ones(count, np.int64)).to_bytes())
     with pytest.raises(CorruptArchive, match="wrong number of symbols"):
-        TrackTables.read(FieldReader(out.bytes(), "tables"))
+        read_tables(FieldReader(out.bytes(), "tables"))
 
 
 @settings(max_examples=100, deadline=None)

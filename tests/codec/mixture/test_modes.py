@@ -221,7 +221,7 @@ def claimed(
     [
         ({"modes": 0}, "modes: expected at least 1"),
         ({"entries": 2}, "at most 1, found 2"),
-        ({"kinds": 1}, "classes of a vector: expected 2 to 7, found 1"),
+        ({"kinds": 0}, "classes of a vector: expected 1 to 7, found 0"),
         ({"kinds": 8}, "at most 7, found 8"),
         ({"modes": 65}, "at most 64, found 65"),
         ({"exponent": 127}, "exponent of means: expected at most 126, found 127"),

@@ -42,8 +42,7 @@ class CodebookFit(MixtureFit):
         super().__init__(inside, leading, 1, mean, unit, known_mean=codebook.centre(), dependent=dependent)
 
     def _mode_statistics(self, tokens: np.ndarray, first: int) -> ModeStatistics:
-        mean = tokens.mean(axis=0, dtype=np.float64)
-        return ModeStatistics(len(tokens), mean, tokens.var(axis=0, dtype=np.float64), None, first)
+        return ModeStatistics.on_axes(tokens)
 
     def offer(self, step: float, scale: float) -> Offer:
         """As of any mixture; what no vector reaches is error."""

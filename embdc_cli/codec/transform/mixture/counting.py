@@ -27,11 +27,10 @@ _RATIOS: Final = np.exp2(np.arange(-12, 13) / 2)
 class TrackCounts:
     """counts: (kinds, total, BUCKETS) by kind and vector; by_level: (LEVELS, BANDS, BUCKETS) by level and band."""
 
-    def __init__(self, modes: Sequence[ModeStatistics], unit: float) -> None:
-        """unit: typical coefficient. One mode has a class for each octave, several have two for each vector."""
+    def __init__(self, modes: Sequence[ModeStatistics], kinds: int, unit: float) -> None:
+        """kinds: classes of a vector. unit: typical coefficient."""
         self._modes = modes
         self._buckets = Buckets(unit)
-        kinds = LEVELS if len(modes) == 1 else 2
         self.counts = np.zeros((kinds, sum(len(mode.variances) for mode in modes), BUCKETS), np.float32)
         self.by_level = np.zeros((LEVELS, BANDS, BUCKETS))
         self.outside = 0.0  # squared error that no vector reaches

@@ -1,9 +1,12 @@
 """How a chunk's tracks are sent: the cut of every token into tracks, and the mode of each, beside the chunk.
 
 `walk` turns tracks into symbols (differences of levels, matches with neighbours, numbers of modes); these go through
-rANS under two tables of the segment, made from its sample, and the numbers as raw bits.
-Layout: [varint] rows; [varint] tokens; [varint] tracks; [blob] level differences; [blob] matches; numbers.
-The last two are there for more than one mode only. The activities of the tracks follow (`motion`).
+rANS under two tables of the segment, made from its sample, and the numbers as raw bits. A segment without tables has
+single rows of one mode for tracks, and nothing to send of them.
+Layout: in the models of a segment: [blob] table of level differences, empty without tables; [blob] table of matches,
+not there without tables. In a chunk: [varint] rows; [varint] tokens; with tables also [varint] tracks; [blob] level
+differences; [blob] matches; numbers. The last two are there for more than one mode only. The activities of the tracks
+follow (`motion`).
 """
 
 from __future__ import annotations
@@ -45,16 +48,24 @@ class TrackTables:
             matches += np.bincount(found[1], minlength=NO_MATCH + 1)
         return cls(adapted(shifts), adapted(matches))
 
-    def write(self, out: FieldWriter) -> None:
-        for tables in (self.shifts, self.matches):
-            out.blob(tables.to_bytes())
 
-    @classmethod
-    def read(cls, fields: FieldReader) -> TrackTables:
-        found = [Tables.from_bytes(fields.blob()) for _ in range(2)]
-        if [one.freq.shape for one in found] != [(1, count) for count in (_SHIFTS, NO_MATCH + 1)]:
-            raise fields.corrupt("tables of tracks: wrong number of symbols")
-        return cls(*found)
+def write_tables(out: FieldWriter, tables: TrackTables | None) -> None:
+    if tables is None:
+        out.blob(b"")
+        return
+    for one in (tables.shifts, tables.matches):
+        out.blob(one.to_bytes())
+
+
+def read_tables(fields: FieldReader) -> TrackTables | None:
+    """As `write_tables` wrote them. Raises CorruptArchive."""
+    shifts = fields.blob()
+    if not len(shifts):
+        return None
+    found = [Tables.from_bytes(data) for data in (shifts, fields.blob())]
+    if [one.freq.shape for one in found] != [(1, count) for count in (_SHIFTS, NO_MATCH + 1)]:
+        raise fields.corrupt("tables of tracks: wrong number of symbols")
+    return TrackTables(*found)
 
 
 def side_bits(tracks: Tracks, tables: TrackTables, modes: int) -> float:
@@ -78,10 +89,12 @@ def adapted(counts: np.ndarray) -> Tables:
     return Tables(freq[None])
 
 
-def write_tracks(out: FieldWriter, tracks: Tracks, tables: TrackTables, modes: int) -> None:
+def write_tracks(out: FieldWriter, tracks: Tracks, tables: TrackTables | None, modes: int) -> None:
     """modes: how many there are; numbers take as many bits as the largest needs."""
     out.varint(tracks.rows)
     out.varint(tracks.tokens)
+    if tables is None:
+        return
     out.varint(len(tracks.starts))
     shifts, matches, numbers = _symbols(tracks)
     out.blob(rans.encode(shifts, np.zeros_like(shifts), tables.shifts))
@@ -90,9 +103,11 @@ def write_tracks(out: FieldWriter, tracks: Tracks, tables: TrackTables, modes: i
         out.raw(pack_bits(numbers, np.full(len(numbers), (modes - 1).bit_length())))
 
 
-def read_tracks(fields: FieldReader, tables: TrackTables, modes: int) -> Tracks:
+def read_tracks(fields: FieldReader, tables: TrackTables | None, modes: int) -> Tracks:
     """The tracks that `write_tracks` wrote. Raises CorruptArchive."""
     rows, tokens = fields.varint(limit=_MAX_SIDE), fields.varint(limit=_MAX_SIDE)
+    if tables is None:
+        return Tracks.single_rows(rows, tokens)
     count = fields.varint(limit=rows * tokens)
     row = np.zeros(count, np.uint8)
     shifts = rans.decode(fields.blob(), row, tables.shifts)

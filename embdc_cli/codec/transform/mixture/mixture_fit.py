@@ -27,7 +27,7 @@ from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.codec.transform.mixture.statistics import PRECISION, ModeStatistics, Principal
 from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
-from embdc_cli.codec.transform.mixture.tracks import Tracks
+from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.offer import Offer, mean_bits
 from embdc_cli.entropy.coding_tables import CodingTables
@@ -72,22 +72,38 @@ class MixtureFit:
         self._mean, self._known_mean = mean, known_mean
         self._principal = principal
         self._dependent = dependent
-        reduced = [np.ascontiguousarray(array @ principal.vectors[:, :DIMENSIONS]) for array in sample]
-        self.count, maps = learn(reduced, modes, LEARNING_REACH * unit)
-        learnt = [mode.searched for mode in self._statistics(sample, maps)]
-        self.count, maps = relabelled(sample, learnt, LEARNING_REACH * unit)
+        self.count, maps = self._learnt(sample, modes, LEARNING_REACH * unit)
         self._tracks = [Tracks.of_maps(*one) for one in maps]
         self._modes = self._statistics(sample, maps)
         if halves is None or self.count == 1 or not any(half.any() for half in halves):
-            self._counts = _counted(self._modes, sample, maps, unit)
+            self._counts = self._counted(self._modes, sample, maps, unit)
             return
         rest = _part(sample, maps, halves)
         of_half = self._statistics(*_part(sample, maps, [~half for half in halves]))
         self._modes = [_at(mode, other) for mode, other in zip(self._modes, of_half, strict=True)]
-        self._counts = _counted(self._modes, sample, maps, unit)
+        self._counts = self._counted(self._modes, sample, maps, unit)
         self._counts.average(
-            _counted(of_half, *rest, unit), sum(x.size for x in sample) / max(1, sum(x.size for x in rest[0]))
+            self._counted(of_half, *rest, unit), sum(x.size for x in sample) / max(1, sum(x.size for x in rest[0]))
         )
+
+    def _learnt(self, sample: Sequence[np.ndarray], modes: int, reach: float) -> tuple[int, list[Maps]]:
+        """(modes that are left, cuts and labels of every array)."""
+        reduced = [np.ascontiguousarray(array @ self._principal.vectors[:, :DIMENSIONS]) for array in sample]
+        self.count, maps = learn(reduced, modes, reach)
+        return relabelled(sample, [mode.searched for mode in self._statistics(sample, maps)], reach)
+
+    @property
+    def _kinds(self) -> int:
+        """Classes of a vector: of one mode for each octave, of several two."""
+        return LEVELS if self.count == 1 else 2
+
+    def _counted(
+        self, modes: Sequence[ModeStatistics], sample: Sequence[np.ndarray], maps: Sequence[Maps], unit: float
+    ) -> TrackCounts:
+        counts = TrackCounts(modes, self._kinds, unit)
+        for array, one in zip(sample, maps, strict=True):
+            counts.observe(array, Tracks.of_maps(*one))
+        return counts
 
     def _statistics(self, sample: Sequence[np.ndarray], maps: Sequence[Maps]) -> list[ModeStatistics]:
         tokens = np.concatenate([array.reshape(-1, array.shape[2]) for array in sample])
@@ -105,10 +121,16 @@ class MixtureFit:
         axes = self._principal if self.count == 1 else Principal.of_tokens(tokens - mean.astype(np.float32))
         return ModeStatistics(len(tokens), mean, axes.variances, axes.vectors, first)
 
+    @property
+    def _tables(self) -> TrackTables | None:
+        return TrackTables.of(self._tracks)
+
     @cached_property
     def _side_bits(self) -> float:
         """Of cuts, labels and activities of the sample."""
-        tables = TrackTables.of(self._tracks)
+        tables = self._tables
+        if tables is None:
+            return 0.0
         cut = sum(side_bits(tracks, tables, self.count) for tracks in self._tracks)
         return cut + _ACTIVITY_BITS * sum(int((tracks.level > 0).sum()) for tracks in self._tracks)
 
@@ -168,7 +190,7 @@ class MixtureFit:
             own = classes[:, mode.first : mode.first + rank]
             vectors = None if mode.vectors is None else mode.vectors[:, :rank].T
             modes.append(Mode.fit(entries, mode.mean, plan.precision, vectors, plan.h, own))
-        mixture = Mixture(tuple(modes), offsets, TrackTables.of(self._tracks), step)
+        mixture = Mixture(tuple(modes), offsets, self._tables, step)
         if self._dependent:
             return [mixture, TrellisPoints(HALF_STEP * step, mixture, tables.paths), TrackPaths(mixture, tables.paths)]
         return [
@@ -176,15 +198,6 @@ class MixtureFit:
             RateRounding(step, response.offsets, mixture, tables.rounded),
             TrackPlanes(mixture, tables.rounded),
         ]
-
-
-def _counted(
-    modes: Sequence[ModeStatistics], sample: Sequence[np.ndarray], maps: Sequence[Maps], unit: float
-) -> TrackCounts:
-    counts = TrackCounts(modes, unit)
-    for array, one in zip(sample, maps, strict=True):
-        counts.observe(array, Tracks.of_maps(*one))
-    return counts
 
 
 def _part(

@@ -1,8 +1,9 @@
 """The modes of a mixture and how they are sent: for each a mean, an orthonormal basis, and how large its codes are.
 
 Everything is integers: means in units of 2^e, basis vectors as reflections in units of 2^(-h/2), magnitudes as classes
-of the entropy coder, for each vector one for frequency 0 and one for all others, or one for each octave. What a
-track's level changes about magnitudes is told once for all modes: an offset for each level and band.
+of the entropy coder, for each vector one for frequency 0 and one for all others, or one for each octave, or one for
+all, where tracks are single rows. What a track's level changes about magnitudes is told once for all modes: an offset
+for each level and band.
 Layout: [byte] kind of entries (`entries`); [byte] classes of a vector; [varint] modes; for each mode [varint] rank,
 [i8] e, [byte] class of the mean's codes, [byte] first h, 0 where the vectors are the first axes; then the small
 integers of all modes (falls of h; changes of class - h from vector to vector, for the third class and on of its
@@ -158,8 +159,8 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
     """(modes, offsets) as `write_modes` wrote them. Raises CorruptArchive, before allocating what they claim."""
     entries = KINDS[fields.byte(limit=len(KINDS) - 1)]
     kinds = fields.byte(limit=LEVELS)
-    if kinds < 2:
-        raise fields.corrupt(f"classes of a vector: expected 2 to {LEVELS}, found {kinds}")
+    if kinds < 1:
+        raise fields.corrupt(f"classes of a vector: expected 1 to {LEVELS}, found {kinds}")
     count = fields.varint(limit=min(MAX_MODES, limits.max_modes))
     if count == 0:
         raise fields.corrupt("modes: expected at least 1, found 0")

@@ -4,8 +4,8 @@
 
 x: (F, N, D) float32. y: flat float32, blocks of equal mode and level one after the other, in each frequency k outer,
 then vector i, then the block's tracks.
-Layout: in the models of a segment: [8 bytes] step, float64; [blob] table of level differences; [blob] table of matches;
-the modes (`modes`). In the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`);
+Layout: in the models of a segment: [8 bytes] step, float64; the tables of tracks (`cutting`); the modes (`modes`). In
+the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`);
 the extents of large blocks (`extents`).
 Source: mixtures of probabilistic PCA, Tipping and Bishop, Neural Computation 11, 1999; transforms that follow the
 signal's activity in time, Mallat, "A Wavelet Tour of Signal Processing", ch. 8 (best bases). Not here: labels for
@@ -26,7 +26,7 @@ from embdc_cli.codec.stage import ArrayStage, Shape
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import BASIS_FIRST_RANK, synthesised
 from embdc_cli.codec.transform.dead_zone import DeadZone, read_step
-from embdc_cli.codec.transform.mixture.cutting import TrackTables, read_tracks, write_tracks
+from embdc_cli.codec.transform.mixture.cutting import TrackTables, read_tables, read_tracks, write_tables, write_tracks
 from embdc_cli.codec.transform.mixture.extents import LARGE, measure_extents, read_extents, write_extents
 from embdc_cli.codec.transform.mixture.modes import Mode, read_modes, write_modes
 from embdc_cli.codec.transform.mixture.motion import Motion, read_activities, write_activities
@@ -62,6 +62,7 @@ class InHand(threading.local):
 class Mixture(ArrayStage, SegmentStage):
     """offsets: (LEVELS, BANDS) int64, what level and band add to the classes.
 
+    tables: None where every track is a single row of the one mode.
     step: of the quantiser that the modes were made for; the encoder's search of every chunk depends on it.
     """
 
@@ -69,13 +70,12 @@ class Mixture(ArrayStage, SegmentStage):
     has_side = True
     modes: tuple[Mode, ...]
     offsets: np.ndarray
-    tables: TrackTables
+    tables: TrackTables | None
     step: float
     _hand: InHand = field(default_factory=InHand, init=False, repr=False)
 
     def measure(self, x: np.ndarray) -> bytes:
-        levels, modes = Searcher([(m.mean, m.synthesis) for m in self.modes], REACH * self.step).maps(x)
-        tracks = Tracks.of_maps(levels, modes)
+        tracks = self._tracks(x)
         out = FieldWriter()
         write_tracks(out, tracks, self.tables, len(self.modes))
         y = self._coefficients(x, tracks)
@@ -85,6 +85,12 @@ class Mixture(ArrayStage, SegmentStage):
         side = out.bytes()
         self._hand.measured = x, side, y
         return side
+
+    def _tracks(self, x: np.ndarray) -> Tracks:
+        if self.tables is None:
+            return Tracks.single_rows(*x.shape[:2])
+        searcher = Searcher([(m.mean, m.synthesis) for m in self.modes], REACH * self.step)
+        return Tracks.of_maps(*searcher.maps(x))
 
     @property
     def _ranks(self) -> list[int]:
@@ -159,13 +165,13 @@ class Mixture(ArrayStage, SegmentStage):
 
     def write(self, out: FieldWriter) -> None:
         out.float64(self.step)
-        self.tables.write(out)
+        write_tables(out, self.tables)
         write_modes(out, self.modes, self.offsets)
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> Mixture:
         step = read_step(fields)
-        tables = TrackTables.read(fields)
+        tables = read_tables(fields)
         modes, offsets = read_modes(fields, scope.channels, scope.limits)
         scope.mixture = cls(modes, offsets, tables, step)
         return scope.mixture

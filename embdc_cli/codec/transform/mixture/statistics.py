@@ -60,6 +60,12 @@ class ModeStatistics:
     vectors: np.ndarray | None
     first: int
 
+    @classmethod
+    def on_axes(cls, tokens: np.ndarray) -> ModeStatistics:
+        """The only mode there is, of tokens (n, D) in coordinates that are its own."""
+        variances = tokens.var(axis=0, dtype=np.float64)
+        return cls(len(tokens), tokens.mean(axis=0, dtype=np.float64), variances, None, 0)
+
     def analyse(self, x: np.ndarray) -> np.ndarray:
         """(n, R) coefficients of tokens (n, D)."""
         centred = x - self.mean.astype(np.float32)

@@ -58,6 +58,11 @@ class Tracks:
             modes[starts, token].astype(np.int64),
         )
 
+    @classmethod
+    def single_rows(cls, rows: int, tokens: int) -> Tracks:
+        """Every row of every token on its own, in mode 0."""
+        return cls.of_maps(np.zeros((rows, tokens), np.int8), np.zeros((rows, tokens), np.int16))
+
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """By mode, then level; within a block the tracks keep their order."""
