@@ -133,7 +133,7 @@ REFUSED = [
     ),
     (
         ("encode", "a", "--codec", "zip"),
-        "--codec: expected one of transform, h264, hevc, av1, lossless, auto, found 'zip'",
+        "--codec: expected one of transform, vq, h264, hevc, av1, lossless, auto, found 'zip'",
     ),
     (("encode", "a", "--rotation", "klt"), "--rotation: only with --codec h264, hevc, av1"),
     (

@@ -30,9 +30,10 @@ _MAX_CLASS = 63
 class Scope:
     """What is known while the stages of one token group are read, front to back.
 
-    channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
-    metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
-    mixture, samples, vectors: the mixture, video samples or vector quantiser of the chain, once read. backend: who decodes video.
+     channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
+     metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
+     mixture, samples, vectors: the mixture, video samples or vector quantiser of the chain, once read.
+    backend: who decodes video.
     """
 
     channels: int

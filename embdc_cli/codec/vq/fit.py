@@ -7,13 +7,12 @@ level would (`gaussian`), which needs no codewords; these follow until a bit sav
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from embdc_cli.codec.chain import Chain
-from embdc_cli.codec.stage import ArrayStage, Stage
+from embdc_cli.codec.stage import ArrayStage
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
 from embdc_cli.codec.transform.basis import Basis, exponents_for
@@ -90,7 +89,7 @@ class VectorFit(TokenGroup):
         scale = self.domain.scale
         u = self.token_scaled(tokens) - self.moments.mean.astype(np.float32)
         u = u if scale is None else u / scale
-        flat = u.reshape(-1, u.shape[-1])
+        flat = u.reshape(u.shape[0] * u.shape[1], u.shape[2])
         every = max(1, -(-self.moments.count * u.shape[-1] // _LEARNT_VALUES))
         self._drawn.append(flat[-self._seen % every :: every].copy())
         self._seen += len(flat)
@@ -134,7 +133,7 @@ class VectorFit(TokenGroup):
             learnt=tuple(self._rounded(level, step, signs) for level in chosen),
             scales=_scales(energies, exponent),
             gaussian=min(_gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - len(chosen)),
-            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // self.moments.channels),
+            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // max(1, self.moments.channels)),
             classes=even_classes(0),
         )
         quantiser = self._counted(quantiser, stage)
@@ -220,7 +219,7 @@ def _gaussian_levels(energies: np.ndarray, lagrangian: float) -> int:
 def _scales(energies: np.ndarray, exponent: int) -> np.ndarray:
     deviations = np.ldexp(np.sqrt(energies), -exponent)
     codes = np.rint(4 * np.log2(np.maximum(deviations, 1e-9)))
-    return np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE).astype(np.int32)
+    return np.asarray(np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE).astype(np.int32))
 
 
 def _level_bits(level: LearntLevel, found: Learnt) -> float:
@@ -238,14 +237,12 @@ def _rank(basis: Candidate, step: float, tokens: float) -> int:
 
 
 def _gains(basis: Candidate, step: float) -> np.ndarray:
-    return np.asarray(0.5 * np.log2(np.maximum(basis.variances, 1e-300) / (_NOISE * step**2)))
+    return np.asarray(0.5 * (np.log2(np.maximum(basis.variances, 1e-300)) - np.log2(_NOISE * step**2)))
 
 
 def _entry_costs(basis: Candidate, step: float, tokens: float) -> np.ndarray:
     exponents = exponents_for(basis.variances, step, tokens)
-    return np.asarray(
-        basis.entries * np.maximum(0.2, 2.05 - exponents - 0.5 * np.log2(np.maximum(basis.entries, 1)))
-    )
+    return np.asarray(basis.entries * np.maximum(0.2, 2.05 - exponents - 0.5 * np.log2(np.maximum(basis.entries, 1))))
 
 
 def _cost(basis: Candidate, step: float, tokens: float) -> float:

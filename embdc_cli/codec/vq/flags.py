@@ -3,8 +3,8 @@
 Tokens are sites (row t, place n) of a grid, coloured like a chess board in time and space. Sites of the first colour
 are coded first, under how many of their six neighbours (row before and after, left, right, above, below) were set at
 the level before; then those of the second colour, under how many of theirs, all of the first, are set at this level.
-So each half is known or unknown as a whole, and decodes in parallel. What a context means is a probability class: flag 1
-has a frequency of FREQUENCIES[class] / 4096, thirds of an octave of odds apart.
+So each half is known or unknown as a whole, and decodes in parallel. What a context means is a probability class:
+flag 1 has a frequency of FREQUENCIES[class] / 4096, thirds of an octave of odds apart.
 """
 
 from __future__ import annotations

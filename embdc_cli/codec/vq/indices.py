@@ -7,8 +7,8 @@ index at the level before, 14 for keeping after keeping it, which the first leve
 Every level is one rANS payload (`entropy.rans`): go on of the first colour, of the second, keep of the first, of the
 second, indices in the order of rows and places.
 
-Layout: [varint] levels in use; for each [varint] bytes, [u32] CRC-32 of them; then the bytes of all. A reader that wants
-a coarser code reads the first levels and stops.
+Layout: [varint] levels in use, [varint] bytes of each; [u32] CRC-32 of these; then for each level [u32] CRC-32 of its
+bytes, and these. A reader that wants a coarser code reads the first levels, which check themselves, and stops.
 Error: none. Not here: indices that are likelier after others; those of learnt codebooks are nearly equally likely.
 """
 
@@ -43,31 +43,50 @@ def encode(codes: np.ndarray, sizes: np.ndarray, width: int, classes: np.ndarray
         symbols.append(answers.indices)
         rows.append(_index_rows(int(sizes[level]), answers.indices.size))
         parts.append(rans.encode(np.concatenate(symbols), np.concatenate(rows), flags.tables()))
-    out = FieldWriter()
-    out.varint(len(parts))
+    head = FieldWriter()
+    head.varint(len(parts))
     for part in parts:
-        out.varint(len(part))
-        out.raw(_CRC.pack(zlib.crc32(part)))
-    return out.bytes() + b"".join(parts)
+        head.varint(len(part))
+    checked = [_CRC.pack(zlib.crc32(part)) + part for part in parts]
+    return b"".join([head.bytes(), _CRC.pack(zlib.crc32(head.bytes())), *checked])
+
+
+def level_bytes(fields: FieldReader, levels: int) -> list[int]:
+    """Bytes of each level in use of `levels`, each with its CRC-32, which follow in `fields`. Raises CorruptArchive."""
+    head = FieldWriter()
+    used = fields.varint(limit=levels)
+    head.varint(used)
+    sizes = [fields.varint(limit=1 << 31) for _ in range(used)]
+    for size in sizes:
+        head.varint(size)
+    if fields.raw(_CRC.size) != _CRC.pack(zlib.crc32(head.bytes())):
+        raise fields.corrupt("sizes of levels: CRC-32 does not match")
+    return [_CRC.size + size for size in sizes]
 
 
 def decode(
-    data: memoryview, shape: tuple[int, int, int], sizes: np.ndarray, width: int, classes: np.ndarray
+    data: memoryview,
+    shape: tuple[int, int, int],
+    sizes: np.ndarray,
+    width: int,
+    classes: np.ndarray,
+    most: int | None = None,
 ) -> np.ndarray:
-    """(F, N, L) int32 of `shape`; the first levels alone where `data` ends between two. Raises CorruptArchive."""
+    """(F, N, L) int32 of `shape`. most: how many levels to read, None for all. Raises CorruptArchive."""
     fields = FieldReader(data, "chunk")
-    used = fields.varint(limit=shape[2])
-    parts = [(fields.varint(limit=1 << 31), _CRC.unpack(fields.raw(_CRC.size))[0]) for _ in range(used)]
+    stored = level_bytes(fields, shape[2])
     codes = np.zeros(shape, np.int32)
     before = kept = np.ones(shape[:2], bool)
     colours = flags.colours((shape[0], shape[1]), width)
-    for level, (size, crc) in enumerate(parts):
-        part = fields.raw(size)
-        if zlib.crc32(part) != crc:
+    for level, size in enumerate(stored[:most]):
+        crc, part = fields.raw(_CRC.size), fields.raw(size - _CRC.size)
+        if crc != _CRC.pack(zlib.crc32(part)):
             raise fields.corrupt(f"level {level}: CRC-32 does not match")
         reader = rans.Reader(part, flags.tables())
 
-        def ask(contexts: np.ndarray, sites: np.ndarray, level: int = level, reader: rans.Reader = reader) -> np.ndarray:
+        def ask(
+            contexts: np.ndarray, sites: np.ndarray, level: int = level, reader: rans.Reader = reader
+        ) -> np.ndarray:
             return reader.take(classes[level][contexts]).astype(bool)
 
         before, kept = _questions(before, kept, width, colours, ask)
@@ -79,7 +98,8 @@ def decode(
         for row in range(1, shape[0]):
             np.copyto(plane[row], plane[row - 1], where=kept[row])
         codes[..., level] = plane
-    fields.end()
+    if most is None or most >= len(stored):
+        fields.end()
     return codes
 
 

@@ -5,7 +5,7 @@
 x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
 Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
 limited to that. Decoding adds integers and multiplies once, so every machine gets the same numbers.
-Levels: those learnt from the segment, those of a codebook, and Gaussian ones for what these leave (`levels`, `gaussian`).
+Levels: those learnt from the segment, then Gaussian ones for what they leave (`levels`, `gaussian`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _MIDDLE: Final = flags.CLASSES // 2
 class VectorQuantiser(Quantiser, SegmentStage):
     """step: where the quantiser of a transform would have it; a bit may cost LAMBDA of its square.
 
-    exponent: of a quantum. rank: coefficients of a token. learnt: the levels that come first. scales: (r,) deviations of
-    what these leave, 2^(scale / 4) quanta. gaussian: levels after them. width: of the token grid.
+    exponent: of a quantum. rank: coefficients of a token. learnt: the levels that come first. scales: (r,) deviations
+    of what these leave, 2^(scale / 4) quanta. gaussian: levels after them. width: of the token grid.
     classes: (L, 45) uint8, of flags (`indices`); its last three columns are for the search.
     """
 
@@ -81,7 +81,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         """x (F, N, r) in whole quanta, int32."""
         with np.errstate(over="ignore", invalid="ignore"):
             y = np.rint(np.ldexp(x, -self.exponent))
-        return np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA).astype(np.int32)
+        return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA).astype(np.int32))
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         lagrangian = LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
@@ -99,9 +99,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return replace(self, classes=classes)
 
     def write(self, out: FieldWriter) -> None:
-        """[f64] step, [i8] exponent, [byte] learnt levels and each, [byte] Gaussian ones, scales if any, [varint] width,
-        then the classes, as differences from level to level.
-        """
+        """Step, exponent, learnt levels, number of Gaussian ones and their scales, width; differences of classes."""
         out.float64(self.step)
         out.signed_byte(self.exponent)
         out.byte(len(self.learnt))

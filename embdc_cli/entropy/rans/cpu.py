@@ -101,9 +101,7 @@ def _encode(symbols: np.ndarray, rows: np.ndarray, packed: np.ndarray, states: n
 
 
 @numba.njit(
-    numba.int64(
-        numba.uint32[::1], _WORDS, numba.int64, numba.int64, _BYTES, _PACKED, _BYTE_ROWS, numba.uint8[::1]
-    ),
+    numba.int64(numba.uint32[::1], _WORDS, numba.int64, numba.int64, _BYTES, _PACKED, _BYTE_ROWS, numba.uint8[::1]),
     nogil=True,
     cache=True,
 )

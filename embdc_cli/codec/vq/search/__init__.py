@@ -98,6 +98,9 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
 
     lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost.
     """
+    shape = (*y.shape[:2], len(packed.widths))
+    if 0 in shape:
+        return np.zeros(shape, np.int32)
     return np.asarray(kernels(__name__).search(y, packed, prices, lagrangian))
 
 

@@ -30,24 +30,23 @@ _LEVELS = (_INTS2, _INTS1, _INTS3)
 def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
     """As in `reference.py`."""
     codes = np.zeros((*y.shape[:2], len(packed.widths)), np.int32)
-    if codes.size:
-        _search(
-            np.ascontiguousarray(y),
-            packed.channels,
-            packed.widths,
-            packed.codewords,
-            packed.seen,
-            packed.halves,
-            packed.shifts,
-            packed.bounds,
-            prices.go_on,
-            prices.stop,
-            prices.keep,
-            prices.leave,
-            prices.index,
-            float(lagrangian),
-            codes,
-        )
+    _search(
+        np.ascontiguousarray(y),
+        packed.channels,
+        packed.widths,
+        packed.codewords,
+        packed.seen,
+        packed.halves,
+        packed.shifts,
+        packed.bounds,
+        prices.go_on,
+        prices.stop,
+        prices.keep,
+        prices.leave,
+        prices.index,
+        float(lagrangian),
+        codes,
+    )
     return codes
 
 
@@ -198,9 +197,7 @@ def _search(
 
 
 @numba.njit(numba.void(_INTS2, *_LEVELS, numba.int32[:, ::1]), nogil=True, cache=True)
-def _lookup(
-    codes: np.ndarray, channels: np.ndarray, widths: np.ndarray, codewords: np.ndarray, y: np.ndarray
-) -> None:
+def _lookup(codes: np.ndarray, channels: np.ndarray, widths: np.ndarray, codewords: np.ndarray, y: np.ndarray) -> None:
     for token in range(codes.shape[0]):
         for level in range(widths.size):
             code = codes[token, level]

@@ -95,9 +95,7 @@ def _back(stay: np.ndarray, source: np.ndarray, ends: np.ndarray, active: np.nda
         path[t] = state
         if t == 0:
             break
-        if not active[t]:
-            state = int(ends[t - 1])
-        elif state == _NONE:
+        if not active[t] or state == _NONE:
             state = int(ends[t - 1])
         elif not stay[t, state]:
             state = int(source[t])
