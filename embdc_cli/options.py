@@ -172,6 +172,7 @@ class DecodeOptions:
     frames: str | None = None  # "A:B[:S]"
     time: str | None = None  # "A..B"
     dtype: str | None = None
+    levels: int | None = None  # of streams of codec vq
     on_damage: str = "fail"  # fail | skip | nan
     codebooks: tuple[str, ...] = ()
     device: str = "auto"

@@ -2,7 +2,7 @@
 
     python tests/bench/vq_levels.py [--dumps cars] [--levels 4 8 16]
 
-Dumps: vit-tiny of $EMBDC_TEST_DATA/data/embeddings, native frame rate. FAISS ResidualQuantizer, beam 4, of 256 codewords
+Dumps: vit-tiny of $EMBDC_TEST_DATA/data/embeddings, native frame rate. FAISS ResidualQuantizer, beam 4, 256 codewords
 a level: trained on the tokens of all other clips and pictures of the same layer, codebook not counted (`others`), and
 on the clip itself, codebook counted in float16 (`own`).
 

@@ -79,6 +79,7 @@ DECODE = [
     (("--stream", "cls"), {"stream": "cls"}),
     (("--frames", "-10:"), {"frames": "-10:"}),
     (("--time", "60s..65s"), {"time": "60s..65s"}),
+    (("--levels", "3"), {"levels": 3}),
     (("--dtype", "f32"), {"dtype": "f32"}),
     (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
     (("--on-damage", "nan"), {"on_damage": "nan"}),

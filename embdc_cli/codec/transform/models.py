@@ -116,6 +116,16 @@ class TransformModels:
             groups.append(GroupModels(Chain(stages), group.group))
         return replace(self, groups=tuple(groups))
 
+    def with_levels(self, most: int) -> TransformModels | None:
+        """The same models for a decoder of the first levels of a vector quantiser; None where there is none."""
+        groups = []
+        for group in self.groups:
+            *links, coder = group.chain.stages
+            if not isinstance(coder, VectorIndices):
+                return None
+            groups.append(GroupModels(Chain([*links, replace(coder, most=most)]), group.group))
+        return replace(self, groups=tuple(groups))
+
     def to_bytes(self) -> bytes:
         """The models payload of the segment."""
         used = sorted({stage.stage for group in self.groups for stage in group.chain})

@@ -143,10 +143,14 @@ class VectorQuantiser(Quantiser, SegmentStage):
 
 @dataclass(frozen=True)
 class VectorIndices(Coder, SegmentStage):
-    """The coder after a `VectorQuantiser`; what it needs to know is there."""
+    """The coder after a `VectorQuantiser`; what it needs to know is there.
+
+    most: levels that a decoder reads, None for all.
+    """
 
     stage = StageId.VECTOR_INDICES
     quantiser: VectorQuantiser
+    most: int | None = None
 
     def encode(self, codes: np.ndarray, side: bytes) -> bytes:
         q = self.quantiser
@@ -158,7 +162,13 @@ class VectorIndices(Coder, SegmentStage):
             FieldReader(data, "chunk").end()
             return np.zeros(shape, np.int32)
         q = self.quantiser
-        return indices.decode(data, (rows, tokens, levels), q.sizes, q.width, q.classes)
+        return indices.decode(data, (rows, tokens, levels), q.sizes, q.width, q.classes, self.most)
+
+    def bytes_read(self, fields: FieldReader) -> int:
+        """How many bytes `decode` looks at, by the first of them in `fields`. Raises CorruptArchive for too few."""
+        before = fields.left
+        sizes = indices.level_bytes(fields, len(self.quantiser.levels))
+        return before - fields.left + sum(sizes[: self.most])
 
     def write(self, out: FieldWriter) -> None:
         del out
