@@ -92,11 +92,14 @@ def _names(paths: Iterable[Name] | Name) -> list[str]:
     return [_name(path) for path in several]
 
 
-def open(path: Name | BinaryIO, *, codebooks: Sequence[Name] = (), device: str = "cpu") -> Archive:
+def open(
+    path: Name | BinaryIO, *, codebooks: Sequence[Name] = (), device: str = "cpu", levels: int | None = None
+) -> Archive:
     """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto"); they are decoded on the CPU.
+    levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
     device that is none or not here. A slice raises CorruptArchive when its chunk is damaged, MissingModel when its
     codebook is not found, WrongIndex for rows that are not there.
@@ -104,7 +107,7 @@ def open(path: Name | BinaryIO, *, codebooks: Sequence[Name] = (), device: str =
     from embdc_cli.archive import Archive
 
     place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
-    return Archive(place, codebooks=_names(codebooks), device=device)
+    return Archive(place, codebooks=_names(codebooks), device=device, levels=levels)
 
 
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:

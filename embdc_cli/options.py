@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, TypeVar
 from embdc_cli.errors import UsageError
 
 VIDEO_CODECS: Final = ("h264", "hevc", "av1")
-CODECS: Final = ("transform", *VIDEO_CODECS, "lossless", "auto")
+LOSSY_CODECS: Final = ("transform", "vq", *VIDEO_CODECS)
+CODECS: Final = (*LOSSY_CODECS, "lossless", "auto")
 PRESETS: Final[dict[str, tuple[float, int]]] = {
     "fast": (0.97, 0),
     "balanced": (0.97, 1),
@@ -138,7 +139,7 @@ class EncodeOptions:
     def check_codec(self) -> None:
         """Refuse options that say nothing to the codec asked for. Raises: UsageError."""
         video = self.codec in VIDEO_CODECS
-        if video and self.lossless:
+        if (video or self.codec == "vq") and self.lossless:
             raise UsageError(f"--lossless: not with --codec {self.codec}")
         given = self.given(("codebook",) if video else VIDEO_CODEC_OPTIONS)
         if given and self.codec != "auto":
@@ -171,6 +172,7 @@ class DecodeOptions:
     frames: str | None = None  # "A:B[:S]"
     time: str | None = None  # "A..B"
     dtype: str | None = None
+    levels: int | None = None  # of streams of codec vq
     on_damage: str = "fail"  # fail | skip | nan
     codebooks: tuple[str, ...] = ()
     device: str = "auto"

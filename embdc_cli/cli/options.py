@@ -354,6 +354,10 @@ class Selection:
     time: Annotated[
         str | None, option("--time", metavar="A..B", help="Rows from time A to before B after the first.")
     ] = None
+    levels: Annotated[
+        int | None,
+        option("--levels", metavar="N", read=quantities.whole(1), help="Only N levels of codec vq: coarser."),
+    ] = None
 
 
 @dataclass(frozen=True)

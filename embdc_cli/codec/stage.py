@@ -156,3 +156,6 @@ class ChunkCodec(Protocol):
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
     ) -> tuple[np.ndarray, int]:
         """(values in storage dtype, CRC-32 of the codes). Raises CorruptArchive for bytes that no encoder writes."""
+
+    def bytes_read(self, start: bytes, size: int) -> int:
+        """How many bytes of a payload of `size` bytes `decode` looks at, by its `start`."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from embdc_cli.errors import UnsupportedArchive
+from embdc_cli.errors import UnsupportedArchive, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ class StageId(IntEnum):
     RATE_ROUNDING = 67
     TRELLIS = 68
     VIDEO_SAMPLES = 69
+    VECTOR_QUANTISER = 70
     STICKY = 66
     # codes -> codes
     ROW_DELTA = 96
@@ -57,6 +58,7 @@ class StageId(IntEnum):
     TRACK_PLANES = 131
     TRACK_PATHS = 133
     VIDEO_BITSTREAM = 134
+    VECTOR_INDICES = 135
     TIME_CONTEXT = 132
 
 
@@ -144,15 +146,17 @@ def codec_for(
     limits: Limits,
     lookup_codebook: LookupCodebook,
     backend: str = "auto",
+    levels: int | None = None,
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
 
-    backend: who decodes video (`codec.video.backend`).
+    backend: who decodes video (`codec.video.backend`). levels: how many a vector quantiser reads, None for all.
 
-    Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes.
+    Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes, UsageError
+    for levels of a codec that has none.
     """
     # imported here because the codecs import the ids above
-    if kind == ChunkKind.LOSSLESS:
+    if kind == ChunkKind.LOSSLESS and levels is None:
         from embdc_cli.codec.lossless.codec import LosslessCodec
 
         return LosslessCodec(spec, limits)
@@ -161,9 +165,20 @@ def codec_for(
         from embdc_cli.codec.transform.models import TransformModels
 
         read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, backend=backend)
-        return TransformCodec(spec, read, limits)
+        coarse = read if levels is None else read.with_levels(levels)
+        if coarse is None:
+            raise _without_levels(spec)
+        return TransformCodec(spec, coarse, limits)
+    if kind == ChunkKind.LOSSLESS:
+        raise _without_levels(spec)
     raise UnsupportedArchive(
         f"stream {spec.name!r}: chunk kind {kind} is unknown, expected one of "
         f"{', '.join(str(int(known)) for known in ChunkKind)}",
         hint="a newer embdc can read it",
+    )
+
+
+def _without_levels(spec: StreamSpec) -> UsageError:
+    return UsageError(
+        f"--levels: stream {spec.name!r} is not coded by vq", hint="leave out --levels, or choose --stream"
     )

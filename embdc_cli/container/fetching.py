@@ -14,7 +14,7 @@ import numpy as np
 from embdc_cli.container import spec
 from embdc_cli.container.chunk import DataRecord, ModelsRecord
 from embdc_cli.container.contents import Entry, Part
-from embdc_cli.container.framing import chunk_bytes, content_of, parse_header
+from embdc_cli.container.framing import ChunkHeader, apply_mask, chunk_bytes, content_of, parse_header
 from embdc_cli.container.storage import Range, Storage
 from embdc_cli.errors import CorruptArchive
 
@@ -61,6 +61,23 @@ class ChunkReader:
                     on_damage(entry, error)
                     continue
                 yield found
+
+    def start(self, entry: Entry, size: int) -> tuple[bytes, int]:
+        """(the first `size` bytes of a chunk's codec payload, or all; how many there are).
+
+        Header and record are checked, the bytes are not: whoever reads them has to. Raises: CorruptArchive.
+        """
+        part = self._parts[entry.part]
+        where = f"{self._storage.name}: byte {entry.offset}"
+        wanted = spec.CHUNK_BYTES + spec.DATA_BYTES + size + 1
+        blob = self._storage.read(entry.offset, entry.offset + min(entry.length, wanted))
+        header = self._header(part, blob, spec.DATA, entry.seq, entry.length, where)
+        stored = blob[spec.CHUNK_BYTES :]
+        plain = apply_mask(stored[: len(stored) // 2 * 2], header.mask)[: header.content_bytes]
+        record, tokens_bytes = DataRecord.prefix_of(plain, where)
+        if tokens_bytes or record.indexed() != entry.record.indexed():
+            raise CorruptArchive(f"{where}: chunk {entry.seq} and the index disagree about what it holds")
+        return plain[spec.DATA_BYTES :][:size], header.content_bytes - spec.DATA_BYTES
 
     def models(self, part: int, stream: int, segment: int) -> bytes:
         """The models of a segment, b"" when it has none. Raises: CorruptArchive."""
@@ -137,6 +154,12 @@ class ChunkReader:
     def _verified(part: Part, blob: bytes, kind: bytes, seq: int, size: int, where: str) -> bytes:
         if len(blob) != size:
             raise CorruptArchive(f"{where}: expected a chunk of {size} bytes, found {len(blob)}")
+        header = ChunkReader._header(part, blob, kind, seq, size, where)
+        return content_of(header, blob[spec.CHUNK_BYTES :], where)
+
+    @staticmethod
+    def _header(part: Part, blob: bytes, kind: bytes, seq: int, size: int, where: str) -> ChunkHeader:
+        """The header at the start of a chunk of `size` bytes, which has to be that one."""
         header = parse_header(blob)
         if header is None:
             raise CorruptArchive(f"{where}: expected {kind.decode()} chunk {seq}, its header is damaged")
@@ -144,7 +167,7 @@ class ChunkReader:
             raise CorruptArchive(f"{where}: the index says {kind.decode()} {seq}, found {header.name} {header.seq}")
         if spec.CHUNK_BYTES + header.length != size:
             raise CorruptArchive(f"{where}: the index says {size} bytes, found {spec.CHUNK_BYTES + header.length}")
-        return content_of(header, blob[spec.CHUNK_BYTES :], where)
+        return header
 
     def _place_of(self, key: _Segment) -> int | None:
         part, stream, segment = key

@@ -104,6 +104,10 @@ class ArchiveReader:
         """
         return self._chunks.fetch(entries, on_damage)
 
+    def start(self, entry: Entry, size: int) -> tuple[bytes, int]:
+        """(the first `size` bytes of a chunk's codec payload, or all; how many there are), the bytes not verified."""
+        return self._chunks.start(entry, size)
+
     def models(self, stream: Stream, segment: int) -> bytes:
         """The models of a segment of `stream`, b"" when it has none. Raises: CorruptArchive."""
         return self._chunks.models(stream.part, stream.number, segment)

@@ -133,7 +133,9 @@ class StreamPlan:
         """How the stream is coded, as `--codec` calls it."""
         if not self.lossy:
             return "lossless"
-        return "transform" if self.fit_options.video is None else self.fit_options.video.standard
+        if self.fit_options.video is not None:
+            return self.fit_options.video.standard
+        return "vq" if self.fit_options.vector else "transform"
 
     @property
     def moments(self) -> ChannelMoments:
@@ -199,7 +201,7 @@ class StreamPlan:
     def fit(self, cuts: Sequence[Cut]) -> Fit:
         """Step-independent knowledge of a segment of these chunks, from a sample of it."""
         ends = (cuts[0], cuts[-1]) if cuts else None
-        key = ("fit", self.fit_options.effort, self.fit_options.video, self.number, ends)
+        key = ("fit", self.fit_options.effort, self.fit_options.video, self.fit_options.vector, self.number, ends)
         return self.fits.get(key, lambda: self._fit(cuts), lambda fit: fit.bytes_held)
 
     def _fit(self, cuts: Sequence[Cut]) -> Fit:
@@ -414,6 +416,7 @@ def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey)
         nonfinite_keep=options.nonfinite == "keep",
         padding=seen.padding,
         video=_video_options(options),
+        vector=options.codec == "vq",
     )
 
 

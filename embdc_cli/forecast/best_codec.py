@@ -17,7 +17,7 @@ from embdc_cli.options import SIZE_TARGETS, EncodeOptions
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump
 
-CANDIDATES: Final = ("transform", "hevc", "av1")
+CANDIDATES: Final = ("transform", "vq", "hevc", "av1")
 SAMPLE_BYTES: Final = 4 << 20
 _SHOWN: Final = ("codec", "file_bytes", "bits_per_value", "nmse", "cosine", "encode_s", "decode_s")
 

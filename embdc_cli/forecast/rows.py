@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from embdc_cli.errors import UsageError
-from embdc_cli.options import PRESETS, VIDEO_CODECS, EncodeOptions
+from embdc_cli.options import LOSSY_CODECS, PRESETS, VIDEO_CODECS, EncodeOptions
 
 DEFAULT_ROWS: Final = (*PRESETS, "cosine=0.9", "cosine=0.99", "lossless")
 TARGETS: Final = ("cosine", "nmse", "channel-nmse", "bpv")
@@ -28,8 +28,8 @@ class Row:
     def parse(cls, name: str) -> Row:
         """The row of this name. Raises: UsageError."""
         codec, colon, target = name.rpartition(":")
-        if colon and codec not in ("transform", *VIDEO_CODECS):
-            raise UsageError(f"--rows: expected transform, {', '.join(VIDEO_CODECS)} before the colon, found {codec!r}")
+        if colon and codec not in LOSSY_CODECS:
+            raise UsageError(f"--rows: expected one of {', '.join(LOSSY_CODECS)} before the colon, found {codec!r}")
         settings = _settings(target)
         return cls(name, {**settings, "codec": codec} if colon else settings)
 

@@ -79,6 +79,7 @@ DECODE = [
     (("--stream", "cls"), {"stream": "cls"}),
     (("--frames", "-10:"), {"frames": "-10:"}),
     (("--time", "60s..65s"), {"time": "60s..65s"}),
+    (("--levels", "3"), {"levels": 3}),
     (("--dtype", "f32"), {"dtype": "f32"}),
     (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
     (("--on-damage", "nan"), {"on_damage": "nan"}),
@@ -133,7 +134,7 @@ REFUSED = [
     ),
     (
         ("encode", "a", "--codec", "zip"),
-        "--codec: expected one of transform, h264, hevc, av1, lossless, auto, found 'zip'",
+        "--codec: expected one of transform, vq, h264, hevc, av1, lossless, auto, found 'zip'",
     ),
     (("encode", "a", "--rotation", "klt"), "--rotation: only with --codec h264, hevc, av1"),
     (

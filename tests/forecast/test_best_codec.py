@@ -25,7 +25,7 @@ def walk(rows: int = 20) -> np.ndarray:
 def test_auto_takes_the_best_and_says_what_it_tried(tmp_path: Path, target: dict[str, float], measure: str) -> None:
     result = embdc.encode(walk(), tmp_path / "a.embdc", codec="auto", effort=0, **target)
     tried = {one["codec"]: one[measure] for one in result["candidates"]}
-    assert set(tried) == {"transform", "hevc", "av1"}
+    assert set(tried) == {"transform", "vq", "hevc", "av1"}
     assert result["streams"][0]["codec"] == min(tried, key=tried.__getitem__)
     same = embdc.encode(walk(), tmp_path / "b.embdc", codec=result["streams"][0]["codec"], effort=0, **target)
     assert result["achieved"]["nmse"] == pytest.approx(same["achieved"]["nmse"], rel=0.05)  # the recipe differs in size
@@ -67,7 +67,7 @@ def test_a_codec_that_misses_the_target_is_left_out(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(best_codec, "predict", without_hevc)
     result = embdc.encode(walk(), tmp_path / "a.embdc", codec="auto", effort=0, target_bpv=4)
-    assert {one["codec"] for one in result["candidates"]} == {"transform", "av1"}
+    assert {one["codec"] for one in result["candidates"]} == {"transform", "vq", "av1"}
 
 
 def test_when_all_miss_the_target_it_is_missed(tmp_path: Path) -> None:

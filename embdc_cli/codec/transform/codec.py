@@ -19,6 +19,8 @@ from embdc_cli.codec.layout import chunk_length
 from embdc_cli.codec.stage import Encoded, Sides, TokenCounts
 from embdc_cli.codec.table import ChunkKind, Limits
 from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.vq.quantiser import VectorIndices
+from embdc_cli.errors import CorruptArchive
 from embdc_cli.values import StreamSpec
 
 
@@ -57,6 +59,24 @@ class TransformCodec:
         """(values in storage dtype, symbol CRC) of a chunk of `rows` rows. Raises CorruptArchive."""
         coded, record = self._unpack(payload, rows, token_counts)
         return self._reconstruct(coded, record), _symbol_crc(coded)
+
+    def bytes_read(self, start: bytes, size: int) -> int:
+        """How many bytes of a payload of `size` bytes `decode` looks at, by its `start`.
+
+        Fewer than all where a vector quantiser leaves out levels of a stream without special tokens or exact values.
+        """
+        (*_, last) = self.models.groups
+        coder = last.chain.coder
+        if not isinstance(coder, VectorIndices) or coder.most is None:
+            return size
+        if len(self.models.groups) > 1 or self.models.keeps_values or any(link.has_side for link in last.chain.links):
+            return size
+        fields = FieldReader(start, f"chunk of stream {self.spec.name!r}")
+        try:
+            fields.varint(limit=size)
+            return min(size, len(start) - fields.left + coder.bytes_read(fields))
+        except CorruptArchive:  # the start is too short, or what is damaged will be found in the whole
+            return size
 
     def plane_bits(
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None

@@ -17,6 +17,7 @@ from embdc_cli.codec.transform.group_fit import GroupFit
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.video.fit import VideoFit
 from embdc_cli.codec.video.options import VideoOptions
+from embdc_cli.codec.vq.fit import VectorFit
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import UsageError
@@ -33,7 +34,7 @@ class FitOptions:
 
     padding: whether the stream has tokens of nothing but zeros that are to stay so.
     segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
-    video: code with a video codec instead of the mixture and the entropy coder.
+    video: code with a video codec instead of the mixture and the entropy coder. vector: with a vector quantiser.
     """
 
     effort: int = 1
@@ -43,6 +44,7 @@ class FitOptions:
     padding: bool = False
     segment_rows: int | None = None
     video: VideoOptions | None = None
+    vector: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,12 @@ class Fit:
         energy = sum(group.energy for group in fitted)
         self.rms = float(np.ldexp(np.sqrt(energy / values), self.layout.exponent)) if values else 0.0
 
-    def _group_fit(self) -> GroupFit | VideoFit:
+    def _group_fit(self) -> GroupFit | VideoFit | VectorFit:
         effort, weighting, video = self.options.effort, self.options.weighting, self.options.video
         if video is not None:
             return VideoFit(self.spec, self.layout.fold, effort, weighting, video, self._scale)
-        return GroupFit(self.spec, self.layout.fold, effort, weighting, self.options.codebook, self._scale)
+        fit = VectorFit if self.options.vector else GroupFit
+        return fit(self.spec, self.layout.fold, effort, weighting, self.options.codebook, self._scale)
 
     @property
     def bytes_held(self) -> int:
@@ -140,7 +143,7 @@ class Fit:
         )
 
     @property
-    def _parts(self) -> list[tuple[GroupFit | VideoFit, float]]:
+    def _parts(self) -> list[tuple[GroupFit | VideoFit | VectorFit, float]]:
         """Every token group with its share of the step: special tokens, where there are some, have one of their own."""
         *special, patches = self._groups
         return [(group, _special_share(group.rms, patches.rms)) for group in special] + [(patches, 1.0)]
@@ -149,8 +152,8 @@ class Fit:
         return min(max(float(np.ldexp(step, -self.layout.exponent)), STEPS[0]), STEPS[1])
 
     def _tokens(
-        self, fitted: Sequence[GroupFit | VideoFit], sample: Sequence[np.ndarray]
-    ) -> Iterator[tuple[GroupFit | VideoFit, np.ndarray]]:
+        self, fitted: Sequence[GroupFit | VideoFit | VectorFit], sample: Sequence[np.ndarray]
+    ) -> Iterator[tuple[GroupFit | VideoFit | VectorFit, np.ndarray]]:
         for rows in sample:
             if not self.options.nonfinite_keep:
                 exact_values.refuse(rows, self.spec)

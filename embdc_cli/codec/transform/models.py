@@ -36,6 +36,7 @@ from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.video.hadamard import Hadamard
 from embdc_cli.codec.video.samples import VideoBitstream, VideoSamples
+from embdc_cli.codec.vq.quantiser import VectorIndices, VectorQuantiser
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.values import StreamSpec
@@ -60,6 +61,8 @@ _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
     Hadamard,
     VideoSamples,
     VideoBitstream,
+    VectorQuantiser,
+    VectorIndices,
 )
 _STAGES: Final = {stage.stage: stage for stage in _CLASSES}
 
@@ -111,6 +114,16 @@ class TransformModels:
         for group in self.groups:
             stages = [_with_step_scaled(stage, factor) for stage in group.chain.stages]
             groups.append(GroupModels(Chain(stages), group.group))
+        return replace(self, groups=tuple(groups))
+
+    def with_levels(self, most: int) -> TransformModels | None:
+        """The same models for a decoder of the first levels of a vector quantiser; None where there is none."""
+        groups = []
+        for group in self.groups:
+            *links, coder = group.chain.stages
+            if not isinstance(coder, VectorIndices):
+                return None
+            groups.append(GroupModels(Chain([*links, replace(coder, most=most)]), group.group))
         return replace(self, groups=tuple(groups))
 
     def to_bytes(self) -> bytes:
@@ -189,7 +202,9 @@ def _with_step_scaled(stage: Stage, factor: float) -> Stage:
         return replace(stage, step=stage.step * factor)
     if isinstance(stage, VideoBitstream):
         return VideoBitstream(stage.samples.scaled(factor))
-    return stage.scaled(factor) if isinstance(stage, VideoSamples) else stage
+    if isinstance(stage, VectorIndices):
+        return VectorIndices(stage.quantiser.scaled(factor))
+    return stage.scaled(factor) if isinstance(stage, VideoSamples | VectorQuantiser) else stage
 
 
 def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:

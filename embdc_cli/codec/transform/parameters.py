@@ -18,6 +18,7 @@ from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
 if TYPE_CHECKING:
     from embdc_cli.codec.transform.mixture.stage import Mixture
     from embdc_cli.codec.video.samples import VideoSamples
+    from embdc_cli.codec.vq.quantiser import VectorQuantiser
 
 MAX_LEVEL: Final = 1 << 30
 """Largest magnitude of any integer that is coded: room for the escape codes within 32 bits."""
@@ -29,9 +30,10 @@ _MAX_CLASS = 63
 class Scope:
     """What is known while the stages of one token group are read, front to back.
 
-    channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
-    metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
-    mixture, samples: the mixture or the video samples of the chain, once read. backend: who decodes video.
+     channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
+     metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
+     mixture, samples, vectors: the mixture, video samples or vector quantiser of the chain, once read.
+    backend: who decodes video.
     """
 
     channels: int
@@ -42,6 +44,7 @@ class Scope:
     metric: np.ndarray | None
     mixture: Mixture | None = None
     samples: VideoSamples | None = None
+    vectors: VectorQuantiser | None = None
     backend: str = "auto"
 
 

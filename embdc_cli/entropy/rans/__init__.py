@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.rans.layout import choose_lanes, join_payload, split_payload
+from embdc_cli.entropy.rans.layout import STATE_LOW, choose_lanes, join_payload, split_payload
 from embdc_cli.entropy.tables import IMPOSSIBLE, Tables
 from embdc_cli.errors import CorruptArchive
 
@@ -38,19 +38,49 @@ def decode(data: bytes | memoryview, classes: np.ndarray, tables: Tables) -> np.
     Raises CorruptArchive unless every state ends where encoding began and every word is used.
     """
     rows = _bytes_1d(classes)
-    if rows.size == 0:
+    if not rows.size:
         if len(data):
             raise CorruptArchive(f"rans payload: expected no bytes for no symbols, found {len(data)}")
         return np.zeros(0, np.uint8)
-    if rows.max() >= tables.freq.shape[0]:
-        raise CorruptArchive(f"rans payload: expected classes below {tables.freq.shape[0]}, found {rows.max()}")
-    states, words = split_payload(data)
-    symbols, whole = kernels(__name__).decode(states, words, rows, tables)
-    if not whole:
-        raise CorruptArchive(
-            f"rans payload: {len(data)} bytes for {rows.size} symbols, expected states and words to come out even"
+    reader = Reader(data, tables)
+    symbols = reader.take(rows)
+    reader.end()
+    return symbols
+
+
+class Reader:
+    """Reads a payload by parts, where the classes of later symbols follow from earlier ones. Raises CorruptArchive."""
+
+    def __init__(self, data: bytes | memoryview, tables: Tables) -> None:
+        self._states, self._words = split_payload(data)
+        self._tables = tables
+        self._position = self._done = 0
+
+    def take(self, classes: np.ndarray) -> np.ndarray:
+        """The next symbols, as many as `classes` (n,) uint8."""
+        rows = _bytes_1d(classes)
+        if rows.size and rows.max() >= self._tables.freq.shape[0]:
+            raise CorruptArchive(
+                f"rans payload: expected classes below {self._tables.freq.shape[0]}, found {rows.max()}"
+            )
+        symbols, self._position = kernels(__name__).decode(
+            self._states, self._words, self._position, rows, self._tables, self._done
         )
-    return np.asarray(symbols)
+        self._done += rows.size
+        if self._position < 0:
+            raise self._uneven()
+        return np.asarray(symbols)
+
+    def end(self) -> None:
+        """Refuse a payload that goes on, or whose states do not end where encoding began."""
+        if self._position != self._words.size or (self._states != STATE_LOW).any():
+            raise self._uneven()
+
+    def _uneven(self) -> CorruptArchive:
+        return CorruptArchive(
+            f"rans payload: {self._words.size} words for {self._done} symbols, expected states and words to come out "
+            f"even"
+        )
 
 
 def _bytes_1d(values: np.ndarray) -> np.ndarray:

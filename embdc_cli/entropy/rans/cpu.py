@@ -51,11 +51,14 @@ def encode(symbols: np.ndarray, rows: np.ndarray, tables: Tables, lanes: int) ->
     return states, words[first:]
 
 
-def decode(states: np.ndarray, words: np.ndarray, rows: np.ndarray, tables: Tables) -> tuple[np.ndarray, bool]:
+def decode(
+    states: np.ndarray, words: np.ndarray, position: int, rows: np.ndarray, tables: Tables, done: int = 0
+) -> tuple[np.ndarray, int]:
     """As in `reference.py`."""
     symbols = np.zeros(rows.size, np.uint8)
-    whole = _decode(states.copy(), words, rows, _packed(tables), tables.slots, symbols)
-    return symbols, bool(whole)
+    lane = done % states.size
+    position = _decode(states, words, position, lane, rows, _packed(tables), tables.slots, symbols)
+    return symbols, int(position)
 
 
 def _packed(tables: Tables) -> np.ndarray:
@@ -98,35 +101,40 @@ def _encode(symbols: np.ndarray, rows: np.ndarray, packed: np.ndarray, states: n
 
 
 @numba.njit(
-    numba.boolean(numba.uint32[::1], _WORDS, _BYTES, _PACKED, _BYTE_ROWS, numba.uint8[::1]), nogil=True, cache=True
+    numba.int64(numba.uint32[::1], _WORDS, numba.int64, numba.int64, _BYTES, _PACKED, _BYTE_ROWS, numba.uint8[::1]),
+    nogil=True,
+    cache=True,
 )
 def _decode(
     states: np.ndarray,
     words: np.ndarray,
+    position: int,
+    lane: int,
     rows: np.ndarray,
     packed: np.ndarray,
     slots: np.ndarray,
     symbols: np.ndarray,
-) -> bool:
+) -> int:
     lanes = states.size
     count = rows.size
-    position = 0
     i = 0
-    while i + lanes <= count and position + lanes <= words.size:
-        for lane in range(lanes):
-            x = states[lane]
-            slot = x & _SLOT_MASK
-            row = rows[i + lane]
-            symbol = slots[row, slot]
-            symbols[i + lane] = symbol
-            entry = packed[row, symbol]
-            x = (entry >> _WORD) * (x >> _BITS) + slot - (entry & _HALF)
-            refilled = x << _WORD | np.uint32(words[position])  # read in any case: a branch would often be mispredicted
-            states[lane] = refilled if x < _LOW else x
-            position += x < _LOW
-        i += lanes
-    lane = 0
     while i < count:
+        while lane == 0 and i + lanes <= count and position + lanes <= words.size:
+            for at in range(lanes):
+                x = states[at]
+                slot = x & _SLOT_MASK
+                row = rows[i + at]
+                symbol = slots[row, slot]
+                symbols[i + at] = symbol
+                entry = packed[row, symbol]
+                x = (entry >> _WORD) * (x >> _BITS) + slot - (entry & _HALF)
+                # read in any case: a branch would often be mispredicted
+                refilled = x << _WORD | np.uint32(words[position])
+                states[at] = refilled if x < _LOW else x
+                position += x < _LOW
+            i += lanes
+        if i == count:
+            break
         x = states[lane]
         slot = x & _SLOT_MASK
         row = rows[i]
@@ -136,13 +144,10 @@ def _decode(
         x = (entry >> _WORD) * (x >> _BITS) + slot - (entry & _HALF)
         if x < _LOW:
             if position >= words.size:
-                return False
+                return -1
             x = x << _WORD | np.uint32(words[position])
             position += 1
         states[lane] = x
         i += 1
         lane = lane + 1 if lane + 1 < lanes else 0
-    for lane in range(lanes):
-        if states[lane] != _LOW:
-            return False
-    return bool(position == words.size)
+    return position

@@ -49,25 +49,33 @@ def encode(symbols: np.ndarray, rows: np.ndarray, tables: Tables, lanes: int) ->
     return states.astype(np.uint32), words
 
 
-def decode(states: np.ndarray, words: np.ndarray, rows: np.ndarray, tables: Tables) -> tuple[np.ndarray, bool]:
-    """The symbols (n,) uint8, and whether the states and the words came out even.
+def decode(
+    states: np.ndarray, words: np.ndarray, position: int, rows: np.ndarray, tables: Tables, done: int = 0
+) -> tuple[np.ndarray, int]:
+    """The next symbols (n,) uint8, and the words taken so far; -1 when there are too few.
 
-    states: (lanes,) uint32; words: (m,) uint16; rows: (n,) uint8 below the number of table rows. Any input is safe.
+    states: (lanes,) uint32, moved on in place; words: (m,) uint16, `position` of them taken; rows: (n,) uint8 below the
+    number of table rows; done: symbols decoded before. Any input is safe.
     """
-    lanes, position = states.size, 0
-    x = states.astype(np.uint64)
+    lanes = states.size
     symbols = np.zeros(rows.size, np.uint8)
-    for start in range(0, rows.size, lanes):
-        row = rows[start : start + lanes]
-        slot = x[: row.size] & np.uint64(TOTAL - 1)
+    start = 0
+    while start < rows.size:
+        first = (done + start) % lanes
+        row = rows[start : start + lanes - first]
+        part = slice(first, first + row.size)
+        x = states[part].astype(np.uint64)
+        slot = x & np.uint64(TOTAL - 1)
         symbol = tables.slots[row, slot]
-        symbols[start : start + lanes] = symbol
+        symbols[start : start + row.size] = symbol
         f, c = tables.freq[row, symbol].astype(np.uint64), tables.cum[row, symbol].astype(np.uint64)
-        x[: row.size] = f * (x[: row.size] >> np.uint64(PROBABILITY_BITS)) + slot - c
-        empty = np.flatnonzero(x[: row.size] < STATE_LOW)
+        x = f * (x >> np.uint64(PROBABILITY_BITS)) + slot - c
+        empty = np.flatnonzero(x < STATE_LOW)
         if position + empty.size > words.size:
-            return symbols, False
+            return symbols, -1
         taken = words[position : position + empty.size].astype(np.uint64)
         x[empty] = x[empty] << np.uint64(WORD_BITS) | taken
+        states[part] = x.astype(np.uint32)
         position += empty.size
-    return symbols, bool(position == words.size and np.all(x == STATE_LOW))
+        start += row.size
+    return symbols, position

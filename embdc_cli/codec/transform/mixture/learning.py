@@ -2,12 +2,11 @@
 
 Both work on the leading principal coefficients of the tokens, where nearly all of what tells modes apart lies:
 
-    1. runs of 4 rows are clustered by their means (k-means++, Lloyd)
+    1. runs of 4 rows are clustered by their means (`k_means`)
     2. repeat: mean and covariance of every mode -> its KLT; then every token is cut and labelled anew (`search`)
 
 which is hard EM for a mixture whose likelihood is the cost of `search`. A mode that loses all its tracks is dropped.
-Source: Tipping and Bishop, "Mixtures of probabilistic principal component analysers", Neural Computation 11, 1999;
-Arthur and Vassilvitskii, "k-means++", SODA 2007.
+Source: Tipping and Bishop, "Mixtures of probabilistic principal component analysers", Neural Computation 11, 1999.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from embdc_cli.codec.k_means import k_means, nearest
 from embdc_cli.codec.transform.mixture.search import Searcher
 
 DIMENSIONS: Final = 32
@@ -25,7 +25,6 @@ ROUNDS: Final = 4
 _SEED: Final = 20261121
 _RUN: Final = 4
 _CLUSTERED: Final = 1 << 14
-_LLOYD: Final = 12
 
 Maps = tuple[np.ndarray, np.ndarray]
 """levels and modes (R, n) of a sample array (R, n, P)."""
@@ -61,11 +60,11 @@ def _first_maps(sample: Sequence[np.ndarray], modes: int) -> list[Maps]:
     drawn = features
     if len(features) > _CLUSTERED:
         drawn = features[np.sort(rng.choice(len(features), _CLUSTERED, replace=False))]
-    centres = _k_means(drawn, modes, rng)
+    centres = k_means(drawn, modes, rng)
     maps = []
     for array, means in zip(sample, run_means, strict=True):
-        nearest = _nearest(means.reshape(-1, means.shape[2]), centres).reshape(means.shape[:2])
-        mode = np.repeat(nearest, _RUN, axis=0)[: len(array)].astype(np.int16)
+        labels = nearest(means.reshape(-1, means.shape[2]), centres).reshape(means.shape[:2])
+        mode = np.repeat(labels, _RUN, axis=0)[: len(array)].astype(np.int16)
         maps.append((np.zeros(mode.shape, np.int8), mode))
     return maps
 
@@ -75,32 +74,6 @@ def _run_means(array: np.ndarray) -> np.ndarray:
     starts = np.arange(0, len(array), _RUN)
     lengths = np.diff(np.append(starts, len(array)))
     return np.asarray(np.add.reduceat(array, starts, axis=0) / lengths[:, None, None]).astype(np.float32)
-
-
-def _k_means(features: np.ndarray, modes: int, rng: np.random.Generator) -> np.ndarray:
-    """(modes, P) centres."""
-    largest = float(np.abs(features).max(initial=0.0))
-    features = features / np.float32(max(largest, 1e-30))  # squares of float32 must not overflow
-    centres = features[rng.integers(len(features), size=1)]
-    distance = ((features - centres[0]) ** 2).sum(axis=1, dtype=np.float64)
-    while len(centres) < modes:
-        total = distance.sum()
-        weights = distance / total if total > 0 else None
-        centres = np.concatenate([centres, features[rng.choice(len(features), size=1, p=weights)]])
-        distance = np.minimum(distance, ((features - centres[-1]) ** 2).sum(axis=1, dtype=np.float64))
-    for _ in range(_LLOYD):
-        nearest = _nearest(features, centres)
-        counts = np.bincount(nearest, minlength=modes)
-        order = np.argsort(nearest, kind="stable")
-        starts = (np.cumsum(counts) - counts)[counts > 0]
-        centres[counts > 0] = np.add.reduceat(features[order], starts) / counts[counts > 0, None]
-    return centres * np.float32(max(largest, 1e-30))
-
-
-def _nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    scale = np.float32(1 / max(float(np.abs(centres).max(initial=0.0)), 1e-30))
-    near, centres = features * scale, centres * scale
-    return np.asarray(((centres**2).sum(axis=1) - 2 * near @ centres.T).argmin(axis=1))
 
 
 def _statistics(sample: Sequence[np.ndarray], maps: Sequence[Maps], modes: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,0 +1,259 @@
+"""Fits the chain of one token group for vector quantisation: basis, levels, and what their flags cost, at any step.
+
+Two passes over the sample: moments, then tokens to learn levels from (spread evenly) and rows to count flags in.
+Learnt levels come first, as long as a bit of indices and codewords saves more error than a bit of the next Gaussian
+level would (`gaussian`), which needs no codewords; these follow until a bit saves less than it may cost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.chain import Chain
+from embdc_cli.codec.stage import ArrayStage
+from embdc_cli.codec.table import Codebook
+from embdc_cli.codec.transform import bases
+from embdc_cli.codec.transform.basis import Basis, exponents_for
+from embdc_cli.codec.transform.candidate import Candidate
+from embdc_cli.codec.transform.estimate import LAMBDA
+from embdc_cli.codec.transform.models import GroupModels
+from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.sparse_fit import grid_width
+from embdc_cli.codec.transform.token_group import TokenGroup
+from embdc_cli.codec.vq import gaussian
+from embdc_cli.codec.vq.indices import CONTEXTS, answered
+from embdc_cli.codec.vq.learning import Learner, Learnt
+from embdc_cli.codec.vq.levels import LearntLevel
+from embdc_cli.codec.vq.quantiser import (
+    MAX_LEVELS,
+    MAX_QUANTA,
+    VectorIndices,
+    VectorQuantiser,
+    counted_classes,
+    even_classes,
+)
+from embdc_cli.codec.weighting import Weighting
+from embdc_cli.entropy.coding_tables import CodingTables
+from embdc_cli.values import StreamSpec
+
+_LEARNT_VALUES: Final = 1 << 23
+_PROBE_VALUES: Final = 1 << 19
+_ROUNDS: Final = (4, 8, 12, 20)
+"""Of k-means, by effort."""
+_MOST_LEARNT: Final = 32
+_QUANTA_PER_STEP: Final = 6
+"""Octaves: what rounding to quanta adds to the error is 2^-12 of a quantiser's."""
+_INDEX_BITS: Final = 8
+_NOISE: Final = 1 / 12
+_COUNTED: Final = 2
+"""Times that flags are counted and priced anew."""
+_RANKS: Final = 8
+
+
+class VectorFit(TokenGroup):
+    """Call `add_moments` for every chunk of tokens (F, N, D), then `prepare`, then `add_coefficients` for each."""
+
+    def __init__(
+        self,
+        spec: StreamSpec,
+        channels: int,
+        effort: int,
+        weighting: Weighting,
+        codebook: Codebook | None,
+        scale: float,
+    ) -> None:
+        """scale: tokens of the segment per token of the sample."""
+        super().__init__(spec, channels, weighting, scale)
+        self.effort = effort
+        self._codebook = codebook if weighting.kind == "none" else None
+        self._bases: list[Candidate] = []
+        self._drawn: list[np.ndarray] = []
+        self._seen = 0
+        self._probe: list[np.ndarray] = []
+        self._learners: dict[int, Learner] = {}
+
+    def prepare(self) -> None:
+        """Between the passes: the weighted domain, and the bases to choose from."""
+        domain = self.find_domain()
+        mean, covariance = self.moments.mean, domain.covariance
+        self._bases = [bases.identity(domain, mean, (1,))]
+        if covariance is not None and domain.energy > 0:
+            own = bases.own_klt(domain, covariance, mean, (1,))
+            # other bases than the KLT are not orthonormal in a metric between channels
+            self._bases = [own] if domain.metric is not None else [*self._bases, own]
+
+    def add_coefficients(self, tokens: np.ndarray) -> None:
+        """Second pass."""
+        scale = self.domain.scale
+        u = self.token_scaled(tokens) - self.moments.mean.astype(np.float32)
+        u = u if scale is None else u / scale
+        flat = u.reshape(u.shape[0] * u.shape[1], u.shape[2])
+        every = max(1, -(-self.moments.count * u.shape[-1] // _LEARNT_VALUES))
+        self._drawn.append(flat[-self._seen % every :: every].copy())
+        self._seen += len(flat)
+        room = _PROBE_VALUES - sum(rows.size for rows in self._probe)
+        if u.size and (room >= u[0].size or not self._probe):
+            self._probe.append(u[: max(1, room // u[0].size)].copy())
+
+    @property
+    def bytes_held(self) -> int:
+        """About how much memory this takes."""
+        drawn = sum(part.nbytes for part in self._drawn)
+        return 24 * self.moments.channels**2 + drawn * (1 + len(self._learners)) + (1 << 20)
+
+    def best(self, step: float) -> Offer:
+        """What a scalar quantiser of `step` would cost in the better basis; vectors come near it at low rates."""
+        basis = self._basis(step)
+        noise = np.minimum(basis.variances, _NOISE * step**2)
+        return Offer(
+            distortion=float(noise.sum() / step**2) * self.tokens,
+            bits=_bits(basis, step, self.tokens),
+            build=lambda tables: [],
+            mean=self.moments.mean,
+        )
+
+    def models(self, offer: Offer, step: float, tables: CodingTables) -> GroupModels:
+        """The chain for `step`."""
+        del tables
+        basis = self._basis(step)
+        learner = self._learner(basis)
+        chosen = self._worthwhile(learner, step)
+        reached = max((int(level.channels[-1]) + 1 for level in chosen), default=0)
+        rank = max(reached, _rank(basis, step, self.tokens))
+        stage = basis.build(rank, exponents_for(basis.variances, step, self.tokens)[:rank])
+        signs = _signs(basis, stage)
+        energies = learner.energies(len(chosen))[:rank]
+        exponent = self._exponent(step)
+        quantiser = VectorQuantiser(
+            step=step,
+            exponent=exponent,
+            rank=rank,
+            learnt=tuple(self._rounded(level, step, signs) for level in chosen),
+            scales=_scales(energies, exponent),
+            gaussian=min(_gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - len(chosen)),
+            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // max(1, self.moments.channels)),
+            classes=even_classes(0),
+        )
+        quantiser = self._counted(quantiser, stage)
+        return GroupModels(Chain([*self.head(offer.mean, None, step), stage, quantiser, VectorIndices(quantiser)]), 1)
+
+    def _basis(self, step: float) -> Candidate:
+        return min(self._bases, key=lambda basis: _cost(basis, step, self.tokens))
+
+    def _learner(self, basis: Candidate) -> Learner:
+        if id(basis) not in self._learners:
+            drawn = np.concatenate(self._drawn) if self._drawn else np.zeros((0, self.moments.channels), np.float32)
+            sample = drawn if basis.analysis is None else drawn @ basis.analysis
+            self._learners[id(basis)] = Learner(sample, self.tokens if len(drawn) else 0.0, _ROUNDS[self.effort])
+        return self._learners[id(basis)]
+
+    def _worthwhile(self, learner: Learner, step: float) -> list[Learnt]:
+        """Levels that save more for their bits than Gaussian ones would, and than a bit may cost."""
+        chosen: list[Learnt] = []
+        even = np.ones(self.moments.channels, np.float32)
+        while learner.able and len(chosen) < _MOST_LEARNT:
+            found = learner.level(len(chosen))
+            codewords = _level_bits(self._rounded(found, step, even), found) / self.tokens
+            rival = (1 - _LEFT) * float(_block_energies(learner.energies(len(chosen))).max()) / _INDEX_BITS
+            if found.saved / (np.log2(len(found.centres)) + codewords) < max(LAMBDA * step**2, rival):
+                break
+            chosen.append(found)
+        return chosen
+
+    def _exponent(self, step: float) -> int:
+        """Of a quantum: far below the step, but no sample may be beyond the largest number of them."""
+        largest = max((float(np.abs(part).max(initial=0.0)) for part in self._drawn), default=0.0)
+        finest = np.frexp(max(largest, 1e-30) / MAX_QUANTA)[1] + 2
+        return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
+
+    def _rounded(self, found: Learnt, step: float, signs: np.ndarray) -> LearntLevel:
+        """Codewords as precise as the tokens that share one deserve."""
+        sharing = max(1.0, self.tokens / len(found.centres))
+        exponent = round(float(np.log2(step) + 0.5 - 0.5 * np.log2(sharing)))
+        return LearntLevel.rounded(found.channels, found.centres * signs[found.channels], exponent)
+
+    def _counted(self, quantiser: VectorQuantiser, basis: ArrayStage) -> VectorQuantiser:
+        """With classes for the flags of the rows kept."""
+        levels = len(quantiser.levels)
+        quantiser = quantiser.with_classes(even_classes(levels))
+        probe = [basis.forward(rows, b"") for rows in self._probe]
+        for _ in range(_COUNTED):
+            counts = np.zeros((levels, CONTEXTS, 2), np.int64)
+            for y in probe:
+                codes = quantiser.forward(y, b"")
+                for level, answers in enumerate(answered(codes, quantiser.width)):
+                    for contexts, found in answers.asked:
+                        np.add.at(counts[level], (contexts, found), 1)
+            quantiser = quantiser.with_classes(counted_classes(counts))
+        return quantiser
+
+
+_LEFT: Final = 0.318
+"""Of the variance, by a Gaussian level."""
+
+
+def _signs(basis: Candidate, stage: ArrayStage) -> np.ndarray:
+    """(rank,) float32: -1 where a stage codes the opposite of a vector, as reflections may."""
+    if basis.analysis is None or not isinstance(stage, Basis):
+        return np.ones(len(basis.variances), np.float32)
+    same = (stage.analysis * basis.analysis[:, : stage.analysis.shape[1]]).sum(axis=0)
+    return np.where(same < 0, np.float32(-1), np.float32(1))
+
+
+def _block_energies(energies: np.ndarray) -> np.ndarray:
+    """(blocks,) sums over blocks of coefficients."""
+    return np.asarray(np.add.reduceat(energies, np.arange(0, len(energies), gaussian.WIDTH)))
+
+
+def _gaussian_levels(energies: np.ndarray, lagrangian: float) -> int:
+    """How many levels save at least what their bits may cost, on average."""
+    if not energies.any():
+        return 0
+    each = (1 - _LEFT) * _block_energies(energies) / (_INDEX_BITS * lagrangian)
+    stages = np.ceil(np.log(np.maximum(each, 1e-9)) / -np.log(_LEFT))
+    return int(np.maximum(stages, 0).sum())
+
+
+def _scales(energies: np.ndarray, exponent: int) -> np.ndarray:
+    deviations = np.ldexp(np.sqrt(energies), -exponent)
+    codes = np.rint(4 * np.log2(np.maximum(deviations, 1e-9)))
+    return np.asarray(np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE).astype(np.int32))
+
+
+def _level_bits(level: LearntLevel, found: Learnt) -> float:
+    deviations = np.ldexp(found.centres.std(axis=0), -level.exponent)
+    return float(len(found.centres) * np.maximum(0.2, 2.05 + np.log2(np.maximum(deviations, 1e-9))).sum())
+
+
+def _rank(basis: Candidate, step: float, tokens: float) -> int:
+    """How many basis vectors save more bits than they cost; whole blocks of them."""
+    if not basis.truncates:
+        return len(basis.variances)
+    gain = _gains(basis, step) * tokens
+    rank = max(1, int((gain > _entry_costs(basis, step, tokens)).sum()))
+    return min(-(-rank // _RANKS) * _RANKS, len(basis.variances))
+
+
+def _gains(basis: Candidate, step: float) -> np.ndarray:
+    return np.asarray(0.5 * (np.log2(np.maximum(basis.variances, 1e-300)) - np.log2(_NOISE * step**2)))
+
+
+def _entry_costs(basis: Candidate, step: float, tokens: float) -> np.ndarray:
+    exponents = exponents_for(basis.variances, step, tokens)
+    return np.asarray(basis.entries * np.maximum(0.2, 2.05 - exponents - 0.5 * np.log2(np.maximum(basis.entries, 1))))
+
+
+def _cost(basis: Candidate, step: float, tokens: float) -> float:
+    """Of a scalar quantiser, in squared steps."""
+    error = np.minimum(basis.variances / step**2, _NOISE)
+    rank = _rank(basis, step, tokens)
+    missed = basis.variances[rank:].sum() / step**2
+    return float(error[:rank].sum() + missed) * tokens + LAMBDA * _bits(basis, step, tokens)
+
+
+def _bits(basis: Candidate, step: float, tokens: float) -> float:
+    """Of a scalar quantiser, and of the vectors it uses."""
+    bits = np.maximum(0.0, _gains(basis, step)).sum() * tokens
+    return float(bits + _entry_costs(basis, step, tokens)[: _rank(basis, step, tokens)].sum())

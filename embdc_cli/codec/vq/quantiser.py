@@ -1,0 +1,200 @@
+"""Vector quantiser: a few indices for each token, looked up and summed.
+
+    y' = 2^exponent sum over levels l of codeword[l, index l]
+
+x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
+Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
+limited to that. Decoding adds integers and multiplies once, so every machine gets the same numbers.
+Levels: those learnt from the segment, then Gaussian ones for what they leave (`levels`, `gaussian`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.stage import Coder, Quantiser, Shape
+from embdc_cli.codec.table import StageId
+from embdc_cli.codec.transform.dead_zone import read_step
+from embdc_cli.codec.transform.estimate import LAMBDA
+from embdc_cli.codec.transform.parameters import Scope, SegmentStage, read_uniform_levels, write_uniform_levels
+from embdc_cli.codec.vq import flags, gaussian, indices
+from embdc_cli.codec.vq.levels import EXPONENTS, LearntLevel, Level
+from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
+
+MAX_LEVELS: Final = 192
+MAX_QUANTA: Final = 1 << 24
+_CLASSES: Final = indices.CONTEXTS + 3
+"""Of a level: of its contexts, then of going on, of keeping after leaving and after keeping, whatever is around."""
+_MIDDLE: Final = flags.CLASSES // 2
+
+
+@dataclass(frozen=True, eq=False)
+class VectorQuantiser(Quantiser, SegmentStage):
+    """step: where the quantiser of a transform would have it; a bit may cost LAMBDA of its square.
+
+    exponent: of a quantum. rank: coefficients of a token. learnt: the levels that come first. scales: (r,) deviations
+    of what these leave, 2^(scale / 4) quanta. gaussian: levels after them. width: of the token grid.
+    classes: (L, 45) uint8, of flags (`indices`); its last three columns are for the search.
+    """
+
+    stage = StageId.VECTOR_QUANTISER
+    step: float
+    exponent: int
+    rank: int
+    learnt: tuple[LearntLevel, ...]
+    scales: np.ndarray
+    gaussian: int
+    width: int
+    classes: np.ndarray
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """All levels, in order."""
+        learnt = [level.at(self.exponent) for level in self.learnt]
+        return (*learnt, *gaussian.levels(self.scales, self.gaussian))
+
+    @cached_property
+    def packed(self) -> Packed:
+        return Packed.of(self.levels)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(L,) int64: codewords of each level."""
+        return np.array([len(level.codewords) for level in self.levels], np.int64)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What the flags of each level cost on average."""
+        stop, go_on = flags.bits_of(self.classes[:, -3])
+        leave, keep = flags.bits_of(self.classes[:, -2:])
+        return Prices(go_on, stop, keep, leave, np.log2(self.sizes))
+
+    def shape(self, shape: Shape, side: bytes) -> Shape:
+        return (*shape[:-1], len(self.levels))
+
+    def quanta(self, x: np.ndarray) -> np.ndarray:
+        """x (F, N, r) in whole quanta, int32."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = np.rint(np.ldexp(x, -self.exponent))
+        return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA).astype(np.int32))
+
+    def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
+        lagrangian = LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
+        return search(self.quanta(x), self.packed, self.prices, lagrangian)
+
+    def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
+        sums = lookup(y, self.packed, self.rank)
+        return np.asarray(np.ldexp(sums.astype(np.float32), self.exponent))
+
+    def scaled(self, factor: float) -> VectorQuantiser:
+        """With bits `factor` squared times as dear."""
+        return replace(self, step=self.step * factor)
+
+    def with_classes(self, classes: np.ndarray) -> VectorQuantiser:
+        return replace(self, classes=classes)
+
+    def write(self, out: FieldWriter) -> None:
+        """Step, exponent, learnt levels, number of Gaussian ones and their scales, width; differences of classes."""
+        out.float64(self.step)
+        out.signed_byte(self.exponent)
+        out.byte(len(self.learnt))
+        for level in self.learnt:
+            level.write(out)
+        out.byte(self.gaussian)
+        if self.gaussian:
+            write_uniform_levels(out, np.diff(self.scales, prepend=0).astype(np.int32))
+        out.varint(self.width)
+        write_uniform_levels(out, np.diff(self.classes.astype(np.int32), axis=0, prepend=_MIDDLE).ravel())
+
+    @classmethod
+    def read(cls, fields: FieldReader, scope: Scope) -> VectorQuantiser:
+        rank = scope.channels
+        step = read_step(fields)
+        exponent = fields.signed_byte()
+        if exponent not in EXPONENTS:
+            raise fields.corrupt(f"vector quantiser: expected an exponent within {EXPONENTS}, found {exponent}")
+        learnt = tuple(LearntLevel.read(fields, rank) for _ in range(fields.byte(limit=MAX_LEVELS)))
+        count = fields.byte(limit=MAX_LEVELS - len(learnt))
+        scales = np.zeros(0, np.int32)
+        if count:
+            if not rank:
+                raise fields.corrupt("vector quantiser: expected coefficients for its levels, found none")
+            scales = np.cumsum(read_uniform_levels(fields, rank), dtype=np.int64)
+            if scales.max() > gaussian.MAX_SCALE:
+                raise fields.corrupt(f"vector quantiser: expected scales up to {gaussian.MAX_SCALE}")
+            scales = np.maximum(scales, -gaussian.MAX_SCALE).astype(np.int32)
+        width = fields.varint(limit=1 << 31)
+        if width == 0:
+            raise fields.corrupt("width of the token grid: expected at least 1, found 0")
+        levels = len(learnt) + count
+        differences = read_uniform_levels(fields, levels * _CLASSES).reshape(levels, _CLASSES)
+        classes = _MIDDLE + np.cumsum(differences, axis=0, dtype=np.int64)
+        if classes.size and not (classes.min() >= 0 and classes.max() < flags.CLASSES):
+            raise fields.corrupt(f"vector quantiser: expected classes below {flags.CLASSES}")
+        found = cls(step, exponent, rank, learnt, scales, count, width, classes.astype(np.uint8))
+        scope.vectors = found
+        return found
+
+
+@dataclass(frozen=True)
+class VectorIndices(Coder, SegmentStage):
+    """The coder after a `VectorQuantiser`; what it needs to know is there.
+
+    most: levels that a decoder reads, None for all.
+    """
+
+    stage = StageId.VECTOR_INDICES
+    quantiser: VectorQuantiser
+    most: int | None = None
+
+    def encode(self, codes: np.ndarray, side: bytes) -> bytes:
+        q = self.quantiser
+        return indices.encode(codes, q.sizes, q.width, q.classes) if codes.size else b""
+
+    def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
+        rows, tokens, levels = shape
+        if 0 in shape:
+            FieldReader(data, "chunk").end()
+            return np.zeros(shape, np.int32)
+        q = self.quantiser
+        return indices.decode(data, (rows, tokens, levels), q.sizes, q.width, q.classes, self.most)
+
+    def bytes_read(self, fields: FieldReader) -> int:
+        """How many bytes `decode` looks at, by the first of them in `fields`. Raises CorruptArchive for too few."""
+        before = fields.left
+        sizes = indices.level_bytes(fields, len(self.quantiser.levels))
+        return before - fields.left + sum(sizes[: self.most])
+
+    def write(self, out: FieldWriter) -> None:
+        del out
+
+    @classmethod
+    def read(cls, fields: FieldReader, scope: Scope) -> VectorIndices:
+        if scope.vectors is None:
+            raise fields.corrupt("expected a vector quantiser before its indices")
+        return cls(scope.vectors)
+
+
+def even_classes(levels: int) -> np.ndarray:
+    """(levels, 45) uint8 to start from: going on and keeping as likely as not."""
+    return np.full((levels, _CLASSES), _MIDDLE, np.uint8)
+
+
+def counted_classes(counts: np.ndarray) -> np.ndarray:
+    """(L, 45) uint8 for counts (L, 42, 2) of flags that were not set, and that were."""
+    keep = indices.KEEP
+    groups = [counts[:, :keep], counts[:, keep : keep + flags.CONTEXTS], counts[:, keep + flags.CONTEXTS :]]
+    sums = np.stack([group.sum(axis=1) for group in groups], axis=1)
+    every = np.concatenate([counts, sums], axis=1)
+    classes = flags.fitting_classes(every[..., 1], every.sum(axis=2))
+    # what was hardly seen is taken to be as at the level before, which costs nothing to say
+    seen = every.sum(axis=2) > 0
+    for level in range(len(classes)):
+        before = classes[level - 1] if level else np.full(_CLASSES, _MIDDLE, np.uint8)
+        classes[level] = np.where(seen[level], classes[level], before)
+    return classes

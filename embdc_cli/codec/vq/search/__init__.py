@@ -1,0 +1,109 @@
+"""Which codeword of each level, and how many levels, each token gets: squared error plus lambda times bits.
+
+`reference.py` is the definition, `cpu.py` its compiled twin. Both work on whole numbers: coefficients and codewords are
+quanta, and a level sees them shifted so that every inner product is an integer below 2^24, exact in float32 in any
+order of summation. So the codes of given coefficients are the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from embdc_cli.codec.vq.levels import Level
+from embdc_cli.entropy.backend import kernels
+
+LANES: Final = 16
+"""Codewords are padded to a multiple of these."""
+_LONGEST_CODEWORD: Final = 640
+_LONGEST_TOKEN: Final = 1 << 12
+NEVER: Final = -(1 << 24)
+"""The score of what cannot be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """Bits of each level, (L,) float64: of going on to it and of stopping before it; of the index of the row before,
+    and of leaving it, after a level that kept its index [1] or did not [0], (L, 2); of an index.
+    """
+
+    go_on: np.ndarray
+    stop: np.ndarray
+    keep: np.ndarray
+    leave: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Levels as the kernels take them. W: the widest level. K: the most codewords, padded.
+
+    channels (L, W) int32, widths (L,) int32; codewords (L, K, W) int32 in quanta; seen (L, W, K) float32, shifted by
+    shifts (L,) int32; halves (L, K) float32: half their squared lengths, negative; bounds (L,) int32: of what is seen
+    of a coefficient.
+    """
+
+    channels: np.ndarray
+    widths: np.ndarray
+    codewords: np.ndarray
+    seen: np.ndarray
+    halves: np.ndarray
+    shifts: np.ndarray
+    bounds: np.ndarray
+
+    @classmethod
+    def of(cls, levels: Sequence[Level]) -> Packed:
+        widest = max((len(level.channels) for level in levels), default=1)
+        most = max((len(level.codewords) for level in levels), default=1)
+        most = -(-most // LANES) * LANES
+        count = len(levels)
+        packed = cls(
+            channels=np.zeros((count, widest), np.int32),
+            widths=np.zeros(count, np.int32),
+            codewords=np.zeros((count, most, widest), np.int32),
+            seen=np.zeros((count, widest, most), np.float32),
+            halves=np.full((count, most), NEVER, np.float32),
+            shifts=np.zeros(count, np.int32),
+            bounds=np.zeros(count, np.int32),
+        )
+        for number, level in enumerate(levels):
+            k, width = level.codewords.shape
+            shift = _shift(level.codewords)
+            seen = level.codewords.astype(np.int64)
+            seen = seen + (1 << shift >> 1) >> shift
+            packed.channels[number, :width] = level.channels
+            packed.widths[number] = width
+            packed.codewords[number, :k, :width] = level.codewords
+            packed.seen[number, :width, :k] = seen.T
+            packed.halves[number, :k] = -((seen**2).sum(axis=1) // 2)
+            packed.shifts[number] = shift
+            packed.bounds[number] = int(_LONGEST_TOKEN / width**0.5)
+        return packed
+
+
+def _shift(codewords: np.ndarray) -> int:
+    """By how many bits codewords (K, w) are seen shorter than they are."""
+    longest = float((codewords.astype(np.float64) ** 2).sum(axis=1).max(initial=0.0)) ** 0.5
+    shift = 0
+    while longest / 2**shift > _LONGEST_CODEWORD:
+        shift += 1
+    return shift
+
+
+def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
+    """Codes (F, N, L) int32 of y (F, N, r) int32: 0 from where a token stops, else 1 + the index of a codeword.
+
+    lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost.
+    """
+    shape = (*y.shape[:2], len(packed.widths))
+    if 0 in shape:
+        return np.zeros(shape, np.int32)
+    return np.asarray(kernels(__name__).search(y, packed, prices, lagrangian))
+
+
+def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
+    """(F, N, r) int32: the sums of the codewords that codes (F, N, L) name."""
+    return np.asarray(kernels(__name__).lookup(codes, packed, rank))

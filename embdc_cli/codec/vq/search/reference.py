@@ -1,0 +1,113 @@
+"""The definition of search and lookup, in numpy.
+
+A level is searched for a token in all rows of a chunk at once. With the score of codeword k in row t half of what it
+saves of the squared error, and prices in the same unit, the path that is best over all rows keeps
+
+    V(t, k)    = score(t, k) - go_on + max(V(t-1, k) - keep,  max_j V(t-1, j) - leave - index,  V(t-1, none) - index)
+    V(t, none) = max(max_j V(t-1, j), V(t-1, none)) - stop
+
+in float32, less the largest of row t - 1. Rows that have stopped before stay stopped. Of equals the first is taken.
+Then the next level goes on with what is left. Source: Viterbi, "Error bounds for convolutional codes", IEEE T-IT 13,
+1967; a change costs the same whatever it leads to, so a row takes K steps and not K^2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from embdc_cli.codec.vq.search import NEVER, Packed, Prices
+
+_NONE = -1
+
+
+def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
+    """As the package's."""
+    rows, count, _ = y.shape
+    codes = np.zeros((rows, count, len(packed.widths)), np.int32)
+    for n in range(count):
+        left = y[:, n].astype(np.int64)
+        active, kept = np.ones(rows, bool), np.ones(rows, bool)
+        for level in range(codes.shape[2]):
+            width = int(packed.widths[level])
+            channels = packed.channels[level, :width]
+            unit = np.float64(lagrangian) / (2.0 * 4.0 ** float(packed.shifts[level]))
+            scores = np.stack([_scores(row[channels], packed, level) for row in left])
+            path = _path(scores, active, kept, prices, level, unit)
+            codes[:, n, level] = path + 1
+            active = path != _NONE
+            kept = np.append(False, active[1:] & (path[1:] == path[:-1]))
+            for t in np.flatnonzero(active):
+                left[t, channels] -= packed.codewords[level, path[t], :width]
+            if not active.any():
+                break
+    return codes
+
+
+def _scores(seen: np.ndarray, packed: Packed, level: int) -> np.ndarray:
+    """(K,) float32: inner products less half the squared lengths; exact."""
+    shift, bound = int(packed.shifts[level]), int(packed.bounds[level])
+    x = np.clip(seen + (1 << shift >> 1) >> shift, -bound, bound).astype(np.float32)
+    return np.asarray(x @ packed.seen[level, : len(x)] + packed.halves[level])
+
+
+def _path(
+    scores: np.ndarray, active: np.ndarray, kept: np.ndarray, prices: Prices, level: int, unit: float
+) -> np.ndarray:
+    """(F,) codeword of each row, _NONE where it stops. active, kept: at the level before."""
+    rows, most = scores.shape
+    go_on, stop, index = (np.float32(p[level] * unit) for p in (prices.go_on, prices.stop, prices.index))
+    never = np.float32(NEVER)
+    stay = np.zeros((rows, most), bool)  # whether a codeword is best reached from itself
+    source = np.full(rows, _NONE)  # where else it is reached from
+    ends = np.full(rows, _NONE)  # the best codeword of each row, _NONE if none is better than it
+    best, best_k, none = never, _NONE, np.float32(0)
+    value = np.full(most, never)
+    for t in range(rows):
+        keep = np.float32(prices.keep[level, int(kept[t])] * unit)
+        leave = np.float32(prices.leave[level, int(kept[t])] * unit)
+        anew = best - leave
+        source[t] = best_k
+        if none >= anew:
+            anew, source[t] = none, _NONE
+        anew = anew - index
+        stopped = max(best, none)
+        if active[t]:
+            same = value - keep
+            stay[t] = same >= anew
+            value = scores[t] - go_on + np.where(stay[t], same, anew)
+            none = never if unit == 0 else stopped - stop
+            best_k = int(np.argmax(value))
+            best = value[best_k]
+            top = max(best, none)
+            value, best, none = value - top, best - top, none - top
+            ends[t] = best_k if best > none else _NONE
+        else:
+            value, best, best_k, none = np.full(most, never), never, _NONE, np.float32(0)
+    return _back(stay, source, ends, active)
+
+
+def _back(stay: np.ndarray, source: np.ndarray, ends: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """The path from its last row to its first."""
+    rows = len(ends)
+    path = np.full(rows, _NONE, np.int32)
+    state = int(ends[rows - 1]) if rows else _NONE
+    for t in range(rows - 1, -1, -1):
+        path[t] = state
+        if t == 0:
+            break
+        if not active[t] or state == _NONE:
+            state = int(ends[t - 1])
+        elif not stay[t, state]:
+            state = int(source[t])
+    return path
+
+
+def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
+    """As the package's."""
+    flat = codes.reshape(-1, codes.shape[-1])
+    y = np.zeros((len(flat), rank), np.int32)
+    for level, width in enumerate(packed.widths):
+        coded = np.flatnonzero(flat[:, level])
+        words = packed.codewords[level, flat[coded, level] - 1, :width]
+        y[np.ix_(coded, packed.channels[level, :width])] += words
+    return y.reshape(*codes.shape[:-1], rank)

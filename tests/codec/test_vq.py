@@ -1,0 +1,311 @@
+"""Vector quantisation: both kernels search and look up alike, codes come back, and what is still costs nothing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.codec.transform.parameters import Scope
+from embdc_cli.codec.vq import flags, gaussian, indices
+from embdc_cli.codec.vq.levels import LearntLevel, Level
+from embdc_cli.codec.vq.quantiser import VectorQuantiser, even_classes
+from embdc_cli.codec.vq.search import Packed, Prices, cpu, lookup, reference, search
+from embdc_cli.codec.weighting import Weighting
+from embdc_cli.entropy.coding_tables import fixed_tables
+from embdc_cli.errors import CorruptArchive, EmbdcError
+from tests.codec.codec_cases import LIMITS, nmse, rows_of, smooth, spec_of
+from tests.codec.test_codec_transform import SHAPES, coded
+
+RANK = 21
+
+
+def some_levels(seed: int = 0, rank: int = RANK) -> list[Level]:
+    """Levels that overlap and differ in everything, then Gaussian ones."""
+    rng = np.random.default_rng(seed)
+    learnt = [
+        LearntLevel.rounded(
+            np.sort(rng.choice(rank, width, replace=False)).astype(np.int32),
+            rng.standard_normal((count, width)) * 100,
+            exponent,
+        ).at(-3)
+        for width, count, exponent in [(5, 16, 0), (1, 2, 1), (rank, 64, -2), (3, 256, -5)]
+    ]
+    return [*learnt, *gaussian.levels(np.full(rank, 32), 5)]
+
+
+def walk(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
+    """Coefficients that change slowly, in quanta."""
+    return (np.random.default_rng(seed).standard_normal(shape) * 400).cumsum(axis=0).astype(np.int32)
+
+
+def prices_of(levels: list[Level], seed: int = 0) -> Prices:
+    rng = np.random.default_rng(seed)
+    drawn = rng.uniform(0.05, 3, (6, len(levels)))
+    sizes = np.log2([len(level.codewords) for level in levels])
+    return Prices(drawn[0], drawn[1], drawn[2:4].T.copy(), drawn[4:6].T.copy(), sizes)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, RANK), (1, 1, RANK), (64, 2, RANK)])
+@pytest.mark.parametrize("lagrangian", [0.0, 3e3, 5e4, 1e6])
+def test_kernels_agree(shape: tuple[int, int, int], lagrangian: float) -> None:
+    levels = some_levels()
+    y, packed, prices = walk(shape), Packed.of(levels), prices_of(levels)
+    slow, fast = (kernel.search(y, packed, prices, lagrangian) for kernel in (reference, cpu))
+    assert np.array_equal(slow, fast)
+    assert np.array_equal(reference.lookup(slow, packed, RANK), cpu.lookup(slow, packed, RANK))
+
+
+@pytest.mark.parametrize("shape", [(3, 0, RANK), (0, 3, RANK)])
+def test_nothing_has_no_codes(shape: tuple[int, int, int]) -> None:
+    levels = some_levels()
+    codes = search(walk(shape), Packed.of(levels), prices_of(levels), 1.0)
+    assert codes.shape == (*shape[:2], len(levels))
+    assert lookup(codes, Packed.of(levels), RANK).shape == shape
+
+
+def test_scores_are_exact_for_the_largest_numbers() -> None:
+    """Sums stay below 2^24 whatever the coefficients are, so float32 adds them in any order."""
+    rng = np.random.default_rng(3)
+    channels = np.arange(64, dtype=np.int32)
+    level = LearntLevel(channels, rng.integers(-(1 << 15), 1 << 15, (256, 64)).astype(np.int32), 0).at(0)
+    packed = Packed.of([level])
+    bound = int(packed.bounds[0])
+    sums = np.abs(packed.seen[0]).sum(axis=0).astype(np.float64) * bound
+    assert (sums + np.abs(packed.halves[0])).max() < 1 << 24
+
+
+def test_without_a_price_every_token_has_every_level() -> None:
+    levels = some_levels()
+    codes = search(walk((4, 3, RANK)), Packed.of(levels), prices_of(levels), 0.0)
+    assert codes.min() == 1
+
+
+def test_the_path_of_a_level_is_the_cheapest_of_all() -> None:
+    """Against every path there is: three rows, four codewords or none."""
+    rng = np.random.default_rng(5)
+    level = Level(np.arange(2, dtype=np.int32), rng.integers(-300, 300, (4, 2)).astype(np.int32))
+    packed, prices = Packed.of([level]), prices_of([level], 1)
+    lagrangian = 2e4
+
+    def cost(path: tuple[int, ...], y: np.ndarray) -> float:
+        error, bits = 0.0, 0.0
+        for t, k in enumerate(path):
+            word = level.codewords[k - 1] if k else np.zeros(2, int)
+            error += float(((y[t, 0] - word) ** 2).sum() - (y[t, 0].astype(float) ** 2).sum())
+            if not k:
+                bits += prices.stop[0]
+            elif t and path[t - 1] == k:
+                bits += prices.go_on[0] + prices.keep[0, 1]
+            else:
+                bits += prices.go_on[0] + prices.index[0] + (prices.leave[0, 1] if t and path[t - 1] else 0.0)
+        return error + lagrangian * bits
+
+    for seed in range(20):
+        y = walk((3, 1, 2), seed)
+        found = tuple(int(code) for code in search(y, packed, prices, lagrangian)[:, 0, 0])
+        every = [(a, b, c) for a in range(5) for b in range(5) for c in range(5)]
+        least = min(cost(path, y) for path in every)
+        assert cost(found, y) <= least + 1e-4 * abs(least)
+
+
+def test_what_stands_still_keeps_its_indices() -> None:
+    levels = some_levels()
+    y = np.repeat(walk((1, 6, RANK)), 32, axis=0)
+    y = y + np.random.default_rng(1).integers(-8, 9, y.shape).astype(np.int32)
+    prices = prices_of(levels)
+    prices.keep[:] = 0.05
+    codes = search(y, Packed.of(levels), prices, 3e3)
+    assert codes.any()
+    assert np.array_equal(codes[1:], codes[:-1])
+
+
+@given(st.integers(0, 9), st.integers(0, 7), st.integers(1, 7), st.sampled_from([0.0, 3e3, 1e5]), st.integers(0, 9))
+@settings(deadline=None, max_examples=60)
+def test_indices_come_back(rows: int, tokens: int, width: int, lagrangian: float, seed: int) -> None:
+    levels = some_levels(seed)
+    codes = search(walk((rows, tokens, RANK), seed), Packed.of(levels), prices_of(levels), lagrangian)
+    sizes = np.array([len(level.codewords) for level in levels])
+    classes = np.random.default_rng(seed).integers(0, flags.CLASSES, (len(levels), indices.CONTEXTS)).astype(np.uint8)
+    data = indices.encode(codes, sizes, width, classes)
+    assert np.array_equal(indices.decode(memoryview(data), codes.shape, sizes, width, classes), codes)
+
+
+def test_damaged_indices_are_refused_and_levels_are_read_by_themselves() -> None:
+    levels = some_levels()
+    codes = search(walk((9, 6, RANK)), Packed.of(levels), prices_of(levels), 3e3)
+    sizes = np.array([len(level.codewords) for level in levels])
+    classes = even_classes(len(levels))
+    good = indices.encode(codes, sizes, 3, classes)
+    rng = np.random.default_rng(0)
+    for bit in rng.integers(0, 8 * len(good), 300):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptArchive):
+            indices.decode(memoryview(bytes(damaged)), codes.shape, sizes, 3, classes)
+    for most in range(len(levels) + 1):
+        some = indices.decode(memoryview(good), codes.shape, sizes, 3, classes, most)
+        assert np.array_equal(some[..., :most], codes[..., :most])
+        assert not some[..., most:].any()
+    for length in range(0, len(good), 7):
+        with pytest.raises(CorruptArchive):
+            indices.decode(memoryview(good[:length]), codes.shape, sizes, 3, classes)
+
+
+def test_neighbours_have_the_other_colour() -> None:
+    for rows, tokens, width in [(3, 12, 4), (2, 7, 7), (4, 1, 1), (2, 5, 9)]:
+        colours = flags.colours((rows, tokens), width)
+        for t in range(rows):
+            for n in range(tokens):
+                alone = np.zeros((rows, tokens), bool)
+                alone[t, n] = True
+                around = flags.set_around(alone, width) > 0
+                assert (colours[around] != colours[t, n]).all()
+                assert around.sum() <= flags.NEIGHBOURS
+                beside = [(t - 1, n), (t + 1, n), (t, n - width), (t, n + width)]
+                beside += [(t, n - 1)] if n % width else []
+                beside += [(t, n + 1)] if (n + 1) % width else []
+                expected = {(a, b) for a, b in beside if 0 <= a < rows and 0 <= b < tokens}
+                assert set(zip(*np.nonzero(around), strict=True)) == expected
+
+
+def test_frequencies_rise_and_leave_room_for_both_answers() -> None:
+    assert all(a < b for a, b in pairwise(flags.FREQUENCIES))
+    assert flags.FREQUENCIES[0] > 0
+    assert flags.FREQUENCIES[-1] < 4096
+    ones = np.array([0, 1, 50, 99, 100, 0])
+    classes = flags.fitting_classes(ones, np.array([100, 100, 100, 100, 100, 0]))
+    assert (np.diff(classes[:5].astype(int)) > 0).all()
+    assert classes[5] in (flags.CLASSES // 2 - 1, flags.CLASSES // 2)
+
+
+def test_gaussian_levels_leave_a_third_each() -> None:
+    rng = np.random.default_rng(0)
+    scales = np.full(8, 40)
+    x = np.rint(rng.standard_normal((1, 4000, 8)) * 2**10).astype(np.int32)
+    levels = gaussian.levels(scales, 6)
+    codes = search(x, Packed.of(levels), prices_of(levels), 0.0)
+    left = []
+    for count in range(7):
+        some = codes.copy()
+        some[..., count:] = 0
+        left.append(float(((lookup(some, Packed.of(levels), 8) - x).astype(float) ** 2).mean()) / 2**20)
+    assert left[1] < 0.33
+    assert all(after < 0.37 * before for before, after in pairwise(left[:5]))
+
+
+def test_gaussian_levels_refine_what_has_most_left() -> None:
+    scales = np.array([40] * 8 + [36] * 8 + [0] * 3)
+    order = gaussian.order(scales, 5)
+    assert order[0] == (0, 0)
+    assert order[1] == (0, 1) or order[1] == (1, 0)
+    assert (2, 0) not in order
+    assert [stage for block, stage in order if block == 0] == list(range(sum(block == 0 for block, _ in order)))
+
+
+def quantiser() -> VectorQuantiser:
+    rng = np.random.default_rng(2)
+    learnt = tuple(
+        LearntLevel.rounded(np.arange(3, 9, dtype=np.int32), rng.standard_normal((32, 6)), -6) for _ in range(2)
+    )
+    return VectorQuantiser(0.1, -9, RANK, learnt, np.arange(RANK, dtype=np.int32), 4, 3, even_classes(6))
+
+
+def read_back(data: bytes) -> VectorQuantiser:
+    fields = FieldReader(data, "models")
+    found = VectorQuantiser.read(fields, Scope(RANK, 1, LIMITS, fixed_tables(), None, None))
+    fields.end()
+    return found
+
+
+def test_parameters_come_back() -> None:
+    first = quantiser()
+    out = FieldWriter()
+    first.write(out)
+    second = read_back(out.bytes())
+    again = FieldWriter()
+    second.write(again)
+    assert again.bytes() == out.bytes()
+    for a, b in zip(first.levels, second.levels, strict=True):
+        assert np.array_equal(a.codewords, b.codewords)
+        assert np.array_equal(a.channels, b.channels)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_parameters_are_refused_or_read(data: st.DataObject) -> None:
+    out = FieldWriter()
+    quantiser().write(out)
+    changed = bytearray(out.bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = read_back(bytes(changed))
+    except EmbdcError:
+        return
+    assert len(found.levels) <= 192
+    assert found.packed.codewords.nbytes < 1 << 26
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["moving", "noise", "constant", "zero", "sparse", "huge", "tiny"])
+def test_everything_comes_back_in_shape(shape: tuple[int, ...], kind: str) -> None:
+    rows = rows_of(kind, shape)
+    coded(rows, spec_of(shape), 0.5, FitOptions(vector=True))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("special", [0, 1, 5])
+def test_smaller_steps_lose_less(dtype: str, special: int) -> None:
+    from embdc_cli import dtypes
+
+    rows = dtypes.from_float32(smooth((96, 30, 24)), dtype)
+    spec = spec_of(rows.shape, dtype, special_tokens=special)
+    found = [coded(rows, spec, step, FitOptions(vector=True, effort=0)) for step in (2.0, 1.0, 0.5, 0.1)]
+    errors = [nmse(rows, values, dtype) for values, _ in found]
+    sizes = [size for _, size in found]
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02
+
+
+@pytest.mark.parametrize("weighting", [Weighting("channel"), Weighting("token"), Weighting("matrix", np.eye(24)[:7])])
+def test_every_weighting_codes(weighting: Weighting) -> None:
+    rows = smooth((64, 20, 24))
+    values, _ = coded(rows, spec_of(rows.shape), 0.3, FitOptions(vector=True, weighting=weighting))
+    if weighting.kind != "matrix":
+        assert nmse(rows, values) < 0.2
+        return
+    assert nmse(rows[..., :7], values[..., :7]) < 0.2
+
+
+def test_learnt_levels_are_taken_where_they_pay() -> None:
+    """Tokens from 16 places: a level that knows these leaves nothing, Gaussian ones would."""
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((16, 40)).astype(np.float32)
+    rows = places[rng.integers(0, 16, (128, 40))]
+    fit = Fit(spec_of(rows.shape), [rows], None, FitOptions(vector=True))
+    models = fit.models(fit.rms)
+    (vectors,) = [stage for stage in models.groups[0].chain if isinstance(stage, VectorQuantiser)]
+    assert len(vectors.learnt) >= 1
+    assert nmse(rows, TransformCodec(spec_of(rows.shape), models).encode(rows).decoded) < 0.05
+
+
+def test_a_still_scene_costs_a_small_fraction_of_a_bit_per_token() -> None:
+    still = np.repeat(smooth((1, 100, 24)), 64, axis=0)
+    still = still + np.random.default_rng(0).normal(0, 0.002, still.shape).astype(np.float32)
+    fit = Fit(spec_of(still.shape), [still], None, FitOptions(vector=True))
+    models = fit.models(0.5 * fit.rms)
+    payload = TransformCodec(spec_of(still.shape), models).encode(still).payload
+    moving = np.random.default_rng(1).permuted(still, axis=1)
+    other = TransformCodec(spec_of(still.shape), models).encode(moving).payload
+    first = TransformCodec(spec_of(still.shape), models).encode(still[:1]).payload
+    later_bits_per_token = 8 * (len(payload) - len(first)) / (63 * 100)
+    assert later_bits_per_token < 0.5
+    assert len(other) > 5 * len(payload)
