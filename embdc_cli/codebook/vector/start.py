@@ -6,30 +6,22 @@ WIDTH of them: wide codewords tell one clip from another, and what they learn do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from embdc_cli.codebook.vector.model import FloatLevel
 from embdc_cli.codec.k_means import lloyd, nearest
 from embdc_cli.codec.vq import gaussian
 from embdc_cli.codec.vq.lending import INDEX_BITS
 from embdc_cli.codec.vq.levels import MAX_CODEWORDS
 
 WIDTH: Final = 16
-MAX_LEVELS: Final = 64
-ROUNDS: Final = 12
-_CLUSTERED: Final = 1 << 15
+MAX_LEVELS: Final = 32
+ROUNDS: Final = 8
+_CLUSTERED: Final = 1 << 14
 _TOKENS_PER_CODEWORD: Final = 32
 _LEAST_CODEWORDS: Final = 16
-
-
-@dataclass(frozen=True, eq=False)
-class FloatLevel:
-    """channels: (w,) int32, rising. centres: (K, w) float64."""
-
-    channels: np.ndarray
-    centres: np.ndarray
 
 
 def first_levels(coefficients: np.ndarray, seed: int, codewords: int = MAX_CODEWORDS) -> list[FloatLevel]:

@@ -144,7 +144,7 @@ class VectorFit(TokenGroup):
         sample = self._sample(basis, rank)
         borrowed = chosen(offered, sample, LAMBDA * step**2, MAX_LEVELS)
         quantiser = self._quantiser(basis, sample, borrowed, step, _signs(basis, stage))
-        quantiser = self._counted(quantiser, stage)
+        quantiser = counted(quantiser, [stage.forward(rows, b"") for rows in self._probe])
         head = self.head(self.moments.mean, basis.known_mean, step)
         return Chain([*head, stage, quantiser, VectorIndices(quantiser)])
 
@@ -221,21 +221,6 @@ class VectorFit(TokenGroup):
         exponent = round(float(np.log2(step) + 0.5 - 0.5 * np.log2(sharing)))
         return LearntLevel.rounded(found.channels, found.centres * signs[found.channels], exponent)
 
-    def _counted(self, quantiser: VectorQuantiser, basis: ArrayStage) -> VectorQuantiser:
-        """With classes for the flags of the rows kept."""
-        levels = len(quantiser.levels)
-        quantiser = quantiser.with_classes(even_classes(levels))
-        probe = [basis.forward(rows, b"") for rows in self._probe]
-        for _ in range(_COUNTED):
-            counts = np.zeros((levels, CONTEXTS, 2), np.int64)
-            for y in probe:
-                codes = quantiser.forward(y, b"")
-                for level, answers in enumerate(answered(codes, quantiser.width)):
-                    for contexts, found in answers.asked:
-                        np.add.at(counts[level], (contexts, found), 1)
-            quantiser = quantiser.with_classes(counted_classes(counts))
-        return quantiser
-
 
 @dataclass
 class Cost:
@@ -253,6 +238,21 @@ def quantum_exponent(step: float, largest: float) -> int:
     """Of a quantum, for coefficients and codewords up to `largest`."""
     finest = np.frexp(max(largest, 1e-30) / MAX_QUANTA)[1] + 2
     return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
+
+
+def counted(quantiser: VectorQuantiser, probe: list[np.ndarray]) -> VectorQuantiser:
+    """With classes for the flags of coefficients (F, N, r) like those."""
+    levels = len(quantiser.levels)
+    quantiser = quantiser.with_classes(even_classes(levels))
+    for _ in range(_COUNTED):
+        counts = np.zeros((levels, CONTEXTS, 2), np.int64)
+        for y in probe:
+            codes = quantiser.forward(y, b"")
+            for level, answers in enumerate(answered(codes, quantiser.width)):
+                for contexts, found in answers.asked:
+                    np.add.at(counts[level], (contexts, found), 1)
+        quantiser = quantiser.with_classes(counted_classes(counts))
+    return quantiser
 
 
 def _signs(basis: Candidate, stage: ArrayStage) -> np.ndarray:
