@@ -16,8 +16,8 @@ from embdc_cli.codebook.corpus import Chunk, layout_of, read_tokens
 from embdc_cli.codec.transform.sparse_fit import grid_width
 from embdc_cli.values import Tensor
 
-MAX_VALUES: Final = 1 << 23
-"""Of all clips: 32 MiB, and a search of a second or so for each step of refinement."""
+MAX_VALUES: Final = 1 << 22
+"""Of all clips: 16 MiB, and some ten seconds for each step of refinement."""
 
 
 @dataclass(frozen=True, eq=False)

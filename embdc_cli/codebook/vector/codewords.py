@@ -1,4 +1,4 @@
-"""Codewords for given codes, in closed form under plain error: what the tokens of each one are on average, less the rest.
+"""Codewords for given codes, in closed form under plain error: the average of their tokens, less what else they have.
 
     c[l, k] <- c[l, k] + mean over tokens with index k of the residual of level l's coefficients, each by its weight
 

@@ -28,8 +28,8 @@ _LEAST: Final = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """metric: (D, D) float64 or None. by_token: whether tokens are divided by their variance, of which `variance` is the
-    mean. weight (K, D) and bias (K,): of a head. mean: (D,) of the corpus, which the head sees with the tokens.
+    """metric: (D, D) float64 or None. by_token: whether tokens are divided by their variance, which `variance` is the
+    mean of. weight (K, D) and bias (K,): of a head. mean: (D,) of the corpus, which the head sees with the tokens.
     """
 
     metric: np.ndarray | None = None
@@ -53,7 +53,12 @@ class Loss:
 
         with torch.no_grad():
             parts = range(0, len(x), _BLOCK)
-            return float(sum(self.of(torch.from_numpy(x[at : at + _BLOCK]), torch.from_numpy(y[at : at + _BLOCK])) for at in parts))
+            return float(
+                sum(
+                    self.of(torch.from_numpy(x[at : at + _BLOCK]), torch.from_numpy(y[at : at + _BLOCK]))
+                    for at in parts
+                )
+            )
 
     def of(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The same as a scalar that has a gradient with respect to y."""
@@ -74,7 +79,7 @@ class Loss:
 def loss_of(
     weighting: Weighting, head: tuple[np.ndarray, np.ndarray] | None, covariance: np.ndarray, mean: np.ndarray
 ) -> Loss:
-    """For tokens of a corpus with `covariance` (D, D) and `mean` (D,). Raises UsageError for weights of other channels."""
+    """For tokens of a corpus with these moments, (D, D) and (D,). Raises UsageError for weights of other channels."""
     variances = np.diagonal(covariance)
     variance = float(variances.mean())
     if head is not None:

@@ -12,7 +12,7 @@ from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codec.vq.levels import LearntLevel
 
 _PER_DEVIATION: Final = 16
-"""Units of an entry per deviation of a level's entries: what rounding adds is 1/3000 of the variance of the codewords."""
+"""Units of an entry per deviation of a level's entries: rounding adds 1/3000 of the variance of codewords."""
 
 
 @dataclass(frozen=True, eq=False)

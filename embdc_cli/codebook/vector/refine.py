@@ -1,4 +1,4 @@
-"""End-to-end refinement: search with the codec's own search, then move codewords and basis to where that is served best.
+"""End-to-end refinement: search as the codec does, then move codewords and basis to where these codes serve best.
 
 Each step searches codes at several prices of a bit, revives codewords, fits codewords and rotates the basis for these
 codes, and searches again. The best model seen is kept, in the sense of J (`hard`), rate included.

@@ -9,7 +9,6 @@ sample, and the cheaper one is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -189,7 +188,9 @@ class VectorFit(TokenGroup):
             learnt.append(level)
         energies = learner.energies(len(learnt))
         largest = max((float(np.abs(part).max(initial=0.0)) for part in self._drawn), default=0.0)
-        exponent = quantum_exponent(step, max([largest, *(float(np.abs(lent.centres()).max()) for lent in borrowed.levels)]))
+        exponent = quantum_exponent(
+            step, max([largest, *(float(np.abs(lent.centres()).max()) for lent in borrowed.levels)])
+        )
         return VectorQuantiser(
             step=step,
             exponent=exponent,
@@ -276,7 +277,7 @@ def scales_of(energies: np.ndarray, exponent: int) -> np.ndarray:
     """(r,) int32: the scales of Gaussian levels for coefficients with these mean squares, in quanta of 2^exponent."""
     deviations = np.ldexp(np.sqrt(energies), -exponent)
     codes = np.rint(4 * np.log2(np.maximum(deviations, 1e-9)))
-    return np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE).astype(np.int32)
+    return np.asarray(np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE), np.int32)
 
 
 def _level_bits(level: LearntLevel, found: Learnt) -> float:
@@ -301,9 +302,7 @@ def _gains(basis: Candidate, step: float) -> np.ndarray:
 
 def _entry_costs(basis: Candidate, step: float, tokens: float) -> np.ndarray:
     exponents = exponents_for(basis.variances, step, tokens)
-    return np.asarray(
-        basis.entries * np.maximum(0.2, 2.05 - exponents - 0.5 * np.log2(np.maximum(basis.entries, 1)))
-    )
+    return np.asarray(basis.entries * np.maximum(0.2, 2.05 - exponents - 0.5 * np.log2(np.maximum(basis.entries, 1))))
 
 
 def _cost(basis: Candidate, step: float, tokens: float) -> float:

@@ -65,7 +65,7 @@ def order(scales: np.ndarray, count: int) -> list[tuple[int, int]]:
         variance = sum(_variance(int(s)) for s in scales[block * WIDTH : (block + 1) * WIDTH])
         waiting.append((-variance, block, 0))
     heapq.heapify(waiting)
-    found = []
+    found: list[tuple[int, int]] = []
     while len(found) < count and waiting:
         variance, block, stage = waiting[0]
         found.append((block, stage))

@@ -25,7 +25,7 @@ _LEAST_CODEWORDS: Final = 16
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """channels: (w,) int32, rising. centres: (K, w) float32. saved: mean squared error per token that the level saves."""
+    """channels: (w,) int32, rising. centres: (K, w) float32. saved: mean squared error that it saves per token."""
 
     channels: np.ndarray
     centres: np.ndarray

@@ -5,7 +5,7 @@
 x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
 Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
 limited to that. Decoding adds integers and multiplies once, so every machine gets the same numbers.
-Levels: those learnt from the segment, those of a codebook, and Gaussian ones for what these leave (`levels`, `gaussian`).
+Levels: those of a codebook, those learnt from the segment, and Gaussian ones for what these leave.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         """x (F, N, r) in whole quanta, int32."""
         with np.errstate(over="ignore", invalid="ignore"):
             y = np.rint(np.ldexp(x, -self.exponent))
-        return np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA).astype(np.int32)
+        return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA), np.int32)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         lagrangian = LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
@@ -101,8 +101,8 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return replace(self, classes=classes)
 
     def write(self, out: FieldWriter) -> None:
-        """[f64] step, [i8] exponent, levels of the codebook (`Borrowed`), [byte] learnt levels and each, [byte] Gaussian
-        ones, scales if any, [varint] width, then the classes, as differences from level to level.
+        """[f64] step, [i8] exponent, levels of the codebook (`borrowed`), [byte] learnt levels and each, [byte] how many
+        Gaussian ones, scales if any, [varint] width, then the classes, as differences from level to level.
         """
         out.float64(self.step)
         out.signed_byte(self.exponent)
