@@ -292,7 +292,9 @@ def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = 
 def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[str, Any]:
     """Learn a codebook from dumps, archives or videos of one encoder, and return what it saves on held-out inputs.
 
-    max_bytes: at most this file size, by keeping fewer basis vectors.
+    kind: "transform", or "vq" for levels of codewords too, which `encode` with codec="vq" uses.
+    max_bytes: at most this file size, by keeping fewer basis vectors, levels and codewords.
+    refine, init, weighting, probe: of kind vq; see embdc-train-codebook(1).
     sample: tokens to learn from, default 2 million. seed: which tokens and inputs are taken.
     holdout: share of the inputs kept for the report, default 0.1.
     force: overwrite `out`.

@@ -93,6 +93,7 @@ def trained(document: Document, *, verbose: bool) -> Iterator[str]:
     if verbose:
         vectors, tokens = f"{document['rank']} vectors", wording.plural(document["tokens_trained"], "token")
         yield f"  {vectors} of {document['channels']} channels, from {tokens}"
+    yield from learnt_levels(document, verbose=verbose)
     for point in document["heldout"]:
         rate, without, gain = point["bits_per_value"], point["bits_per_value_without"], point["gain"]
         line = f"  held out, nmse {point['nmse']:g}: {wording.number(rate, 3)} bits/value"
@@ -104,6 +105,30 @@ def trained(document: Document, *, verbose: bool) -> Iterator[str]:
         yield "  it does not pay on the held-out inputs"
     else:
         yield f"  it pays from {wording.size(document['break_even_bytes'])} of float16 embeddings on"
+
+
+def learnt_levels(document: Document, *, verbose: bool) -> Iterator[str]:
+    """Of a codebook of kind vq: how its levels are used, and what refinement and an earlier codebook did for them."""
+    levels = document.get("levels")
+    if not levels:
+        return
+    used = sum(level["used"] for level in levels) / len(levels)
+    yield f"  {wording.plural(len(levels), 'level')}, {100 * used:.0f} % of codewords used"
+    if verbose:
+        for number, level in enumerate(levels):
+            size, share = f"{level['codewords']} codewords of {level['width']}", f"{100 * level['used']:.0f} % used"
+            line = f"  level {number}: {size}, {share}"
+            yield line + f", perplexity {level['perplexity']:.0f}, had by {100 * level['tokens']:.0f} % of tokens"
+    refinement = document["refinement"]
+    if refinement is not None:
+        gains = (
+            f"{100 * refinement['gain_trained']:.1f} % in training, {100 * refinement['gain_heldout']:.1f} % held out"
+        )
+        yield f"  {wording.plural(refinement['steps'], 'step')} of refinement save {gains}"
+    init = document["init"]
+    if init is not None:
+        both = f"nmse {init['nmse']:.3g} at {init['bits']:.3g} bits/value"
+        yield f"  from --init {both}, afresh {init['nmse_without']:.3g} at {init['bits_without']:.3g}"
 
 
 def verified(document: Document, *, verbose: bool) -> Iterator[str]:

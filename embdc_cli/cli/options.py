@@ -428,7 +428,7 @@ class Training:
         str | None, option("-o", "--output", metavar="FILE", help="The codebook, FILE.embdcb. Required.")
     ] = None
     force: Annotated[bool, flag("-f", "--force", help="Overwrite codebook and report.")] = False
-    kind: Annotated[str, choice("--kind", choices=("transform",), help="What to learn.")] = "transform"
+    kind: Annotated[str, choice("--kind", choices=("transform", "vq"), help="What to learn.")] = "transform"
     max_bytes: Annotated[
         int | None, option("--max-bytes", metavar="SIZE", read=quantities.size, help="At most this file size.")
     ] = None
@@ -442,4 +442,16 @@ class Training:
     holdout: Annotated[
         float | None,
         option("--holdout", metavar="X", read=quantities.share, help="Share of inputs kept for the report (10%)."),
+    ] = None
+    refine: Annotated[
+        int | None,
+        option("--refine", metavar="N", read=quantities.whole(0), help="vq: steps of refinement (default 4)."),
+    ] = None
+    init: Annotated[str | None, option("--init", metavar="FILE", help="vq: a codebook to start from.")] = None
+    weighting: Annotated[
+        str | None,
+        option("--weighting", metavar="none|channel|token|FILE", help="vq: which error refinement lowers."),
+    ] = None
+    probe: Annotated[
+        str | None, option("--probe", metavar="FILE", help="vq: a linear head whose output refinement keeps.")
     ] = None

@@ -20,6 +20,8 @@ embdc train-codebook dumps/*.npy -o clip.embdcb
 embdc train-codebook *.mp4 --encoder openai/clip-vit-base-patch16 -o b.embdcb
 embdc train-codebook dumps/*.npy -o clip.embdcb --report clip.html
 embdc encode new.npy --codebook clip.embdcb
+embdc train-codebook dumps/*.npy --kind vq -o codes.embdcb
+embdc encode new.npy --codec vq --codebook codes.embdcb
 """
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Dumps, archives or videos to learn from.")]
@@ -34,7 +36,7 @@ def train_codebook(
         raise UsageError("output: missing", hint="name the codebook with -o FILE.embdcb")
     streams.check_input(inputs)
     streams.check_output([training.output], json=words.json)
-    output.check_not_input(training.output, *inputs)
+    output.check_not_input(training.output, *inputs, *(one for one in (training.init, training.probe) if one))
     reports.check(report.report, *inputs, outputs=(training.output,), force=training.force)
     settings: dict[str, Any] = {name: value for name, value in given(training).items() if name != "output"}
     settings["reading"] = fill(EncodeOptions, video, dumps, compute)

@@ -1,4 +1,4 @@
-"""The value type of a codebook: a KLT basis in integers, corpus statistics and entropy tables.
+"""The value type of a codebook: a KLT basis in integers, corpus statistics, entropy tables and levels of codewords.
 
 Everything a decoder uses is an integer, so that every machine reads the same codebook; `file` gives it bytes.
 """
@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from embdc_cli.codebook.identity import Identity
+from embdc_cli.codec.vq.levels import MAX_LEVELS, LearntLevel
 from embdc_cli.entropy.coding_tables import CodingTables
 
 EXPONENTS = range(-30, 1)
@@ -27,6 +28,7 @@ class Codebook:
     mean: (D,) int16, in units of 2^mean_exponent. basis: (R, D) int16, row i in units of 2^exponents[i].
     exponents: (R,) int8. spectrum: (R,) int16, round(4 log2 eigenvalue). tables: of the coefficients, if trained.
     encoder: whose embeddings these are, None when the corpus did not say. training: counts and seed; never names.
+    levels: of vector quantisation, for coefficients in this basis; none in a codebook of kind transform.
     """
 
     mean: np.ndarray
@@ -37,6 +39,7 @@ class Codebook:
     tables: CodingTables | None
     encoder: Identity | None
     training: dict[str, int]
+    levels: tuple[LearntLevel, ...] = ()
 
     def __post_init__(self) -> None:
         rank, channels = self.basis.shape
@@ -57,6 +60,15 @@ class Codebook:
             raise ValueError("basis: a vector is zero")
         if (np.diff(self.spectrum) > 0).any():
             raise ValueError("spectrum: not in falling order")
+        if len(self.levels) > MAX_LEVELS:
+            raise ValueError(f"levels: expected at most {MAX_LEVELS}, found {len(self.levels)}")
+        if any(level.channels[-1] >= rank for level in self.levels):
+            raise ValueError(f"levels: expected coefficients below {rank}")
+
+    @property
+    def kind(self) -> str:
+        """What `train-codebook --kind` made it."""
+        return "vq" if self.levels else "transform"
 
     @property
     def channels(self) -> int:

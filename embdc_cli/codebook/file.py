@@ -2,12 +2,13 @@
 
     [8 B] magic  [u16] version  [u16] 0  [u32] header bytes  [u32] CRC-32 of the 16 bytes before
     header: canonical JSON, then its [u32] CRC-32
-    sections MEAN EXPO SPEC BASI, then TABL TABR TABP if tables were trained, each:
+    sections MEAN EXPO SPEC BASI, then TABL TABR TABP if tables were trained, then LEVL in kind vq, each:
         [4 B] name  [u32] payload bytes  [payload]  [u32] CRC-32 of name, length and payload
     [32 B] SHA-256 of everything before
 Numbers are little-endian. MEAN, BASI and the first differences in EXPO and SPEC are matrices of integers: a class byte
 for each row, then the rows' levels (`entropy.levels`, static tables). TABL, TABR and TABP are the planes, rounded and
 paths of `entropy.coding_tables`, as `entropy.tables` writes them: 32 x 16, 32 x 16 and 64 x 16, all three or none.
+LEVL has the levels that the header counts, one after the other, as `codec.vq.levels` writes them into archives.
 The file's name in archives is the SHA-256 of all its bytes.
 """
 
@@ -23,6 +24,8 @@ import numpy as np
 from embdc_cli.codebook import header
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.sections import SectionReader, checked, pack_integers, section
+from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.vq.levels import LearntLevel
 from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive, SourceError, UnsupportedArchive
@@ -32,6 +35,8 @@ VERSION: Final = 0
 SUFFIX: Final = ".embdcb"
 MAX_FILE_BYTES: Final = 1 << 28  # a full basis of 8192 channels is about 110 MB
 MAX_TABLE_BYTES: Final = 1 << 18  # 256 rows x 256 symbols at most
+MAX_LEVEL_BYTES: Final = 1 << 18  # 256 codewords of 64 entries, at most 8 bytes each, and what describes them
+_LEVELS: Final = b"LEVL"
 _START = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
 _TABLES: Final = {"planes": b"TABL", "rounded": b"TABR", "paths": b"TABP"}
@@ -39,16 +44,15 @@ _TABLES: Final = {"planes": b"TABL", "rounded": b"TABR", "paths": b"TABP"}
 
 def to_bytes(codebook: Codebook) -> bytes:
     """The file bytes of `codebook`: a function of its value alone."""
-    fields = header.to_bytes(
-        {
-            "channels": codebook.channels,
-            "encoder": codebook.encoder,
-            "kind": "transform",
-            "mean_exponent": codebook.mean_exponent,
-            "rank": codebook.rank,
-            "training": codebook.training,
-        }
-    )
+    about = {
+        "channels": codebook.channels,
+        "encoder": codebook.encoder,
+        "kind": codebook.kind,
+        "mean_exponent": codebook.mean_exponent,
+        "rank": codebook.rank,
+        "training": codebook.training,
+    }
+    fields = header.to_bytes(about | ({"levels": len(codebook.levels)} if codebook.levels else {}))
     parts = [
         checked(_START.pack(MAGIC, VERSION, 0, len(fields))),
         checked(fields),
@@ -59,6 +63,8 @@ def to_bytes(codebook: Codebook) -> bytes:
     ]
     if codebook.tables is not None:
         parts += [section(name, getattr(codebook.tables, kind).to_bytes()) for kind, name in _TABLES.items()]
+    if codebook.levels:
+        parts.append(section(_LEVELS, _pack_levels(codebook.levels)))
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
@@ -122,7 +128,9 @@ def _parse(data: bytes, where: str) -> Codebook:
     exponents = reader.integers(b"EXPO", 1, rank)[0].cumsum(dtype=np.int64)
     spectrum = reader.integers(b"SPEC", 1, rank)[0].cumsum(dtype=np.int64)
     basis = reader.integers(b"BASI", rank, channels)
-    tables = _read_tables(reader) if reader.more else None
+    vq = fields["kind"] == "vq"
+    tables = _read_tables(reader) if reader.more and not (vq and reader.next_is(_LEVELS)) else None
+    levels = _read_levels(reader, fields["levels"], rank, where) if vq else ()
     reader.finish()
     return Codebook(
         mean=_narrow(mean, np.int16, "mean"),
@@ -133,6 +141,7 @@ def _parse(data: bytes, where: str) -> Codebook:
         tables=tables,
         encoder=fields["encoder"],
         training=fields["training"],
+        levels=levels,
     )
 
 
@@ -140,6 +149,20 @@ def _read_tables(reader: SectionReader) -> CodingTables:
     """Raises ValueError for tables of another size, CorruptArchive for anything else that is wrong."""
     read = {kind: Tables.from_bytes(reader.section(name, MAX_TABLE_BYTES)) for kind, name in _TABLES.items()}
     return CodingTables(**read)
+
+
+def _pack_levels(levels: tuple[LearntLevel, ...]) -> bytes:
+    out = FieldWriter()
+    for level in levels:
+        level.write(out)
+    return out.bytes()
+
+
+def _read_levels(reader: SectionReader, count: int, rank: int, where: str) -> tuple[LearntLevel, ...]:
+    fields = FieldReader(reader.section(_LEVELS, count * MAX_LEVEL_BYTES), f"codebook: {where}: levels")
+    levels = tuple(LearntLevel.read(fields, rank) for _ in range(count))
+    fields.end()
+    return levels
 
 
 def _narrow(values: np.ndarray, dtype: type[np.signedinteger], name: str) -> np.ndarray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from embdc_cli.codec.vq.levels import MAX_LEVELS
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 MAX_HEADER_BYTES: Final = 1 << 16
 MAX_CHANNELS: Final = 1 << 16
+KINDS: Final = ("transform", "vq")
 MAX_ENTRIES: Final = 1 << 26  # rank x channels: 8192 x 8192
 
 
@@ -27,13 +29,17 @@ def from_bytes(raw: bytes, where: str) -> dict[str, Any]:
         raise CorruptArchive(f"codebook: {where}: header is not JSON") from error
     if not isinstance(header, dict):
         raise CorruptArchive(f"codebook: {where}: header is not a JSON object")
-    if header.get("kind") != "transform":
+    if header.get("kind") not in KINDS:
         raise UnsupportedArchive(
-            f"codebook: {where}: expected kind 'transform', found {header.get('kind')!r}", hint="install a newer embdc"
+            f"codebook: {where}: expected kind {' or '.join(map(repr, KINDS))}, found {header.get('kind')!r}",
+            hint="install a newer embdc",
         )
     channels, rank = header.get("channels", 0), header.get("rank", 0)
     if not (_is_count(channels, MAX_CHANNELS) and _is_count(rank, channels) and rank * channels <= MAX_ENTRIES):
         raise CorruptArchive(f"codebook: {where}: impossible size: channels {channels!r}, rank {rank!r}")
+    levels = header.get("levels", 0)
+    if header["kind"] == "vq" and not _is_count(levels, MAX_LEVELS):
+        raise CorruptArchive(f"codebook: {where}: levels: expected 1 to {MAX_LEVELS}, found {levels!r}")
     exponent, training = header.get("mean_exponent"), header.get("training")
     if type(exponent) is not int or abs(exponent) > 1000:
         raise CorruptArchive(f"codebook: {where}: mean_exponent: expected -1000 to 1000, found {exponent!r}")

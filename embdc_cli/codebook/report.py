@@ -1,9 +1,9 @@
 """The held-out report: what a codebook saves on inputs it was not trained on, at equal error.
 
 Every held-out stream is coded with the codebook and without it (bases of its own, paid for) at the default effort of
-encode and at steps half an octave apart, and sizes are read off the two curves at the target errors. Counted: models,
-chunks and their framing, not what any archive has (header, tail). Not counted: the codebook, whose price is what
-`break_even_bytes` answers.
+encode and at steps half an octave apart, by `--codec vq` if the codebook is of kind vq, and sizes are read off the two
+curves at the target errors. Counted: models, chunks and their framing, not what any archive has (header, tail). Not
+counted: the codebook, whose price is what `break_even_bytes` answers.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from embdc_cli.values import Tensor
 
 TARGETS: Final = (0.3, 0.1, 0.03, 0.01)
 """nmse of the points reported."""
+VECTOR_TARGETS: Final = (0.3, 0.2, 0.1, 0.05)
+"""The same of a codebook of kind vq: at finer ones other codecs are better, and its levels are used up."""
 BREAK_EVEN_NMSE: Final = 0.1
 MAX_STREAMS: Final = 8
 
@@ -35,6 +37,7 @@ class Report:
 
 def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Reporter) -> Report:
     """The report on the first MAX_STREAMS of `heldout`; no points when there are none."""
+    targets = TARGETS if codebook.kind == "transform" else VECTOR_TARGETS
     streams = heldout[:MAX_STREAMS]
     if not streams:
         return Report([], None, 0)
@@ -44,15 +47,15 @@ def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Rep
     for done, tensor in enumerate(streams):
         for curves, used in ((helped, codebook), (alone, None)):
             reporter.progress("held-out report", 2 * done + (used is None), 2 * len(streams), "curves")
-            trial = StreamTrial(tensor, used)
-            curves.append(trial.curve(min(TARGETS), max(TARGETS)))
+            trial = StreamTrial(tensor, used, vector=codebook.kind == "vq")
+            curves.append(trial.curve(min(targets), max(targets)))
         values.append(trial.values)
     points = [
         _point(nmse, _rate(helped, nmse, sum(values)), _rate(alone, nmse, sum(values)))
         | {"basis_share": _basis_share(helped, nmse, values)}
-        for nmse in TARGETS
+        for nmse in targets
     ]
-    return Report(points, _break_even(points, len(codebook.file_bytes)), len(streams))
+    return Report(points, _break_even(points, targets, len(codebook.file_bytes)), len(streams))
 
 
 def size_at(nmse: float, curve: Curve) -> float | None:
@@ -98,9 +101,9 @@ def _point(nmse: float, helped: float | None, alone: float | None) -> dict[str, 
     return {"nmse": nmse, "bits_per_value": helped, "bits_per_value_without": alone, "gain": gain}
 
 
-def _break_even(points: Sequence[dict[str, Any]], file_bytes: int) -> int | None:
+def _break_even(points: Sequence[dict[str, Any]], targets: Sequence[float], file_bytes: int) -> int | None:
     """Bytes of float16 embeddings, in inputs like the held-out ones, that save what the codebook costs."""
-    point = points[TARGETS.index(BREAK_EVEN_NMSE)]
+    point = points[targets.index(BREAK_EVEN_NMSE)]
     if point["gain"] is None or point["gain"] <= 0:
         return None
     saved_bits: float = point["bits_per_value_without"] - point["bits_per_value"]

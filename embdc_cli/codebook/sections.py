@@ -47,6 +47,10 @@ class SectionReader:
     def more(self) -> bool:
         return self._at < len(self._body)
 
+    def next_is(self, name: bytes) -> bool:
+        """Whether the next section is `name`."""
+        return bytes(self._body[self._at : self._at + len(name)]) == name
+
     def checked(self, size: int) -> bytes:
         """The next `size` bytes, which a CRC-32 follows."""
         stop = self._at + size

@@ -1,6 +1,6 @@
 """embdc train-codebook: from dumps, archives and videos to a `.embdcb` file, with a report on inputs it has not seen.
 
-inputs -> corpus (checked, split) -> statistics of a sample -> KLT in integers -> coding tables -> file -> report
+inputs -> corpus (checked, split) -> statistics of a sample -> KLT in integers -> tables or levels -> file -> report
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any, Final
 from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import Corpus, assemble, read_tokens, sample_chunks
-from embdc_cli.codebook.file import write
+from embdc_cli.codebook.file import read, write
 from embdc_cli.codebook.opening import open_any
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
 from embdc_cli.codec.transform.moments import Moments
+from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError, TargetMissed, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import check_not_input, check_output
@@ -27,6 +28,7 @@ from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.values import Dump
 
+KINDS: Final = ("transform", "vq")
 TOKENS_PER_CHANNEL = 10
 """Fewer tokens than this per channel, and the covariance of the last vectors is mostly chance."""
 _TABLE_SHARE: Final = 0.1
@@ -39,8 +41,10 @@ OpenInput = Callable[[str, EncodeOptions, Reporter], Iterable[Dump]]
 class TrainOptions:
     """Options of `embdc train-codebook`.
 
-    max_bytes: size of the file that limits the rank. sample: tokens used of the training inputs. holdout: share of
-    the inputs kept for the report. reading: how inputs are opened (encoder, fps, key ...), as for `embdc encode`.
+    max_bytes: size of the file that limits rank and levels. sample: tokens used of the training inputs. holdout: share
+    of the inputs kept for the report. reading: how inputs are opened (encoder, fps, key ...), as for `embdc encode`.
+    Of kind vq alone: refine: steps of refinement. init: file of a codebook to start from. weighting, probe: what counts
+    as error (`vector.losses`), as `--weighting` of encode and `--probe` of compare.
     """
 
     kind: str = "transform"
@@ -49,6 +53,10 @@ class TrainOptions:
     seed: int = 0
     holdout: float = 0.1
     force: bool = False
+    refine: int | None = None
+    init: str | None = None
+    weighting: str = "none"
+    probe: str | None = None
     reading: EncodeOptions = field(default_factory=EncodeOptions)
 
 
@@ -72,9 +80,10 @@ def train(
     _check(inputs, options)
     check_output(output, force=options.force)
     check_not_input(output, *inputs)
+    check_not_input(output, *(name for name in (options.init, options.probe) if name is not None))
     with one_blas_thread(), _opened(inputs, options, reporter, open_input) as (names, dumps):
         corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
-        codebook = _learn(corpus, len(inputs), options, reporter)
+        codebook, learnt = _learn(corpus, len(inputs), options, reporter)
         report = held_out_report(codebook, corpus.heldout, reporter)
         write(codebook, output, force=options.force)
     warnings = [*corpus.warnings, *_sample_warnings(codebook)]
@@ -93,6 +102,7 @@ def train(
         "tokens_trained": codebook.training["tokens"],
         "inputs": len(inputs),
         "encoder": codebook.encoder,
+        **learnt,
         "heldout": report.points,
         "break_even_bytes": report.break_even_bytes,
         "warnings": warnings,
@@ -101,9 +111,17 @@ def train(
 
 
 def _check(inputs: Sequence[str], options: TrainOptions) -> None:
-    if options.kind != "transform":
-        hint = "vector quantisation codebooks are not in this version" if options.kind == "vq" else None
-        raise UsageError(f"--kind: expected transform, found {options.kind!r}", hint=hint)
+    if options.kind not in KINDS:
+        raise UsageError(f"--kind: expected {' or '.join(KINDS)}, found {options.kind!r}")
+    of_vq = {"refine": options.refine, "init": options.init, "probe": options.probe}
+    given = [name for name, value in of_vq.items() if value is not None]
+    given += ["weighting"] if options.weighting != "none" else []
+    if options.kind != "vq" and given:
+        raise UsageError(f"--{given[0]}: only for --kind vq")
+    if options.probe is not None and options.weighting != "none":
+        raise UsageError("--probe: does not go with --weighting", hint="both say what counts as error")
+    if options.refine is not None and options.refine < 0:
+        raise UsageError(f"--refine: expected 0 steps or more, found {options.refine}")
     if not inputs:
         raise UsageError("train-codebook: expected at least one input")
     if options.sample < 1:
@@ -139,7 +157,8 @@ def _opened(
             dump.close()
 
 
-def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter) -> Codebook:
+def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter) -> tuple[Codebook, dict[str, Any]]:
+    """The codebook, and what its kind adds to the report."""
     sample = sample_chunks(corpus.train, options.sample, options.seed)
     statistics = CorpusStatistics(corpus.channels)
     for done, (tensor, chunks) in enumerate(sample):
@@ -165,8 +184,37 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
         encoder=corpus.encoder,
         training={"inputs": inputs, "seed": options.seed, "tokens": statistics.tokens},
     )
+    if options.kind == "vq":
+        return _with_levels(plain, statistics, corpus, options, reporter)
     codebook = plain if corpus.lossy else replace(plain, tables=trained_tables(plain, sample, reporter))
-    return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes)
+    return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes), {}
+
+
+def _with_levels(
+    plain: Codebook, statistics: CorpusStatistics, corpus: Corpus, options: TrainOptions, reporter: Reporter
+) -> tuple[Codebook, dict[str, Any]]:
+    # the only ones that need torch and the reader of heads
+    from embdc_cli.codebook.vector.losses import loss_of
+    from embdc_cli.codebook.vector.size import VECTOR_SHARE
+    from embdc_cli.codebook.vector.training import REFINE_STEPS, VectorOptions, learn_levels
+    from embdc_cli.comparison.head import read_head
+
+    head = None if options.probe is None else read_head(options.probe, reporter)
+    if head is not None and head.channels != corpus.channels:
+        raise UsageError(f"--probe: made for {head.channels} channels, the embeddings have {corpus.channels}")
+    covariance, mean = statistics.covariance, statistics.mean
+    weights = None if head is None else (head.weight, head.bias)
+    loss = loss_of(Weighting.parse(options.weighting), weights, covariance, mean)
+    if options.max_bytes is not None:
+        plain = _limited(plain, max(1, int(VECTOR_SHARE * options.max_bytes)))
+    vector = VectorOptions(
+        refine=REFINE_STEPS if options.refine is None else options.refine,
+        init=None if options.init is None else read(options.init),
+        max_bytes=options.max_bytes,
+        seed=options.seed,
+    )
+    learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter)
+    return learnt.codebook, learnt.report
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:

@@ -35,6 +35,8 @@ EFFORT: Final = EncodeOptions().effort_level()
 """What encode does when nothing is asked for."""
 MAX_SAMPLE_VALUES = 1 << 24
 STEPS_PER_OCTAVE = 2
+VECTOR_STEPS_PER_OCTAVE = 1
+"""Of `--codec vq`, whose levels are learnt anew at every step."""
 _FINEST, _COARSEST = -40, 20  # in steps around the rms
 _CHUNK_BYTES = 96  # header and index entry
 
@@ -42,7 +44,8 @@ _CHUNK_BYTES = 96  # header and index entry
 class StreamTrial:
     """Codes whole chunks of `tensor`, evenly spread and MAX_SAMPLE_VALUES at most, and scales their bytes to all."""
 
-    def __init__(self, tensor: Tensor, codebook: Codebook | None) -> None:
+    def __init__(self, tensor: Tensor, codebook: Codebook | None, *, vector: bool = False) -> None:
+        """vector: code with `--codec vq`."""
         spec, counts = tensor.spec, tensor.token_counts
         rows = spec.known_rows
         tokens = rows if counts is None else int(counts.sum())
@@ -56,7 +59,9 @@ class StreamTrial:
         self._counts = None if counts is None else [counts[start:stop] for start, stop in cuts]
         self._scale = self.values / max(1, sum(chunk.size for chunk in self._chunks))
         self._framing = _CHUNK_BYTES * len(starts)
-        self._fit = Fit(spec, self._chunks, self._counts, FitOptions(effort=EFFORT, codebook=codebook))
+        self._steps = VECTOR_STEPS_PER_OCTAVE if vector else STEPS_PER_OCTAVE
+        options = FitOptions(effort=EFFORT, codebook=codebook, vector=vector)
+        self._fit = Fit(spec, self._chunks, self._counts, options)
         self._moments = ChannelMoments(channels_of(spec))
         for chunk in self._chunks:
             self._moments.add(self._tokens(chunk))
@@ -76,7 +81,7 @@ class StreamTrial:
         return sorted(points.values())
 
     def _at(self, index: int) -> Point:
-        return self.measure(self._fit.rms * 2.0 ** (index / STEPS_PER_OCTAVE))
+        return self.measure(self._fit.rms * 2.0 ** (index / self._steps))
 
     def measure(self, step: float) -> Point:
         """The whole stream at quantiser step `step`."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embdc_cli.codec.stage import ChunkCodec
+    from embdc_cli.codec.vq.levels import LearntLevel
     from embdc_cli.entropy.coding_tables import CodingTables
     from embdc_cli.values import StreamSpec
 
@@ -95,13 +96,18 @@ class Limits(Protocol):
 
 
 class Codebook(Protocol):
-    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables."""
+    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables, and
+    levels of vector quantisation in that basis.
+    """
 
     @property
     def digest(self) -> bytes: ...
 
     @property
     def tables(self) -> CodingTables | None: ...
+
+    @property
+    def levels(self) -> tuple[LearntLevel, ...]: ...
 
     @property
     def channels(self) -> int: ...

@@ -20,7 +20,7 @@ from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.recipe import codec_name
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.segments import Segment
-from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, perform
+from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, note_codebooks, perform
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.recent import Recent
@@ -110,6 +110,7 @@ def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: b
             result = perform(job, writer, kept=_kept(point), reporter=reporter)
             if choice.correct(job, result):
                 destination.deliver(out)
+                note_codebooks(result, reporter)
                 return result
         resume = False
 

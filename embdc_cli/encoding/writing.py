@@ -81,7 +81,8 @@ class WriteJob:
 class StreamOutcome:
     """What became of one stream: its final spec, a digest of its values, and the errors its decoder will make.
 
-    segments: those with models; codebook_segments: those whose models use a codebook.
+    segments: those with models; codebook_segments: those whose models use a codebook. codebook_excess: the largest
+    share of bits that a codebook would have added at equal error, over segments of vector codes that left it out.
     """
 
     spec: StreamSpec
@@ -92,6 +93,7 @@ class StreamOutcome:
     codec: str = "lossless"
     segments: int = 0
     codebook_segments: int = 0
+    codebook_excess: float | None = None
 
     @property
     def lossy(self) -> bool:
@@ -103,6 +105,9 @@ class StreamOutcome:
         if isinstance(codec, TransformCodec):
             self.segments += 1
             self.codebook_segments += codec.models.codebook is not None
+        for group in () if segment.fitted is None else segment.fitted.groups:
+            if group.excess is not None:
+                self.codebook_excess = max(group.excess, self.codebook_excess or 0.0)
 
     def entry(self) -> dict[str, Any]:
         """The stream's part of the summary; `sums` are additive, so that `embdc cat` can add them up."""
@@ -209,6 +214,18 @@ def perform(
     if job.codebook is not None and job.codebook.payload is None:
         result.external_codebook_bytes = job.codebook.size
     return result
+
+
+def note_codebooks(result: WriteResult, reporter: Reporter) -> None:
+    """Say of which streams the codebook would have made larger archives, and by how much."""
+    for one in result.outcomes:
+        if one.codebook_excess is not None:
+            left_out = one.segments - one.codebook_segments
+            where = "" if left_out == one.segments else f" in {left_out} of {one.segments} segments"
+            reporter.note(
+                f"stream {one.spec.name!r}: the codebook is not used{where}: with it the same error would take up to "
+                f"{100 * one.codebook_excess:.0f} % more bits"
+            )
 
 
 def outcome_of(plan: StreamPlan) -> StreamOutcome:

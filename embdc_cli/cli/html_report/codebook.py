@@ -7,6 +7,7 @@ from embdc_cli.cli import wording
 from embdc_cli.cli.html_report.batch import report_of
 from embdc_cli.cli.html_report.codebook_usage import codebook_usage
 from embdc_cli.cli.html_report.held_out import held_out
+from embdc_cli.cli.html_report.levels import levels
 from embdc_cli.cli.html_report.markup import Markup, joined
 from embdc_cli.cli.html_report.page import paragraph, section
 from embdc_cli.cli.html_report.table import table
@@ -26,7 +27,10 @@ def _codebook(document: Document) -> Markup:
     if document["heldout"]:
         parts.append(section("What it saves", held_out(document["heldout"])))
         parts.append(section("How often it is used", codebook_usage(document["heldout"])))
+    if document.get("levels"):
+        parts.append(section("Levels", levels(document["levels"])))
     about = [fact for name in _ABOUT for fact in facts(document[name], name)]
+    about += [fact for name in ("refinement", "init") for fact in facts(document.get(name) or {}, name)]
     return joined(*parts, section("What was learned", table("The codebook", ["field", "value"], about, words=2)))
 
 

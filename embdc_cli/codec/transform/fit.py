@@ -130,15 +130,16 @@ class Fit:
         named = any(offer.known_mean is not None for offer in offers)
         long = sum(offer.bits for offer in offers) > _TABLES_PAY_FROM_BITS
         tables = fixed_tables()
-        if codebook is not None and codebook.tables is not None and (named or long):
+        if codebook is not None and codebook.tables is not None and (named or long) and not self.options.vector:
             named, tables = True, codebook.tables
         chosen = zip(self._parts, offers, strict=True)
+        groups = tuple(group.models(offer, scaled * part, tables) for (group, part), offer in chosen)
         return TransformModels(
             layout=self.layout,
-            groups=tuple(group.models(offer, scaled * part, tables) for (group, part), offer in chosen),
+            groups=groups,
             nonfinite_keep=self.options.nonfinite_keep,
             padding=self.options.padding,
-            codebook=codebook if named else None,
+            codebook=codebook if named or any(group.by_codebook for group in groups) else None,
             codebook_tables=tables is not fixed_tables(),
         )
 

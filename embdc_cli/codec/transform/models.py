@@ -82,10 +82,19 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True)
 class GroupModels:
-    """One token group: its chain, and the rows of a full temporal group."""
+    """One token group: its chain, and the rows of a full temporal group.
+
+    excess: bits that a codebook would have cost at equal error, relative to these, where it was left out for that.
+    """
 
     chain: Chain
     group: int
+    excess: float | None = None
+
+    @property
+    def by_codebook(self) -> bool:
+        """Whether the basis is that of a codebook."""
+        return any(isinstance(stage, CodebookKlt) for stage in self.chain)
 
 
 @dataclass(frozen=True)

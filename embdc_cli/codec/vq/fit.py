@@ -2,16 +2,20 @@
 
 Two passes over the sample: moments, then tokens to learn levels from (spread evenly) and rows to count flags in.
 Learnt levels come first, as long as a bit of indices and codewords saves more error than a bit of the next Gaussian
-level would (`gaussian`), which needs no codewords; these follow until a bit saves less than it may cost.
+level would (`gaussian`), which needs no codewords; these follow until a bit saves less than it may cost. A codebook
+offers a basis and levels that cost no bytes, which come before those learnt: both ways are tried on rows kept of the
+sample, and the cheaper one is taken.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from embdc_cli.codec.chain import Chain
+from embdc_cli.codec.fields import FieldWriter
 from embdc_cli.codec.stage import ArrayStage
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform import bases
@@ -20,14 +24,16 @@ from embdc_cli.codec.transform.candidate import Candidate
 from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.models import GroupModels
 from embdc_cli.codec.transform.offer import Offer
+from embdc_cli.codec.transform.parameters import SegmentStage
 from embdc_cli.codec.transform.sparse_fit import grid_width
 from embdc_cli.codec.transform.token_group import TokenGroup
 from embdc_cli.codec.vq import gaussian
+from embdc_cli.codec.vq.borrowed import NONE, Borrowed
 from embdc_cli.codec.vq.indices import CONTEXTS, answered
 from embdc_cli.codec.vq.learning import Learner, Learnt
-from embdc_cli.codec.vq.levels import LearntLevel
+from embdc_cli.codec.vq.lending import INDEX_BITS, chosen, left_by
+from embdc_cli.codec.vq.levels import MAX_LEVELS, LearntLevel
 from embdc_cli.codec.vq.quantiser import (
-    MAX_LEVELS,
     MAX_QUANTA,
     VectorIndices,
     VectorQuantiser,
@@ -45,7 +51,6 @@ _ROUNDS: Final = (4, 8, 12, 20)
 _MOST_LEARNT: Final = 32
 _QUANTA_PER_STEP: Final = 6
 """Octaves: what rounding to quanta adds to the error is 2^-12 of a quantiser's."""
-_INDEX_BITS: Final = 8
 _NOISE: Final = 1 / 12
 _COUNTED: Final = 2
 """Times that flags are counted and priced anew."""
@@ -72,7 +77,9 @@ class VectorFit(TokenGroup):
         self._drawn: list[np.ndarray] = []
         self._seen = 0
         self._probe: list[np.ndarray] = []
-        self._learners: dict[int, Learner] = {}
+        self._learners: dict[tuple[object, ...], Learner] = {}
+        self._lent: Candidate | None = None
+        self._samples: dict[int, np.ndarray] = {}
 
     def prepare(self) -> None:
         """Between the passes: the weighted domain, and the bases to choose from."""
@@ -83,6 +90,10 @@ class VectorFit(TokenGroup):
             own = bases.own_klt(domain, covariance, mean, (1,))
             # other bases than the KLT are not orthonormal in a metric between channels
             self._bases = [own] if domain.metric is not None else [*self._bases, own]
+            if self._codebook is not None:
+                lent = bases.from_codebook(domain, self._codebook, mean, self.moments.count, (1,))
+                variances = ((covariance @ lent.analysis) * lent.analysis).sum(axis=0)
+                self._lent = replace(lent, variances=np.maximum(variances, 0.0))
 
     def add_coefficients(self, tokens: np.ndarray) -> None:
         """Second pass."""
@@ -101,7 +112,7 @@ class VectorFit(TokenGroup):
     def bytes_held(self) -> int:
         """About how much memory this takes."""
         drawn = sum(part.nbytes for part in self._drawn)
-        return 24 * self.moments.channels**2 + drawn * (1 + len(self._learners)) + (1 << 20)
+        return 24 * self.moments.channels**2 + drawn * (1 + len(self._samples) + len(self._learners)) + (1 << 20)
 
     def best(self, step: float) -> Offer:
         """What a scalar quantiser of `step` would cost in the better basis; vectors come near it at low rates."""
@@ -115,58 +126,109 @@ class VectorFit(TokenGroup):
         )
 
     def models(self, offer: Offer, step: float, tables: CodingTables) -> GroupModels:
-        """The chain for `step`."""
+        """The chain for `step`: with the codebook, where there is one and rows of the sample cost less so."""
         del tables
-        basis = self._basis(step)
-        learner = self._learner(basis)
-        chosen = self._worthwhile(learner, step)
-        reached = max((int(level.channels[-1]) + 1 for level in chosen), default=0)
+        own = self._chain(self._basis(step), step, ())
+        if self._lent is None or self._codebook is None:
+            return GroupModels(own, 1)
+        with_codebook = self._chain(self._lent, step, self._codebook.levels)
+        cost, cost_with = self._cost_of(own, step), self._cost_of(with_codebook, step)
+        cost_with.bits += self._lent.reference_bits
+        excess = cost_with.above(cost)
+        return GroupModels(own, 1, excess) if excess > 0 else GroupModels(with_codebook, 1)
+
+    def _chain(self, basis: Candidate, step: float, offered: tuple[LearntLevel, ...]) -> Chain:
+        """Everything, with levels of a codebook where some are offered."""
+        sample = self._sample(basis)
+        borrowed = chosen(offered, sample, LAMBDA * step**2, MAX_LEVELS)
+        learner = self._learner((id(basis), borrowed.places), left_by(borrowed, sample))
+        learnt = self._worthwhile(learner, step, MAX_LEVELS - len(borrowed.places))
+        channels = [*(level.channels for level in learnt), *(level.channels for level in borrowed.levels)]
+        reached = max((int(some[-1]) + 1 for some in channels), default=0)
         rank = max(reached, _rank(basis, step, self.tokens))
         stage = basis.build(rank, exponents_for(basis.variances, step, self.tokens)[:rank])
-        signs = _signs(basis, stage)
-        energies = learner.energies(len(chosen))[:rank]
-        exponent = self._exponent(step)
-        quantiser = VectorQuantiser(
-            step=step,
-            exponent=exponent,
-            rank=rank,
-            learnt=tuple(self._rounded(level, step, signs) for level in chosen),
-            scales=_scales(energies, exponent),
-            gaussian=min(_gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - len(chosen)),
-            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // max(1, self.moments.channels)),
-            classes=even_classes(0),
-        )
-        quantiser = self._counted(quantiser, stage)
-        return GroupModels(Chain([*self.head(offer.mean, None, step), stage, quantiser, VectorIndices(quantiser)]), 1)
+        quantiser = self._quantiser(learner, learnt, borrowed, step, _signs(basis, stage), rank)
+        quantiser = counted(quantiser, [stage.forward(rows, b"") for rows in self._probe])
+        head = self.head(self.moments.mean, basis.known_mean, step)
+        return Chain([*head, stage, quantiser, VectorIndices(quantiser)])
+
+    def _cost_of(self, chain: Chain, step: float) -> Cost:
+        """Of the segment, as the rows kept tell."""
+        *head, basis, quantiser, coder = (stage for stage in chain.stages if isinstance(stage, SegmentStage))
+        assert isinstance(basis, ArrayStage)
+        assert isinstance(quantiser, VectorQuantiser)
+        assert isinstance(coder, VectorIndices)
+        out = FieldWriter()
+        for stage in (*head, basis, quantiser):
+            stage.write(out)
+        error = bits = tokens = 0.0
+        for rows in self._probe:
+            codes = quantiser.forward(basis.forward(rows, b""), b"")
+            decoded = basis.inverse(quantiser.inverse(codes, b""), b"")
+            error += float(np.square(rows - decoded, dtype=np.float64).sum())
+            bits += 8.0 * len(coder.encode(codes, b""))
+            tokens += rows.shape[0] * rows.shape[1]
+        scale = self.tokens / max(1.0, tokens)
+        return Cost(error * scale / step**2, bits * scale + 8.0 * len(out.bytes()))
 
     def _basis(self, step: float) -> Candidate:
         return min(self._bases, key=lambda basis: _cost(basis, step, self.tokens))
 
-    def _learner(self, basis: Candidate) -> Learner:
-        if id(basis) not in self._learners:
-            drawn = np.concatenate(self._drawn) if self._drawn else np.zeros((0, self.moments.channels), np.float32)
-            sample = drawn if basis.analysis is None else drawn @ basis.analysis
-            self._learners[id(basis)] = Learner(sample, self.tokens if len(drawn) else 0.0, _ROUNDS[self.effort])
-        return self._learners[id(basis)]
-
-    def _worthwhile(self, learner: Learner, step: float) -> list[Learnt]:
+    def _worthwhile(self, learner: Learner, step: float, most: int) -> list[Learnt]:
         """Levels that save more for their bits than Gaussian ones would, and than a bit may cost."""
-        chosen: list[Learnt] = []
+        found: list[Learnt] = []
         even = np.ones(self.moments.channels, np.float32)
-        while learner.able and len(chosen) < _MOST_LEARNT:
-            found = learner.level(len(chosen))
-            codewords = _level_bits(self._rounded(found, step, even), found) / self.tokens
-            rival = (1 - _LEFT) * float(_block_energies(learner.energies(len(chosen))).max()) / _INDEX_BITS
-            if found.saved / (np.log2(len(found.centres)) + codewords) < max(LAMBDA * step**2, rival):
+        while learner.able and len(found) < min(_MOST_LEARNT, most):
+            level = learner.level(len(found))
+            codewords = _level_bits(self._rounded(level, step, even), level) / self.tokens
+            rival = gaussian.saved_by_best(learner.energies(len(found))) / INDEX_BITS
+            if level.saved / (np.log2(len(level.centres)) + codewords) < max(LAMBDA * step**2, rival):
                 break
-            chosen.append(found)
-        return chosen
+            found.append(level)
+        return found
 
-    def _exponent(self, step: float) -> int:
-        """Of a quantum: far below the step, but no sample may be beyond the largest number of them."""
+    def _quantiser(
+        self,
+        learner: Learner,
+        learnt: list[Learnt],
+        borrowed: Borrowed,
+        step: float,
+        signs: np.ndarray,
+        rank: int,
+    ) -> VectorQuantiser:
+        """Levels and their scales, flags not counted yet. signs: (rank,) of the vectors as coded."""
+        energies = learner.energies(len(learnt))[:rank]
         largest = max((float(np.abs(part).max(initial=0.0)) for part in self._drawn), default=0.0)
-        finest = np.frexp(max(largest, 1e-30) / MAX_QUANTA)[1] + 2
-        return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
+        exponent = quantum_exponent(
+            step, max([largest, *(float(np.abs(lent.centres()).max()) for lent in borrowed.levels)])
+        )
+        room = MAX_LEVELS - len(learnt) - len(borrowed.places)
+        return VectorQuantiser(
+            step=step,
+            exponent=exponent,
+            rank=rank,
+            learnt=tuple(self._rounded(level, step, signs) for level in learnt),
+            scales=scales_of(energies, exponent),
+            gaussian=min(gaussian_levels(energies, LAMBDA * step**2), room),
+            width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // max(1, self.moments.channels)),
+            classes=even_classes(0),
+            borrowed=borrowed if borrowed.places else NONE,
+        )
+
+    def _sample(self, basis: Candidate) -> np.ndarray:
+        """(n, R) float32: coefficients of the tokens drawn."""
+        if id(basis) not in self._samples:
+            drawn = np.concatenate(self._drawn) if self._drawn else np.zeros((0, self.moments.channels), np.float32)
+            self._samples[id(basis)] = drawn if basis.analysis is None else drawn @ basis.analysis
+        return self._samples[id(basis)]
+
+    def _learner(self, key: tuple[object, ...], sample: np.ndarray) -> Learner:
+        """The learner of a basis and the levels borrowed before; the last one of each basis is kept."""
+        if key not in self._learners:
+            others = {known: learner for known, learner in self._learners.items() if known[0] != key[0]}
+            new = Learner(sample, self.tokens if len(sample) else 0.0, _ROUNDS[self.effort])
+            self._learners = {**others, key: new}
+        return self._learners[key]
 
     def _rounded(self, found: Learnt, step: float, signs: np.ndarray) -> LearntLevel:
         """Codewords as precise as the tokens that share one deserve."""
@@ -174,24 +236,38 @@ class VectorFit(TokenGroup):
         exponent = round(float(np.log2(step) + 0.5 - 0.5 * np.log2(sharing)))
         return LearntLevel.rounded(found.channels, found.centres * signs[found.channels], exponent)
 
-    def _counted(self, quantiser: VectorQuantiser, basis: ArrayStage) -> VectorQuantiser:
-        """With classes for the flags of the rows kept."""
-        levels = len(quantiser.levels)
-        quantiser = quantiser.with_classes(even_classes(levels))
-        probe = [basis.forward(rows, b"") for rows in self._probe]
-        for _ in range(_COUNTED):
-            counts = np.zeros((levels, CONTEXTS, 2), np.int64)
-            for y in probe:
-                codes = quantiser.forward(y, b"")
-                for level, answers in enumerate(answered(codes, quantiser.width)):
-                    for contexts, found in answers.asked:
-                        np.add.at(counts[level], (contexts, found), 1)
-            quantiser = quantiser.with_classes(counted_classes(counts))
-        return quantiser
+
+@dataclass
+class Cost:
+    """Of a segment. error: in squared steps."""
+
+    error: float
+    bits: float
+
+    def above(self, other: Cost) -> float:
+        """How much more this costs, in bits at the error of `other`, relative to its bits."""
+        return ((self.error - other.error) / LAMBDA + self.bits - other.bits) / max(1.0, other.bits)
 
 
-_LEFT: Final = 0.318
-"""Of the variance, by a Gaussian level."""
+def quantum_exponent(step: float, largest: float) -> int:
+    """Of a quantum, for coefficients and codewords up to `largest`."""
+    finest = np.frexp(max(largest, 1e-30) / MAX_QUANTA)[1] + 2
+    return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
+
+
+def counted(quantiser: VectorQuantiser, probe: list[np.ndarray]) -> VectorQuantiser:
+    """With classes for the flags of coefficients (F, N, r) like those."""
+    levels = len(quantiser.levels)
+    quantiser = quantiser.with_classes(even_classes(levels))
+    for _ in range(_COUNTED):
+        counts = np.zeros((levels, CONTEXTS, 2), np.int64)
+        for y in probe:
+            codes = quantiser.forward(y, b"")
+            for level, answers in enumerate(answered(codes, quantiser.width)):
+                for contexts, found in answers.asked:
+                    np.add.at(counts[level], (contexts, found), 1)
+        quantiser = quantiser.with_classes(counted_classes(counts))
+    return quantiser
 
 
 def _signs(basis: Candidate, stage: ArrayStage) -> np.ndarray:
@@ -202,24 +278,20 @@ def _signs(basis: Candidate, stage: ArrayStage) -> np.ndarray:
     return np.where(same < 0, np.float32(-1), np.float32(1))
 
 
-def _block_energies(energies: np.ndarray) -> np.ndarray:
-    """(blocks,) sums over blocks of coefficients."""
-    return np.asarray(np.add.reduceat(energies, np.arange(0, len(energies), gaussian.WIDTH)))
-
-
-def _gaussian_levels(energies: np.ndarray, lagrangian: float) -> int:
+def gaussian_levels(energies: np.ndarray, lagrangian: float) -> int:
     """How many levels save at least what their bits may cost, on average."""
     if not energies.any():
         return 0
-    each = (1 - _LEFT) * _block_energies(energies) / (_INDEX_BITS * lagrangian)
-    stages = np.ceil(np.log(np.maximum(each, 1e-9)) / -np.log(_LEFT))
+    each = (1 - gaussian.LEFT) * gaussian.block_energies(energies) / (INDEX_BITS * lagrangian)
+    stages = np.ceil(np.log(np.maximum(each, 1e-9)) / -np.log(gaussian.LEFT))
     return int(np.maximum(stages, 0).sum())
 
 
-def _scales(energies: np.ndarray, exponent: int) -> np.ndarray:
+def scales_of(energies: np.ndarray, exponent: int) -> np.ndarray:
+    """(r,) int32: the scales of Gaussian levels for coefficients with these mean squares, in quanta of 2^exponent."""
     deviations = np.ldexp(np.sqrt(energies), -exponent)
     codes = np.rint(4 * np.log2(np.maximum(deviations, 1e-9)))
-    return np.asarray(np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE).astype(np.int32))
+    return np.asarray(np.clip(codes, -gaussian.MAX_SCALE, gaussian.MAX_SCALE), np.int32)
 
 
 def _level_bits(level: LearntLevel, found: Learnt) -> float:
@@ -232,6 +304,8 @@ def _rank(basis: Candidate, step: float, tokens: float) -> int:
     if not basis.truncates:
         return len(basis.variances)
     gain = _gains(basis, step) * tokens
+    if not basis.entries.any():  # a codebook's vectors are free, and not in the order of the segment's variances
+        return min(-(-max(1, int(np.flatnonzero(gain > 0).max(initial=0)) + 1) // _RANKS) * _RANKS, len(gain))
     rank = max(1, int((gain > _entry_costs(basis, step, tokens)).sum()))
     return min(-(-rank // _RANKS) * _RANKS, len(basis.variances))
 

@@ -27,6 +27,7 @@ from embdc_cli.entropy.tables import CLASSES, entry_tables
 
 MAX_CODEWORDS: Final = 256
 MAX_WIDTH: Final = 64
+MAX_LEVELS: Final = 192
 EXPONENTS: Final = range(-126, 127)
 MAX_ENTRY: Final = 1 << 15
 
@@ -54,6 +55,10 @@ class LearntLevel:
         while largest / 2.0**exponent > MAX_ENTRY - 1:
             exponent += 1
         return cls(channels, np.rint(np.ldexp(centres.astype(np.float64), -exponent)).astype(np.int32), exponent)
+
+    def centres(self) -> np.ndarray:
+        """(K, w) float32: the codewords."""
+        return np.asarray(np.ldexp(self.codes.astype(np.float32), self.exponent))
 
     def at(self, exponent: int) -> Level:
         """In quanta of 2^exponent: exact where this level's unit is no finer, else rounded."""

@@ -5,7 +5,7 @@
 x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
 Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
 limited to that. Decoding adds integers and multiplies once, so every machine gets the same numbers.
-Levels: those learnt from the segment, then Gaussian ones for what they leave (`levels`, `gaussian`).
+Levels: those of a codebook, those learnt from the segment, and Gaussian ones for what these leave.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from embdc_cli.codec.transform.dead_zone import read_step
 from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage, read_uniform_levels, write_uniform_levels
 from embdc_cli.codec.vq import flags, gaussian, indices
-from embdc_cli.codec.vq.levels import EXPONENTS, LearntLevel, Level
+from embdc_cli.codec.vq.borrowed import NONE, Borrowed
+from embdc_cli.codec.vq.levels import EXPONENTS, MAX_LEVELS, LearntLevel, Level
 from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
 
-MAX_LEVELS: Final = 192
 MAX_QUANTA: Final = 1 << 24
 _CLASSES: Final = indices.CONTEXTS + 3
 """Of a level: of its contexts, then of going on, of keeping after leaving and after keeping, whatever is around."""
@@ -37,8 +37,9 @@ _MIDDLE: Final = flags.CLASSES // 2
 class VectorQuantiser(Quantiser, SegmentStage):
     """step: where the quantiser of a transform would have it; a bit may cost LAMBDA of its square.
 
-    exponent: of a quantum. rank: coefficients of a token. learnt: the levels that come first. scales: (r,) deviations
-    of what these leave, 2^(scale / 4) quanta. gaussian: levels after them. width: of the token grid.
+    exponent: of a quantum. rank: coefficients of a token. learnt: the segment's own levels, after those borrowed from a
+    codebook. scales: (r,) deviations of what these leave, 2^(scale / 4) quanta. gaussian: levels after them.
+    width: of the token grid.
     classes: (L, 45) uint8, of flags (`indices`); its last three columns are for the search.
     """
 
@@ -51,11 +52,12 @@ class VectorQuantiser(Quantiser, SegmentStage):
     gaussian: int
     width: int
     classes: np.ndarray
+    borrowed: Borrowed = NONE
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """All levels, in order."""
-        learnt = [level.at(self.exponent) for level in self.learnt]
+        learnt = [level.at(self.exponent) for level in (*self.borrowed.levels, *self.learnt)]
         return (*learnt, *gaussian.levels(self.scales, self.gaussian))
 
     @cached_property
@@ -81,7 +83,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         """x (F, N, r) in whole quanta, int32."""
         with np.errstate(over="ignore", invalid="ignore"):
             y = np.rint(np.ldexp(x, -self.exponent))
-        return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA).astype(np.int32))
+        return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA), np.int32)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         lagrangian = LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
@@ -99,9 +101,12 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return replace(self, classes=classes)
 
     def write(self, out: FieldWriter) -> None:
-        """Step, exponent, learnt levels, number of Gaussian ones and their scales, width; differences of classes."""
+        """[f64] step, [i8] exponent, levels of the codebook (`borrowed`), [byte] learnt levels and each, [byte] how
+        many Gaussian ones, scales if any, [varint] width, then the classes, as differences from level to level.
+        """
         out.float64(self.step)
         out.signed_byte(self.exponent)
+        self.borrowed.write(out)
         out.byte(len(self.learnt))
         for level in self.learnt:
             level.write(out)
@@ -118,8 +123,10 @@ class VectorQuantiser(Quantiser, SegmentStage):
         exponent = fields.signed_byte()
         if exponent not in EXPONENTS:
             raise fields.corrupt(f"vector quantiser: expected an exponent within {EXPONENTS}, found {exponent}")
-        learnt = tuple(LearntLevel.read(fields, rank) for _ in range(fields.byte(limit=MAX_LEVELS)))
-        count = fields.byte(limit=MAX_LEVELS - len(learnt))
+        borrowed = Borrowed.read(fields, scope.codebook, rank)
+        most = MAX_LEVELS - len(borrowed.levels)
+        learnt = tuple(LearntLevel.read(fields, rank) for _ in range(fields.byte(limit=most)))
+        count = fields.byte(limit=most - len(learnt))
         scales = np.zeros(0, np.int32)
         if count:
             if not rank:
@@ -131,12 +138,12 @@ class VectorQuantiser(Quantiser, SegmentStage):
         width = fields.varint(limit=1 << 31)
         if width == 0:
             raise fields.corrupt("width of the token grid: expected at least 1, found 0")
-        levels = len(learnt) + count
+        levels = len(borrowed.levels) + len(learnt) + count
         differences = read_uniform_levels(fields, levels * _CLASSES).reshape(levels, _CLASSES)
         classes = _MIDDLE + np.cumsum(differences, axis=0, dtype=np.int64)
         if classes.size and not (classes.min() >= 0 and classes.max() < flags.CLASSES):
             raise fields.corrupt(f"vector quantiser: expected classes below {flags.CLASSES}")
-        found = cls(step, exponent, rank, learnt, scales, count, width, classes.astype(np.uint8))
+        found = cls(step, exponent, rank, learnt, scales, count, width, classes.astype(np.uint8), borrowed)
         scope.vectors = found
         return found
 
