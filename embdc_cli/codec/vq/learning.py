@@ -18,8 +18,10 @@ from embdc_cli.codec.vq.levels import MAX_CODEWORDS
 
 WIDTH: Final = 32
 _SEED: Final = 20261122
-_TOKENS_PER_CODEWORD: Final = 64
-"""Fewer, and codewords are chance; more, and they hardly get better."""
+_TOKENS_PER_CODEWORD: Final = 32
+"""64 cost 8 % more error at 0.2 bits per value on one ViT dump, 17 % at 0.8; 128 another tenth."""
+_SEEN_PER_CODEWORD: Final = 64
+"""Tokens that codewords are averaged from."""
 _LEAST_CODEWORDS: Final = 16
 
 
@@ -65,8 +67,8 @@ class Learner:
         channels = np.sort(np.argsort(-energies, kind="stable")[:WIDTH]).astype(np.int32)
         seen = np.ascontiguousarray(self._left[:, channels])
         drawn = seen
-        if len(seen) > _TOKENS_PER_CODEWORD * self._codewords:
-            chosen = self._rng.choice(len(seen), _TOKENS_PER_CODEWORD * self._codewords, replace=False)
+        if len(seen) > _SEEN_PER_CODEWORD * self._codewords:
+            chosen = self._rng.choice(len(seen), _SEEN_PER_CODEWORD * self._codewords, replace=False)
             drawn = seen[np.sort(chosen)]
         first = drawn[self._rng.choice(len(drawn), min(self._codewords, len(drawn)), replace=False)]
         centres = lloyd(drawn, first, self._rounds)
