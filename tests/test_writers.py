@@ -298,8 +298,9 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(folder: Path) ->
 def test_two_appends_at_once_do_not_mix(folder: Path) -> None:
     np.save("big.npy", embeddings(400, 16, 24))
     Path("out").write_bytes(Path("1.embdc").read_bytes())
-    command = [sys.executable, "-m", "embdc_cli", "encode", "-o", "out", "--append", "--lossless", "-q"]
-    runs = [subprocess.Popen([*command, name]) for name in ("big.npy", "2.npy")]
+    command = [sys.executable, "-m", "embdc_cli", "encode", "-o", "out", "--append", "-q"]
+    # of two by the same recipe the second is refused while the first one works (exit 9)
+    runs = [subprocess.Popen([*command, *rest]) for rest in (["--lossless", "big.npy"], ["--effort", "0", "2.npy"])]
     assert [run.wait() for run in runs] == [0, 0]
     assert embdc.verify("out")["ok"]
     assert len(embdc.open("out")) == 3

@@ -82,7 +82,7 @@ class DataRecord:
         return b"".join((prefix, tokens, payload))
 
     @staticmethod
-    def from_content(content: bytes, *, ragged: bool, where: str) -> tuple[DataRecord, int]:
+    def from_content(content: bytes | memoryview, *, ragged: bool, where: str) -> tuple[DataRecord, int]:
         """(record, offset of the codec payload) of DATA chunk `content`. Raises: CorruptArchive."""
         record, tokens_bytes = DataRecord.prefix_of(content, where)
         start = spec.DATA_BYTES + tokens_bytes

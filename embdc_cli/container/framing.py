@@ -141,12 +141,17 @@ def parse_header(data: bytes | memoryview, offset: int = 0) -> ChunkHeader | Non
 
 def content_of(header: ChunkHeader, stored: bytes, where: str) -> bytes:
     """The content in a stored payload. Raises: CorruptArchive when checksum or padding are wrong."""
+    return bytes(view_of(header, stored, where))
+
+
+def view_of(header: ChunkHeader, stored: bytes, where: str) -> memoryview:
+    """The content in a stored payload, not copied. Raises: CorruptArchive when checksum or padding are wrong."""
     if zlib.crc32(stored) != header.payload_crc or len(stored) != header.length:
         raise CorruptArchive(f"{where}: {header.name} chunk {header.seq}, payload checksum is wrong")
     plain = apply_mask(stored, header.mask)
     if any(plain[header.content_bytes :]):
         raise CorruptArchive(f"{where}: {header.name} chunk {header.seq}, padding is not zero")
-    return plain[: header.content_bytes]
+    return memoryview(plain)[: header.content_bytes]
 
 
 def apply_mask(payload: bytes, mask: int) -> bytes:

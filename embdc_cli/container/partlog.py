@@ -51,12 +51,13 @@ class PartLog:
             self.times_rows[clock["item"]] = int(clock["row0"] + clock["rows"])
         self.models = {(int(one["stream"]), int(one["segment"])): 0 for one in known.models}
 
-    def admit(self, header: ChunkHeader, content: bytes, where: str) -> Record:
-        """The record in `content`, after checking that the chunk may come next. Raises: CorruptArchive."""
+    def admit(self, header: ChunkHeader, view: bytes | memoryview, where: str) -> Record:
+        """The record in the content `view`, after checking that the chunk may come next. Raises: CorruptArchive."""
         if header.type == spec.DATA:
-            record, _ = DataRecord.prefix_of(content, where)
+            record, _ = DataRecord.prefix_of(view, where)
             admission.check_data(record, self.header, self._rows_of(self.rows, record.stream), where)
             return record
+        content = bytes(view)
         if header.type == spec.MODELS:
             models = ModelsRecord.from_content(content, where)
             admission.check_models(models.stream, models.segment, self.header, self.models, where)

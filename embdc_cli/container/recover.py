@@ -77,7 +77,7 @@ def last_whole_chunk(source: str | os.PathLike[str] | BinaryIO) -> ResumePoint |
             break
         if log is None:
             log = PartLog(chunk.part.log.header)
-        log.add(chunk.header, chunk.raw_header, chunk.stored, len(chunk.content), chunk.record)
+        log.add(chunk.header, chunk.raw_header, chunk.stored, len(chunk.view), chunk.record)
         offset = chunk.offset + spec.CHUNK_BYTES + chunk.header.length
         if chunk.header.type in _WRITTEN:
             length = spec.CHUNK_BYTES + chunk.header.length

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from embdc_cli.container import admission, spec, summary, tail
 from embdc_cli.container.contents import Damage, Part
-from embdc_cli.container.framing import SIGNATURE, ChunkHeader, check_signature, content_of, parse_header
+from embdc_cli.container.framing import SIGNATURE, ChunkHeader, check_signature, parse_header, view_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.partlog import PartLog, Record
@@ -23,6 +23,7 @@ from embdc_cli.container.unknown import check_type
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _BLOCK_BYTES: Final = 1 << 20
+_LARGE_BYTES: Final = 1 << 22
 _MAX_FAILED_RATIO: Final = 4
 _MAX_FAILED_BYTES: Final = 1 << 30
 
@@ -66,15 +67,20 @@ class ScannedPart:
 
 @dataclass(frozen=True)
 class ScannedChunk:
-    """A whole chunk, checked, at file offset `offset`; `content` is the payload without mask and padding."""
+    """A whole chunk, checked, at file offset `offset`; `view` is the payload without mask and padding."""
 
     part: ScannedPart
     offset: int
     header: ChunkHeader
     raw_header: bytes
     stored: bytes
-    content: bytes
+    view: memoryview
     record: Record
+
+    @property
+    def content(self) -> bytes:
+        """A copy of `view`."""
+        return bytes(self.view)
 
 
 @dataclass
@@ -179,8 +185,7 @@ class _Scanner:
         stored = self._bytes.read(place + spec.CHUNK_BYTES, header.length)
         where = f"{self._where}: byte {place}"
         try:
-            content = content_of(header, stored, where)
-            self._accept(place, raw, header, stored, content, where)
+            self._accept(place, raw, header, stored, view_of(header, stored, where), where)
         except CorruptArchive as error:
             self._charge(header.length)
             return 0, error.message.removeprefix(f"{where}: ")
@@ -192,19 +197,19 @@ class _Scanner:
         if self._failed_bytes > _MAX_FAILED_RATIO * (self._stop - self._start) + _MAX_FAILED_BYTES:
             raise CorruptArchive(f"{self._where}: damaged beyond reading: {self._failed_bytes} bytes of failed chunks")
 
-    def _accept(self, place: int, raw: bytes, header: ChunkHeader, stored: bytes, content: bytes, where: str) -> None:
+    def _accept(self, place: int, raw: bytes, header: ChunkHeader, stored: bytes, view: memoryview, where: str) -> None:
         if header.type == spec.HEAD and header.seq == 0:
-            self._open_part(place, header, content, where)
+            self._open_part(place, header, bytes(view), where)
         elif self._current is None or header.part_id != self._current.part_id:
             self._open_known(place, header)
         part = self._current
         if part is None or header.part_id != part.part_id or header.seq < part.log.seq:
             raise CorruptArchive(f"{where}: {header.name} chunk {header.seq} of a part whose header is lost")
         check_type(header, where)
-        record = part.log.admit(header, content, where)
-        sealed = Tail.from_content(content, place + tail.CHUNK_BYTES, where) if header.type == spec.TAIL else None
+        record = part.log.admit(header, view, where)
+        sealed = Tail.from_content(bytes(view), place + tail.CHUNK_BYTES, where) if header.type == spec.TAIL else None
         if header.type == spec.SUMMARY:
-            part.summary = summary.parse(content, where)
+            part.summary = summary.parse(bytes(view), where)
         if header.seq != part.log.seq:
             if part.first_gap is None:
                 part.first_gap = part.end
@@ -217,8 +222,8 @@ class _Scanner:
             part.tail = sealed
         part.log.offset = place - part.offset
         if self._on_chunk is not None:
-            self._on_chunk(ScannedChunk(part, place, header, raw, stored, content, record))
-        part.log.add(header, raw, stored, len(content), record)
+            self._on_chunk(ScannedChunk(part, place, header, raw, stored, view, record))
+        part.log.add(header, raw, stored, len(view), record)
         part.end = place + spec.CHUNK_BYTES + len(stored)
         if part.tail is not None:
             self._current = None
@@ -278,6 +283,8 @@ class _ReadAhead:
         """`size` bytes at `start`, less at the end."""
         stop = min(start + size, self._stop)
         have = self._start + len(self._data)
+        if size > _LARGE_BYTES:
+            return self._storage.read(start, stop)  # what was read ahead once more, instead of copying all of it
         if start < self._start or stop > have:
             kept = self._data[start - self._start :] if self._start <= start <= have else b""
             begin = start + len(kept)

@@ -49,10 +49,12 @@ def verify(
 
 def _check_chunk(chunk: ScannedChunk) -> None:
     """Nothing, for a chunk that agrees with those before it in its part. Raises: CorruptArchive."""
-    kind, log, content = chunk.header.type, chunk.part.log, chunk.content
+    kind, log = chunk.header.type, chunk.part.log
     if kind == spec.DATA and isinstance(chunk.record, DataRecord):
         _check_data(chunk, chunk.record)
-    elif kind == spec.TIMES:
+        return
+    content = chunk.content
+    if kind == spec.TIMES:
         times.from_content(content, "times")
     elif kind == spec.CODEBOOK and isinstance(chunk.record, CodebookRecord):
         payload = chunk.record.payload
@@ -73,7 +75,7 @@ def _check_chunk(chunk: ScannedChunk) -> None:
 def _check_data(chunk: ScannedChunk, short: DataRecord) -> None:
     header, log = chunk.part.log.header, chunk.part.log
     stream = header.streams[short.stream]
-    record, _ = DataRecord.from_content(chunk.content, ragged=stream.ragged, where="chunk")
+    record, _ = DataRecord.from_content(chunk.view, ragged=stream.ragged, where="chunk")
     if record.token_counts is not None:
         values = sum(record.token_counts) * stream.row_values
         if values > header.limits.max_chunk_values:
