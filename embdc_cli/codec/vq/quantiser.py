@@ -101,7 +101,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return replace(self, classes=classes)
 
     def write(self, out: FieldWriter) -> None:
-        """[f64] step, [i8] exponent, levels of the codebook (`borrowed`), [byte] learnt levels and each, [byte] how many
+        """[f64] step, [i8] exponent, levels of the codebook (`borrowed`), [byte] learnt levels, each, [byte] how many
         Gaussian ones, scales if any, [varint] width, then the classes, as differences from level to level.
         """
         out.float64(self.step)
