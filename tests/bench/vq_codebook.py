@@ -5,11 +5,12 @@
 Each of three clips, in both layers of a ViT that are at hand, is coded in turn: the last 4 rows of it alone, as in an
 archive of a few frames, and the last 16. Codebooks:
 
-    other clips     learnt from every fourth row of the two other clips
-    same clip       learnt from every second row of the clip itself, up to row 40
-    adapted         learnt from those rows too, but from the codebook of the other clips on (`--init`)
+    other clips     learnt from every eighth row of the two other clips
+    same clip       learnt from every fourth row of the clip itself, up to row 40
+    adapted         refined on those rows, from the codebook of the other clips on (`--init`)
 
-each as k-means leaves it, and refined. Bits per value at equal nmse, models and chunks counted, the codebook not.
+the first two as k-means leaves them, and refined. Bits per value at equal nmse, models and chunks counted, the codebook
+not.
 `taken` is the share of the steps measured at which the codec took the codebook; where it does not, it costs nothing.
 `excess` is what it would have cost at a step of one rms had it been taken: bits at equal error, relative.
 """
@@ -90,8 +91,8 @@ def main() -> None:
     for layer in TARGETS:
         dumps = {clip: np.load(data() / f"data/embeddings/{clip}__vit-tiny__{layer}.npy") for clip in CLIPS}
         for clip in CLIPS:
-            others = [dumps[other][::4] for other in CLIPS if other != clip]
-            same = [dumps[clip][:40:2]]
+            others = [dumps[other][::8] for other in CLIPS if other != clip]
+            same = [dumps[clip][:40:4]]
             of_others = trained(others, refine)
             codebooks = {
                 "none": None,
@@ -100,7 +101,6 @@ def main() -> None:
                 "other clips, refined": of_others,
                 "same clip": trained(same, 0),
                 "same clip, refined": trained(same, refine),
-                "adapted": trained(same, 0, of_others),
                 "adapted, refined": trained(same, refine, of_others),
             }
             for rows in CODED:
