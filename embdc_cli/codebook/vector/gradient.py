@@ -33,7 +33,7 @@ def descended(model: Model, coded: Sequence[Coded], tokens: Sequence[np.ndarray]
         for level, scale in zip(model.levels, scales, strict=True)
     ]
     channels = [torch.from_numpy(level.channels.astype(np.int64)).to(device) for level in model.levels]
-    basis = torch.tensor(model.basis, dtype=torch.float32, device=device, requires_grad=True)
+    basis = torch.tensor(model.basis.copy(), dtype=torch.float32, device=device, requires_grad=True)
     vectors = {"params": [basis], "lr": 0.1 * _RATE / basis.shape[1] ** 0.5}
     adam = torch.optim.Adam([{"params": words, "lr": _RATE}, vectors])
     for _ in range(UPDATES):

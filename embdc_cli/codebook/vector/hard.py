@@ -83,6 +83,7 @@ def _code(model: Model, clip: Clip, step: float, loss: Loss) -> Coded:
             borrowed=borrowed,
         ),
         chunks,
+        times=1,
     )
     bits, codes, decoded = 0.0, [], []
     for chunk in chunks:

@@ -20,7 +20,7 @@ from embdc_cli.codebook.vector.model import Model
 from embdc_cli.codebook.vector.refine import refine
 from embdc_cli.codebook.vector.size import CODEWORDS, cheapest, fitting
 from embdc_cli.codebook.vector.start import first_levels
-from embdc_cli.codebook.vector.usage import usage_of
+from embdc_cli.codebook.vector.usage import in_use, usage_of
 from embdc_cli.errors import MissingModel, SourceError
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Tensor
@@ -96,11 +96,12 @@ def _sample(tensors: Sequence[Tensor], channels: int, seed: int) -> list[tuple[T
 def _from_scratch(
     plain: Codebook, covariance: np.ndarray, clips: Sequence[Clip], loss: Loss, options: VectorOptions
 ) -> Model:
-    basis = Model.of(plain).basis
-    bare = Model(basis, ())
+    bare = Model(Model.of(plain).basis, ())
     coefficients = np.concatenate([bare.coefficients(clip.tokens) for clip in clips])
     sizes = CODEWORDS[:1] if options.max_bytes is None else CODEWORDS
-    models = [Model(basis, tuple(first_levels(coefficients, options.seed, size))) for size in sizes]
+    models = [Model(bare.basis, tuple(first_levels(coefficients, options.seed, size))) for size in sizes]
+    unit = unit_of(clips)
+    models = [in_use(model, code(model, clips, unit, loss)) for model in models if model.levels] or [bare]
     models = [fitting(model, options.max_bytes, _as(plain, covariance)) for model in models]
     return cheapest([model for model in models if model.levels] or models[:1], clips, loss)
 

@@ -6,12 +6,21 @@ perplexity = 2^H,   H = entropy of the indices of the tokens that have the level
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from embdc_cli.codebook.vector.hard import Coded
 from embdc_cli.codebook.vector.model import Model
+
+_LEAST: Final = 0.02
+"""Of tokens that have a level worth its bytes in the codebook, at the finest step."""
+
+
+def in_use(model: Model, coded: Sequence[Coded]) -> Model:
+    """The model without its last levels that hardly any token comes to, but with the first one."""
+    shares = np.max([(one.codes > 0).mean(axis=0) for one in coded], axis=0)
+    return Model(model.basis, model.levels[: 1 + int(np.flatnonzero(shares[1:] >= _LEAST).max(initial=-1)) + 1])
 
 
 def usage_of(model: Model, coded: Sequence[Coded]) -> list[dict[str, Any]]:

@@ -255,11 +255,11 @@ def quantum_exponent(step: float, largest: float) -> int:
     return int(np.clip(max(np.floor(np.log2(step)) - _QUANTA_PER_STEP, finest), -100, 100))
 
 
-def counted(quantiser: VectorQuantiser, probe: list[np.ndarray]) -> VectorQuantiser:
-    """With classes for the flags of coefficients (F, N, r) like those."""
+def counted(quantiser: VectorQuantiser, probe: list[np.ndarray], times: int = _COUNTED) -> VectorQuantiser:
+    """With classes for the flags of coefficients (F, N, r) like those, counted and priced anew so many times."""
     levels = len(quantiser.levels)
     quantiser = quantiser.with_classes(even_classes(levels))
-    for _ in range(_COUNTED):
+    for _ in range(times):
         counts = np.zeros((levels, CONTEXTS, 2), np.int64)
         for y in probe:
             codes = quantiser.forward(y, b"")
