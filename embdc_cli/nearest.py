@@ -5,7 +5,6 @@ cosine: q.x / (|q| |x|), 0 for a vector of zeros. dot: q.x. l2: |q - x|^2, the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -67,8 +66,8 @@ class Nearest:
     nearness: np.ndarray = field(default_factory=lambda: np.zeros(0))
     labels: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
-    def add(self, nearness: np.ndarray, labels: Sequence[np.ndarray]) -> None:
-        """nearness: (n,), -inf for what is never near. labels: three of (n,)."""
+    def add(self, nearness: np.ndarray, labels: np.ndarray) -> None:
+        """nearness: (n,), -inf for what is never near. labels: (n, 3)."""
         least = self.nearness[-1] if len(self.nearness) == self.k else -np.inf
         chosen = np.flatnonzero(nearness > least)
         if len(chosen) > self.k:
@@ -76,6 +75,5 @@ class Nearest:
             chosen = chosen[nearness[chosen] >= least]
         every = np.concatenate([self.nearness, nearness[chosen]])
         order = np.argsort(-every, kind="stable")[: self.k]
-        labels_of = np.stack([label[chosen] for label in labels], axis=1)
-        self.labels = np.concatenate([self.labels, labels_of])[order]
+        self.labels = np.concatenate([self.labels, labels[chosen]])[order]
         self.nearness = every[order]

@@ -42,9 +42,9 @@ _RESCORED: Final = 4
 
 @dataclass(frozen=True)
 class Place:
-    """A stream that is searched. archive: as given. rows: which."""
+    """A stream that is searched. archive: as given, if by name. rows: which."""
 
-    archive: str
+    archive: str | None
     view: StreamView
     rows: range
 
@@ -53,7 +53,7 @@ class Place:
 class Origin:
     """What is kept of a place after its archive is closed."""
 
-    archive: str
+    archive: str | None
     item: int
     stream: str
     spec: StreamSpec
@@ -91,7 +91,7 @@ def search_view(archive: Archive, view: StreamView, query: Any, options: SearchO
     shown, vectors = read_query(query, options, Silent())
     _check_channels(shown, vectors.shape[1], view)
     found = Search(Queries(vectors, options.metric), options)
-    found.add(archive, Place("", view, range(view.spec.known_rows)), Silent())
+    found.add(archive, Place(None, view, range(view.spec.known_rows)), Silent())
     return {"vectors": found.vectors, **found.hits()}
 
 
@@ -137,47 +137,48 @@ class Search:
         done = 0
         pieces = list(view.pieces(place.rows))
         work = partial(self._scored, archive, view)
-        for (_, wanted), found in zip(pieces, ordered_map(work, pieces, self._options.jobs), strict=True):
-            for near in found:
-                self._take(number, *near)
-            done += len(wanted)
-            reporter.progress(f"search {view.name}", done, len(place.rows), "rows")
+        with one_blas_thread():
+            for (_, wanted), found in zip(pieces, ordered_map(work, pieces, self._options.jobs), strict=True):
+                self._take(number, *found)
+                done += len(wanted)
+                reporter.progress(f"search {view.name}", done, len(place.rows), "rows")
 
-    def _take(self, number: int, first: int, frames: np.ndarray, tokens: np.ndarray, near: np.ndarray) -> None:
-        if first == 0:
-            self.vectors += len(near)
-        origin = np.full(len(near), number)
-        for nearest, column in zip(self._nearest[first : first + near.shape[1]], near.T, strict=True):
-            nearest.add(column, (origin, frames, tokens))
+    def _take(self, number: int, count: int, found: Sequence[Nearest]) -> None:
+        self.vectors += count
+        for nearest, near in zip(self._nearest, found, strict=True):
+            near.labels[:, 0] = number
+            nearest.add(near.nearness, near.labels)
 
     def _scored(
         self, archive: Archive, view: StreamView, piece: tuple[Entry | None, range]
-    ) -> list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """(first query, frames (n,), tokens (n,), nearness (n, q)) of the wanted rows of a chunk, query by query."""
+    ) -> tuple[int, list[Nearest]]:
+        """(how many vectors, the nearest of them to every query) in the wanted rows of a chunk."""
         entry, wanted = piece
         if entry is None:
             archive.rows(view, entry, wanted)  # says what is lost
-            return []
-        with one_blas_thread():
-            full, groups = archive.coded(view.stream, entry)
-            vectors = np.zeros((0, 0))
-            if groups is None:
-                full, rows = archive.decoded(view.stream, entry)
-                vectors = as_tokens(rows, view.spec)
-            counts = _counts(view.spec, full)
-            if self._options.pooled:
-                vectors, groups = _pooled(view.spec, counts, groups, vectors), None
-                counts = np.minimum(counts, 1)
-            frames = np.repeat(np.arange(len(counts)), counts)
-            tokens = np.arange(len(frames)) - np.repeat(np.cumsum(counts) - counts, counts)
-            frames += full.record.row0
-            chosen = np.flatnonzero(np.isin(frames, np.asarray(wanted)))
-            found = []
-            for first in range(0, len(self._queries.vectors), _TOGETHER):
-                queries = self._queries.part(first, first + _TOGETHER)
-                near = queries.of(vectors) if groups is None else self._by_codes(groups, queries, first, len(counts))
-                found.append((first, frames[chosen], tokens[chosen], near[chosen]))
-            return found
+            return 0, []
+        full, groups = archive.coded(view.stream, entry)
+        vectors = np.zeros((0, 0))
+        if groups is None:
+            full, rows = archive.decoded(view.stream, entry)
+            vectors = as_tokens(rows, view.spec)
+        counts = _counts(view.spec, full)
+        if self._options.pooled:
+            vectors, groups = _pooled(view.spec, counts, groups, vectors), None
+            counts = np.minimum(counts, 1)
+        frames = np.repeat(np.arange(len(counts)), counts)
+        tokens = np.arange(len(frames)) - np.repeat(np.cumsum(counts) - counts, counts)
+        frames += full.record.row0
+        inside = (frames >= wanted.start) & (frames < wanted.stop) & ((frames - wanted.start) % wanted.step == 0)
+        labels = np.stack([np.zeros_like(frames), frames, tokens], axis=1)[inside]
+        found = []
+        for first in range(0, len(self._queries.vectors), _TOGETHER):
+            queries = self._queries.part(first, first + _TOGETHER)
+            near = queries.of(vectors) if groups is None else self._by_codes(groups, queries, first, len(counts))
+            for column in near[inside].T:
+                found.append(Nearest(self._nearest[0].k))
+                found[-1].add(column, labels)
+        return len(labels), found
 
     def _by_codes(self, groups: Sequence[CodedTokens], queries: Queries, first: int, rows: int) -> np.ndarray:
         """(n, q) nearness of the tokens of `groups`, row by row."""
@@ -212,7 +213,7 @@ class Search:
                         vectors = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
                     token = 0 if self._options.pooled else int(label[2])
                     near = queries.of(vectors[token : token + 1])[:, 0]
-                    again.add(near, label[:, None])
+                    again.add(near, label[None])
                 self._nearest[number] = again
 
     def hits(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "verify": "check every checksum; compare with the original",
     "compare": "quality of an archive or dump, with limits",
     "cat": "join archives without encoding again",
+    "search": "find the nearest tokens or frames in archives",
     "train-codebook": "learn a codebook from examples",
     "completion": "print a completion script for your shell",
 }

@@ -233,6 +233,15 @@ def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> 
     return document | {"exit": 0} | changes
 
 
+HIT = {"archive": "a.embdc", "item": 0, "stream": "patch", "frame": 12, "token": 57, "time": 0.48, "score": 0.987654}
+
+
+def search_document(query: str = "q.npy", **changes: Any) -> dict[str, Any]:
+    """Of `embdc search` for one vector."""
+    document = {"query": query, "metric": "cosine", "pooled": False, "k": 10, "vectors": 176_400, "hits": [HIT]}
+    return document | {"exit": 0} | changes
+
+
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
     """Of `embdc train-codebook`."""
     point = {"nmse": 0.1, "bits_per_value": 0.21, "bits_per_value_without": 0.26, "gain": 0.1923, "basis_share": 0.4}

@@ -43,6 +43,14 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         documents.compare_document(companions=[{"name": "times", "identical": True}], missed=[documents.MISS]),
     ],
     "cat": [documents.cat_document(["a", "b"])],
+    "search": [
+        documents.search_document(),
+        {
+            name: value
+            for name, value in documents.search_document(queries=[{"hits": [documents.HIT]}]).items()
+            if name != "hits"
+        },
+    ],
     "train-codebook": [documents.train_document()],
 }
 

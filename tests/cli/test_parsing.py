@@ -200,7 +200,7 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, cat, train-codebook, completion, "
+        "command: expected one of plan, encode, decode, inspect, verify, compare, cat, search, train-codebook, "
         "found 'encod'",
     ),
 ]

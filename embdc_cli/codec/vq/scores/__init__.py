@@ -9,7 +9,8 @@ S (r, D) the basis. So for a query q
 A token takes L additions per query and its length r multiplications once, where decoding takes r D.
 Values are those before they are rounded to the dtype of the archive, sums are float64.
 Source: Jegou, Douze, Schmid, "Product quantization for nearest neighbor search", IEEE TPAMI 33, 2011 (asymmetric
-distances). Not here: quantised tables and lookups in registers; reading the codes takes far longer than the sums.
+distances). Sums are those of `reference.py`, compiled in `cpu.py`. Not here: quantised tables and lookups in registers;
+reading the codes takes far longer than the sums.
 """
 
 from __future__ import annotations
@@ -33,13 +34,11 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.vq.quantiser import VectorQuantiser
-from embdc_cli.codec.vq.search import lookup
+from embdc_cli.entropy.backend import kernels
 from embdc_cli.values import StreamSpec
 
 _ORTHONORMAL: Final = 1e-6
 """How far from the identity a Gram matrix may be to be taken for it: far less than float16 rounds."""
-_BLOCK: Final = 4096
-"""Tokens whose sums are made at once, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +93,6 @@ class Synthesis:
         gram = scaled @ scaled.T
         return ones if np.abs(gram - np.diag(ones)).max(initial=0.0) < _ORTHONORMAL else gram
 
-    @cached_property
-    def _mean_analysed(self) -> np.ndarray:
-        return np.asarray(self.analysed(self.mean[None])[0])
-
     def tables(self, queries: np.ndarray) -> Tables:
         """For queries (Q, D) float64."""
         packed = self.quantiser.packed
@@ -109,19 +104,23 @@ class Synthesis:
             tables[level, 1:] = np.ldexp(inner, self.quantiser.exponent)
         return Tables(queries @ self.mean, tables)
 
-    def coefficients(self, codes: np.ndarray) -> np.ndarray:
-        """(n, r) float64: y of codes (n, L)."""
-        sums = lookup(codes[None].astype(np.int32), self.quantiser.packed, self.quantiser.rank)[0]
-        return np.asarray(np.ldexp(sums.astype(np.float64), self.quantiser.exponent))
-
     def squares(self, codes: np.ndarray) -> np.ndarray:
         """(n,) float64: |m + y S|^2 of codes (n, L)."""
-        found = np.full(len(codes), self.mean @ self.mean)
-        for start in range(0, len(codes), _BLOCK):
-            y = self.coefficients(codes[start : start + _BLOCK])
-            weighted = y * self.gram if self.gram.ndim == 1 else y @ self.gram
-            found[start : start + _BLOCK] += ((weighted + 2 * self._mean_analysed) * y).sum(axis=1)
-        return np.asarray(np.maximum(found, 0))
+        packed, unit = self.quantiser.packed, np.ldexp(1.0, self.quantiser.exponent)
+        linear = 2 * unit * self.analysed(self.mean[None])[0]
+        if self.gram.ndim == 1:
+            found = kernels(__name__).squares(codes, packed, self.gram * unit**2, linear)
+        else:
+            y = kernels(__name__).coefficients(codes, packed, len(linear))
+            found = ((y @ (self.gram * unit**2) + linear) * y).sum(axis=1)
+        return np.asarray(np.maximum(self.mean @ self.mean + found, 0))
+
+    def added(self, codes: np.ndarray, edges: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        """(F, D) float64: the sums of tokens of codes (n, L) times their factors (n,), as `CodedTokens.added`."""
+        q = self.quantiser
+        sums = kernels(__name__).added(codes, q.packed, q.rank, edges, factors)
+        counts = np.array([factors[start:stop].sum() for start, stop in pairwise(edges)]).reshape(-1, 1)
+        return np.asarray(counts * self.mean + self.synthesised(np.ldexp(sums, q.exponent)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,20 +131,15 @@ class Tables:
     tables: np.ndarray
 
     def sums(self, codes: np.ndarray) -> np.ndarray:
-        """(n, Q) float64 of codes (L, n)."""
-        found = np.tile(self.means, (codes.shape[1], 1))
-        for start in range(0, codes.shape[1], _BLOCK):
-            part = found[start : start + _BLOCK]
-            for table, indices in zip(self.tables, codes[:, start : start + _BLOCK], strict=True):
-                part += table[indices]
-        return found
+        """(n, Q) float64 of codes (n, L)."""
+        return np.asarray(self.means + kernels(__name__).inner(codes, self.tables))
 
 
 @dataclass(frozen=True, eq=False)
 class CodedTokens:
     """The n tokens of one group of a chunk.
 
-    codes: (L, n) uint16. factors: (n,) float64, 0 for padding, NaN for a token with a value that is not finite.
+    codes: (n, L) uint16. factors: (n,) float64, 0 for padding, NaN for a token with a value that is not finite.
     squares: (n,) float64, of their lengths.
     """
 
@@ -157,12 +151,12 @@ class CodedTokens:
     @classmethod
     def of(cls, synthesis: Synthesis, coded: Coded, factors: np.ndarray) -> CodedTokens:
         """factors: (n,) apart from those that the tokens have themselves."""
-        codes = coded.codes.reshape(-1, coded.codes.shape[-1])
+        codes = coded.codes.reshape(-1, coded.codes.shape[-1]).astype(np.uint16)
         if synthesis.token_scaled:
             each = np.ones((*coded.codes.shape[:2], 1), np.float32)
             factors = factors * TokenScale().inverse(each, coded.sides[0]).ravel()
         squares = synthesis.squares(codes) * factors**2
-        return cls(synthesis, np.ascontiguousarray(codes.T.astype(np.uint16)), factors, squares)
+        return cls(synthesis, codes, factors, squares)
 
     def inner(self, tables: Tables) -> np.ndarray:
         """(n, Q) float64: inner products with the queries of `tables`."""
@@ -170,13 +164,7 @@ class CodedTokens:
 
     def added(self, edges: np.ndarray) -> np.ndarray:
         """(F, D) float64: the sums of the tokens between neighbours of `edges` (F + 1,)."""
-        sums = np.zeros((len(edges) - 1, self.synthesis.quantiser.rank))
-        factors = np.zeros((len(sums), 1))
-        for row, (start, stop) in enumerate(pairwise(edges)):
-            own = self.factors[start:stop]
-            sums[row] = own @ self.synthesis.coefficients(self.codes[:, start:stop].T)
-            factors[row] = own.sum()
-        return np.asarray(factors * self.synthesis.mean + self.synthesis.synthesised(sums))
+        return self.synthesis.added(self.codes, edges, self.factors)
 
     @property
     def nbytes(self) -> int:
