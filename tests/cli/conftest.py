@@ -17,7 +17,7 @@ from tests.cli.program import Embdc, Fake, Result
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The library, replaced by one that records."""
     recorder = Fake()
-    for name in ("plan", "write_recipe", "encode", "decode", "inspect", "verify", "compare", "cat", "train"):
+    for name in ("plan", "write_recipe", "encode", "decode", "inspect", "verify", "compare", "cat", "search", "train"):
         monkeypatch.setattr(library, name, getattr(recorder, name))
     return recorder
 

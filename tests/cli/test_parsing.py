@@ -133,7 +133,7 @@ REFUSED = [
     ),
     (
         ("encode", "a", "--codec", "zip"),
-        "--codec: expected one of transform, h264, hevc, av1, lossless, auto, found 'zip'",
+        "--codec: expected one of transform, vq, h264, hevc, av1, lossless, auto, found 'zip'",
     ),
     (("encode", "a", "--rotation", "klt"), "--rotation: only with --codec h264, hevc, av1"),
     (
@@ -167,7 +167,7 @@ REFUSED = [
         ("encode", "a", "--input-format", "csv"),
         "--input-format: expected one of npy, npz, safetensors, h5, pt, raw, video, found 'csv'",
     ),
-    (("decode", "a", "--format", "csv"), "--format: expected one of npy, npz, safetensors, h5, pt, raw, found 'csv'"),
+    (("decode", "a", "--format", "csv"), "--format: expected one of npy, npz, safetensors, h5, pt, raw, faiss, found 'csv'"),
     (("decode", "a", "--dtype", "f8"), "--dtype: expected one of f16, bf16, f32, found 'f8'"),
     (("decode", "a", "--on-damage", "ignore"), "--on-damage: expected one of fail, skip, nan, found 'ignore'"),
     (("cat", "a", "-o", "b", "--join", "space"), "--join: expected one of time, items, found 'space'"),
@@ -201,7 +201,7 @@ REFUSED = [
     (
         ("encod", "a"),
         "command: expected one of plan, encode, decode, inspect, verify, compare, cat, search, train-codebook, "
-        "found 'encod'",
+        "completion, found 'encod'",
     ),
 ]
 

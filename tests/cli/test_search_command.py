@@ -43,7 +43,7 @@ def test_json_and_an_incomplete_archive(embdc: Embdc, fake: Fake) -> None:
     [
         (("a.embdc",), "query: missing"),
         (("-", "--query", "q.npy"), "input: -: expected a path or URL, standard input cannot be sought in"),
-        (("a.embdc", "--query", "q.npy", "-k", "0"), "-k: expected at least 1, found 0"),
+        (("a.embdc", "--query", "q.npy", "-k", "0"), "-k: expected a whole number from 1, found '0'"),
         (("a.embdc", "--query", "q.npy", "--metric", "l1"), "--metric: expected one of cosine, dot, l2, found 'l1'"),
     ],
 )
