@@ -12,7 +12,7 @@ import torch
 import embdc_cli as embdc
 from embdc_cli import errors
 from embdc_cli.archive import Archive, StreamView
-from embdc_cli.codec.vq.scores import CodedTokens
+from embdc_cli.codec.vq.scores import CodedTokens, cpu, reference
 from embdc_cli.options import METRICS
 from embdc_cli.tokens import as_tokens
 
@@ -50,6 +50,8 @@ def still() -> np.ndarray:
     return np.tile(smooth(1, 6, 8, 7), (10, 1, 1))
 
 
+METRIC = smooth(1, 10, 10, 11)[0].astype(np.float64)
+"""A projector (K, D), under whose metric the basis is not orthonormal."""
 RAGGED = [smooth(1, count, 12, count)[0] for count in (5, 1, 0, 9, 30, 7, 2, 11)]
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "float32": (smooth(40, 9, 24), {}),
@@ -68,6 +70,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "ragged": (RAGGED, {"chunk_frames": 3}),
     "token scales": (smooth(30, 8, 16), {"weighting": "token"}),
     "channel scales": (smooth(30, 8, 16) * np.geomspace(0.01, 30, 16).astype(np.float32), {"weighting": "channel"}),
+    "a metric": (smooth(200, 20, 10), {"weighting": METRIC, "effort": 0, "target_nmse": 0.3}),
     "constant channels": (constant(), {}),
     "constant": (still(), {}),
     "large": (smooth(20, 6, 12) * np.float32(2.0**70), {}),
@@ -86,6 +89,9 @@ def encoded(folder: Path, value: Any, options: dict[str, Any], name: str = "a") 
         parts = [encoded(folder, part, options, f"part{number}") for number, part in enumerate(value)]
         embdc.cat(parts, folder / "a.embdc")
         return str(folder / "a.embdc")
+    if not isinstance(options.get("weighting", ""), str):
+        np.save(folder / "weighting.npy", options["weighting"])
+        options = options | {"weighting": folder / "weighting.npy"}
     defaults = {"codec": "vq"} | rate if rate else {}
     embdc.encode(value, folder / f"{name}.embdc", **defaults | options)
     return str(folder / f"{name}.embdc")
@@ -168,7 +174,7 @@ def test_only_other_codecs_are_decoded(case: tuple[str, Archive]) -> None:
             assert (tokens is not None) == (name in BY_CODES)
 
 
-@pytest.mark.parametrize("name", ["float32", "special tokens", "segments", "token scales"])
+@pytest.mark.parametrize("name", ["float32", "special tokens", "segments", "token scales", "a metric"])
 def test_scores_of_codes_are_those_of_values(tmp_path: Path, name: str) -> None:
     archive = embdc.open(encoded(tmp_path, *CASES[name]))
     view = archive["data"]
@@ -178,6 +184,7 @@ def test_scores_of_codes_are_those_of_values(tmp_path: Path, name: str) -> None:
         segments.add(entry.record.segment)
         groups = archive.coded(view.stream, entry)[1]
         assert groups is not None
+        assert (groups[0].synthesis.gram.ndim == 2) == (name == "a metric")
         x = view.read(wanted.start, wanted.stop).astype(np.float64)
         special = len(groups[0].squares) // len(wanted) if len(groups) > 1 else 0
         parts = [x[:, :special], x[:, special:]] if special else [x]
@@ -195,6 +202,25 @@ def check_sums(tokens: CodedTokens, x: np.ndarray) -> None:
     assert np.abs(inner - flat @ queries.T).max() < 1e-6 * lengths.max() * np.linalg.norm(queries, axis=1).max()
     edges = np.arange(len(x) + 1) * x.shape[1]
     np.testing.assert_allclose(tokens.added(edges), x.sum(axis=1), atol=1e-5 * abs(flat).max() * x.shape[1])
+
+
+def test_compiled_sums_are_those_of_the_definition(tmp_path: Path) -> None:
+    archive = embdc.open(encoded(tmp_path, *CASES["float32"]))
+    (entry, _), *_ = archive["data"].pieces(range(40))
+    assert entry is not None
+    (tokens,) = archive.coded(archive["data"].stream, entry)[1] or []
+    packed, codes = tokens.synthesis.quantiser.packed, tokens.codes
+    rank, count = tokens.synthesis.quantiser.rank, len(tokens.codes)
+    edges, factors = np.array([0, 0, 7, 100, count]), RNG.standard_normal(count)
+    quadratic, linear = RNG.standard_normal((2, rank))
+    assert codes.any()
+    for width in (1, 5):
+        tables = RNG.standard_normal((codes.shape[1], 1 + packed.codewords.shape[1], width))
+        tables[:, 0] = 0
+        np.testing.assert_allclose(cpu.inner(codes, tables), reference.inner(codes, tables), atol=1e-9)
+    for function, arguments in (("squares", (quadratic, linear)), ("added", (rank, edges, factors))):
+        found, expected = (getattr(module, function)(codes, packed, *arguments) for module in (cpu, reference))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
 
 
 def test_codes_are_kept_from_one_search_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

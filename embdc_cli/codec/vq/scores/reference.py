@@ -33,4 +33,4 @@ def added(codes: np.ndarray, packed: Packed, rank: int, edges: np.ndarray, facto
 
 def coefficients(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
     """As the package's."""
-    return lookup(codes[None].astype(np.int32), packed, rank)[0].astype(np.float64)
+    return np.asarray(lookup(codes[None].astype(np.int32), packed, rank)[0], np.float64)
