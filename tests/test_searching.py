@@ -12,6 +12,7 @@ import torch
 import embdc_cli as embdc
 from embdc_cli import errors
 from embdc_cli.archive import Archive, StreamView
+from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.vq.scores import CodedTokens, cpu, reference
 from embdc_cli.options import METRICS
 from embdc_cli.tokens import as_tokens
@@ -221,6 +222,19 @@ def test_compiled_sums_are_those_of_the_definition(tmp_path: Path) -> None:
     for function, arguments in (("squares", (quadratic, linear)), ("added", (rank, edges, factors))):
         found, expected = (getattr(module, function)(codes, packed, *arguments) for module in (cpu, reference))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
+
+
+def test_codes_that_are_not_those_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = embdc.open(encoded(tmp_path, *CASES["float16"]))
+    codes = TransformCodec.codes
+
+    def other(*arguments: Any) -> Any:
+        coded, record, crc = codes(*arguments)
+        return coded, record, crc ^ 1
+
+    monkeypatch.setattr(TransformCodec, "codes", other)
+    with pytest.raises(errors.CorruptArchive, match="rows 0 to 8: decoded integers have checksum"):
+        archive["data"].search(np.ones(24))
 
 
 def test_codes_are_kept_from_one_search_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The sums over codes compiled with numba, token by token: a token's coefficients never leave the first cache.
 
-12,544 tokens of 56 levels and 192 coefficients on one busy core: lengths in 6 ms, by numpy in 130.
+12,544 tokens of 56 levels and 192 coefficients on one busy core: lengths in 12 ms, by numpy in some 100.
 """
 
 from __future__ import annotations
