@@ -6,10 +6,11 @@
     archive.streams                          # names, in order
     archive["patch"][100:200]                # torch tensor, decoded lazily
     archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
+    archive["patch"].search(query, 10)       # the tokens nearest to a vector, found by their codes
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
-`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat` and `train_codebook` return what their
-commands print with `--json`.
+`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat`, `search` and `train_codebook` return what
+their commands print with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -64,6 +65,7 @@ __all__ = [
     "open",
     "plan",
     "repair",
+    "search",
     "train_codebook",
     "verify",
 ]
@@ -287,6 +289,25 @@ def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = 
     from embdc_cli import joining
 
     return joining.cat(_names(inputs), _name(out), join=join, force=force)
+
+
+def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options: Any) -> dict[str, Any]:
+    """The tokens, or rows, of archives that are nearest to `query`; read from the codes of `codec="vq"` archives.
+
+    query: (D,), which gives `hits`, or (Q, D), which gives `queries`: an array, or the path of a dump.
+    k: how many, default 10. metric: "cosine" (the default), "dot" or "l2".
+    pooled: rows, by the mean of their tokens. item, stream, frames, time: where to search, as of `decode`.
+    rescore: the dump that the archive was made from, to score the nearest by exactly.
+    All of them: `options.SearchOptions`, described in embdc-search(1).
+    Raises: UsageError for a query of another dimension, SourceError, CorruptArchive, UnsupportedArchive, MissingModel.
+    """
+    from embdc_cli import searching
+    from embdc_cli.options import SearchOptions, from_keywords
+    from embdc_cli.reporter import Silent
+
+    paths = [_name(archives)] if isinstance(archives, str | PathLike) else _names(archives)
+    asked = os.fspath(query) if isinstance(query, PathLike) else query
+    return searching.search(paths, asked, from_keywords(SearchOptions, options), Silent())
 
 
 def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import find
 from embdc_cli.codec.stage import ChunkCodec
 from embdc_cli.codec.table import codec_for
+from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.device import check_device
@@ -34,6 +35,10 @@ from embdc_cli.values import Timeline
 
 if TYPE_CHECKING:
     import torch
+
+    from embdc_cli.codec.vq.scores import CodedTokens
+
+    CodedChunk = tuple[Entry, list[CodedTokens] | None]
 
 _CHUNK_BYTES = 128 << 20
 _CODEC_BYTES = 64 << 20
@@ -72,6 +77,7 @@ class Archive:
         self._pid = os.getpid()
         self._reader = ArchiveReader.open(self._path)
         self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
+        self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
         self._streams: dict[str, StreamView] = {}
@@ -198,12 +204,38 @@ class Archive:
         codec = self.codec(stream, record.segment, record.kind)
         with one_blas_thread():
             rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
-        if symbol_crc != record.symbol_crc and self._levels is None:
-            raise CorruptArchive(
-                f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
-                f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
-            )
+        if self._levels is None:
+            _check(stream, record, symbol_crc)
         return rows
+
+    def coded(self, stream: Stream, entry: Entry) -> CodedChunk:
+        """One chunk with its full record, and the tokens of its groups as codes, from the cache where it holds them.
+
+        Without tokens where its values have to be decoded.
+
+        Raises: CorruptArchive.
+        """
+        return self._coded.get((entry.part, entry.offset), lambda: self._fetched_codes(stream, entry), _bytes_of)
+
+    def _fetched_codes(self, stream: Stream, entry: Entry) -> CodedChunk:
+        from embdc_cli.codec.transform.codec import TransformCodec
+        from embdc_cli.codec.vq.scores import coded_tokens, syntheses
+
+        record = entry.record
+        codec = self.codec(stream, record.segment, record.kind)
+        key = (stream.part, stream.number, record.segment, record.kind)
+        groups = None
+        if isinstance(codec, TransformCodec):
+            models = codec.models
+            groups = self._syntheses.get(key, lambda: syntheses(models), lambda _: 8 * stream.spec.channels**2)
+        if groups is None or not isinstance(codec, TransformCodec):
+            return entry, None
+        ((found, payload),) = self.reader.fetch([entry])
+        with one_blas_thread():
+            coded, exact, symbol_crc = codec.codes(payload, found.record.rows, found.record.token_counts)
+            if self._levels is None:
+                _check(stream, found.record, symbol_crc)
+            return found, coded_tokens(codec.models, groups, coded, exact)
 
     def codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
         """The codec of the chunks of that kind in a segment. Raises: CorruptArchive, MissingModel."""
@@ -261,6 +293,18 @@ class StreamView:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) in storage dtype: what makes a stream a `values.Tensor`."""
         return self.numpy(range(start, stop))
+
+    def search(self, query: Any, k: int = 10, *, metric: str = "cosine", pooled: bool = False) -> dict[str, Any]:
+        """The k tokens, or rows by the mean of their tokens, that are nearest to `query`: {"hits": [...]}.
+
+        query: (D,) or (Q, D), anything numpy or torch makes an array of; of several rows {"queries": [{"hits"}, ...]}.
+        metric: cosine, dot or l2. Hits are those of `embdc search --json`. Codes are kept from one call to the next.
+        Raises: UsageError, CorruptArchive.
+        """
+        from embdc_cli.options import SearchOptions
+        from embdc_cli.searching import search_view
+
+        return search_view(self._archive, self, query, SearchOptions(k=k, metric=metric, pooled=pooled))
 
     def at(self, seconds: float) -> int:
         """The last row that starts at or before `seconds` after the first row."""
@@ -344,6 +388,18 @@ class StreamView:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return tensor.to(device)
+
+
+def _bytes_of(chunk: CodedChunk) -> int:
+    return sum(tokens.nbytes for tokens in chunk[1] or [])
+
+
+def _check(stream: Stream, record: DataRecord, symbol_crc: int) -> None:
+    if symbol_crc != record.symbol_crc:
+        raise CorruptArchive(
+            f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
+            f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
+        )
 
 
 def _lost(view: StreamView, wanted: range) -> CorruptArchive:

@@ -19,7 +19,13 @@ SUFFIXES: Final = {
     ".raw": "raw",
 }
 FORMATS: Final = ("npy", "npz", "safetensors", "h5", "pt", "raw")
-ONE_ARRAY_FORMATS: Final = ("npy", "raw")
+INDEX_FORMATS: Final = ("faiss",)
+"""Outputs that nothing is encoded from."""
+OUTPUT_FORMATS: Final = (*FORMATS, *INDEX_FORMATS)
+OUTPUT_SUFFIXES: Final = {**SUFFIXES, ".faiss": "faiss"}
+ONE_ARRAY_FORMATS: Final = ("npy", "raw", "faiss")
+RAGGED_AS_TOKENS: Final = ("faiss",)
+"""One-array formats that hold tokens, whatever rows they are of."""
 
 BFLOAT16_VOID: Final = "<V2"
 TOKEN_COUNTS: Final = ".token_counts"

@@ -206,6 +206,26 @@ class CompareOptions:
     max_accuracy_loss: float | None = None
 
 
+METRICS: Final = ("cosine", "dot", "l2")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options of `embdc search`."""
+
+    k: int = 10
+    metric: str = "cosine"  # cosine | dot | l2
+    pooled: bool = False
+    item: str | None = None
+    stream: str | None = None
+    frames: str | None = None  # "A:B[:S]"
+    time: str | None = None  # "A..B"
+    key: str | None = None  # of the query
+    rescore: str | None = None  # the dump that the archive was made from
+    codebooks: tuple[str, ...] = ()
+    jobs: int = 1
+
+
 Options = TypeVar("Options")
 
 _CHOICES: Final = {
@@ -216,8 +236,9 @@ _CHOICES: Final = {
     "inter": INTER,
     "backend": BACKENDS,
     "probe_on": PROBE_ON,
+    "metric": METRICS,
 }
-_AT_LEAST: Final = {"jobs": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}
+_AT_LEAST: Final = {"jobs": 1, "k": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}
 
 
 def flag_of(name: str) -> str:

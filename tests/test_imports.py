@@ -106,6 +106,7 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
         "codec/transform/sticky",
         "codec/transform/time_context",
         "codec/transform/trellis",
+        "codec/vq/scores",
         "codec/vq/search",
         "entropy/dependent",
         "entropy/levels",

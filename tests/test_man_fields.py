@@ -24,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dump, archive = str(folder / f"{name}.npy"), str(folder / f"{name}.embdc")
         assert main(["encode", dump, "-o", archive, "--chunk-frames", "8", "-q"]) == 0
     np.save(folder / "head.npy", rng.standard_normal((3, 8)).astype(np.float32))
+    np.save(folder / "one.npy", rng.standard_normal(8).astype(np.float32))
     np.save(folder / "labels.npy", np.arange(40) % 3)
     np.savez(folder / "timed.npz", clip=rows.astype(np.float16), timestamps=np.arange(40) / 25)
     chunk = embdc.inspect(str(folder / "a.embdc"), chunks=True)["chunks"][1]
@@ -57,6 +58,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "repair": [["repair", "cut.embdc", "-o", "r.embdc", "-f"], ["repair", "timeless.embdc", "-o", "r.embdc", "-f"]],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
+    "search": [["search", "a.embdc", "--query", "head.npy"], ["search", "a.embdc", "--query", "one.npy", "--pooled"]],
     "train-codebook": [["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"]],
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embdc_cli.forecast.options import PlanOptions
     from embdc_cli.forecast.rows import Row
-    from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
+    from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions, SearchOptions
     from embdc_cli.reporter import Reporter
 
 Document = dict[str, Any]
@@ -77,6 +77,13 @@ def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Docume
     from embdc_cli import joining
 
     return joining.cat(inputs, output, join=join, force=force)
+
+
+def search(archives: Sequence[str], query: str, options: SearchOptions, reporter: Reporter) -> Document:
+    """What `searching.search` returns."""
+    from embdc_cli import searching
+
+    return searching.search(archives, query, options, reporter)
 
 
 def train(inputs: Sequence[str], output: str, settings: dict[str, Any], reporter: Reporter) -> Document:

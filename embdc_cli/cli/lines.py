@@ -148,6 +148,24 @@ def verified(document: Document, *, verbose: bool) -> Iterator[str]:
         yield f"  against the original: nmse {nmse}, cosine {cosine}, largest error {largest}"
 
 
+def found(document: Document, *, verbose: bool) -> Iterator[str]:
+    """What `embdc search` found, nearest first, and by which query where there are several."""
+    if verbose:
+        sought = "rows" if document["pooled"] else "tokens"
+        yield f"{document['vectors']} {sought} by {document['metric']}"
+    for number, query in enumerate(document.get("queries", [document])):
+        if "queries" in document:
+            yield f"query {number}"
+        yield from (_hit(hit) for hit in query["hits"])
+
+
+def _hit(hit: Document) -> str:
+    line = f"{hit['score']:.6g}  {hit['archive']}: item {hit['item']}, {hit['stream']}, frame {hit['frame']}"
+    if hit["token"] is not None:
+        line += f", token {hit['token']}"
+    return line + (f", {hit['time']:.3f} s" if hit["time"] is not None else "")
+
+
 def beyond(miss: Document) -> str:
     """A limit of `embdc compare` that a stream missed."""
     found = "nothing to measure" if miss["found"] is None else wording.number(miss["found"], 6)

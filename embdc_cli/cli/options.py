@@ -13,7 +13,7 @@ from embdc_cli.batch import Shard
 from embdc_cli.cli import quantities
 from embdc_cli.cli.parameters import choice, flag, option
 from embdc_cli.device import device_word
-from embdc_cli.dump_formats import FORMATS
+from embdc_cli.dump_formats import FORMATS, OUTPUT_FORMATS
 from embdc_cli.options import CODECS, PRESETS, EncodeOptions
 
 DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
@@ -332,7 +332,9 @@ class DecodeOutput:
     force: Force = False
     format: Annotated[
         str | None,
-        choice("--format", choices=FORMATS, help="Default: by suffix, else npy, or safetensors for several streams."),
+        choice(
+            "--format", choices=OUTPUT_FORMATS, help="Default: by suffix, else npy, or safetensors for several streams."
+        ),
     ] = None
     dtype: Annotated[
         str | None,

@@ -68,20 +68,28 @@ def put_back(rows: np.ndarray, record: bytes | memoryview) -> np.ndarray:
     """`rows` with the recorded bit patterns in their places. Raises CorruptArchive for an impossible record."""
     if not len(record):
         return rows
+    positions, patterns = read(record, rows.size, rows.dtype.itemsize)
+    flat = np.ascontiguousarray(rows).reshape(-1).copy()
+    flat.view(patterns.dtype)[positions] = patterns
+    return flat.reshape(rows.shape)
+
+
+def read(record: bytes | memoryview, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(positions (n,) int64 in the flat chunk, rising; bit patterns (n,) of `width` bytes) of a record.
+
+    size: values of the chunk. Raises CorruptArchive for an impossible record.
+    """
     fields = FieldReader(record, "exact values")
-    runs = fields.varint(limit=rows.size)
-    count = fields.varint(limit=rows.size)
-    width = rows.dtype.itemsize
+    runs = fields.varint(limit=size)
+    count = fields.varint(limit=size)
     data = decompress(fields.rest(), runs * 8 + count * width, "exact values")
     gaps, lengths = np.frombuffer(data, "<u4", 2 * runs).astype(np.int64).reshape(2, runs)
-    if int(lengths.sum()) != count or int(gaps.sum()) + count > rows.size:
-        raise fields.corrupt(f"expected {count} positions below {rows.size}, found runs beyond them")
+    if int(lengths.sum()) != count or int(gaps.sum()) + count > size:
+        raise fields.corrupt(f"expected {count} positions below {size}, found runs beyond them")
     starts = np.cumsum(gaps + np.concatenate([[0], lengths[:-1]]))
     first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     positions = np.arange(count) + np.repeat(starts - first, lengths)
-    flat = np.ascontiguousarray(rows).reshape(-1).copy()
-    flat.view(f"<u{width}")[positions] = np.frombuffer(data, f"<u{width}", count, 8 * runs)
-    return flat.reshape(rows.shape)
+    return positions, np.frombuffer(data, f"<u{width}", count, 8 * runs)
 
 
 def _all_finite(rows: np.ndarray, dtype: str) -> bool:

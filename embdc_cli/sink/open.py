@@ -9,9 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from embdc_cli.dump_formats import FORMATS, ONE_ARRAY_FORMATS, SUFFIXES
+from embdc_cli.dtypes import FLOATS
+from embdc_cli.dump_formats import INDEX_FORMATS, ONE_ARRAY_FORMATS, OUTPUT_FORMATS, OUTPUT_SUFFIXES, RAGGED_AS_TOKENS
 from embdc_cli.errors import UsageError
 from embdc_cli.scratch import discard, disk_errors
+from embdc_cli.sink.faiss_index import FaissSink
 from embdc_cli.sink.layout import OutputStream, output_streams, with_counts
 from embdc_cli.sink.npy import NpySink
 from embdc_cli.sink.npz import NpzSink
@@ -27,10 +29,11 @@ def format_for(path: str | Path | None, streams: Sequence[StreamSpec], asked: st
     Raises UsageError for an unknown format or suffix, and for streams that a one-array format cannot hold.
     """
     suffix = "" if path is None or str(path) == "-" else PurePath(path).suffix.lower()
-    form = asked or SUFFIXES.get(suffix)
+    form = asked or OUTPUT_SUFFIXES.get(suffix)
     if form is None and suffix:
         raise UsageError(
-            f"output: {path}: expected one of {', '.join(SUFFIXES)}, found {suffix}", hint="or name it with --format"
+            f"output: {path}: expected one of {', '.join(OUTPUT_SUFFIXES)}, found {suffix}",
+            hint="or name it with --format",
         )
     if form is None:
         form = "npy" if len(streams) == 1 and not streams[0].ragged else "safetensors"
@@ -78,6 +81,8 @@ def _sink(form: str, out: BinaryIO, shown: str, streams: list[OutputStream], res
             sink = NpySink(output, streams, resources)
         elif form == "raw":
             sink = RawSink(output, streams, resources)
+        elif form == "faiss":
+            sink = FaissSink(output, streams, resources)
         elif form == "npz":
             sink = NpzSink(output, with_counts(streams), resources)
         elif form == "safetensors":
@@ -95,8 +100,8 @@ def _sink(form: str, out: BinaryIO, shown: str, streams: list[OutputStream], res
 
 
 def _check_fits(form: str, streams: Sequence[StreamSpec]) -> None:
-    if form not in FORMATS:
-        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {form!r}")
+    if form not in OUTPUT_FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(OUTPUT_FORMATS)}, found {form!r}")
     if not streams:
         raise UsageError("output: expected at least one stream, found none")
     if form not in ONE_ARRAY_FORMATS:
@@ -107,7 +112,9 @@ def _check_fits(form: str, streams: Sequence[StreamSpec]) -> None:
             f"output: {form} holds one array, found {len(streams)} streams ({names})",
             hint="choose one with --stream, or write .npz, .safetensors, .h5 or .pt",
         )
-    if streams[0].ragged:
+    if form in INDEX_FORMATS and streams[0].dtype not in FLOATS:
+        raise UsageError(f"output: {form} holds embeddings, found {streams[0].name!r} of {streams[0].dtype}")
+    if streams[0].ragged and form not in RAGGED_AS_TOKENS:
         raise UsageError(
             f"output: {form} cannot hold {streams[0].name!r}, whose rows have different token counts",
             hint="write .pt (a list), or .npz, .safetensors or .h5 (flat, with token_counts)",

@@ -35,7 +35,7 @@ class SequentialSink(Sink):
         self._start()
         self._progress[name].advance(row0, rows)
         if self._current is not None and name == self._current.name:
-            self.values(row_bytes(rows))
+            self.values(row_bytes(self.rows(self._current, rows)))
             self._go_on()
         elif len(rows):
             if name not in self._waiting:
@@ -88,6 +88,11 @@ class SequentialSink(Sink):
 
     def begin(self, stream: OutputStream) -> None:
         """Write what precedes the values of `stream`."""
+
+    def rows(self, stream: OutputStream, rows: np.ndarray) -> np.ndarray:
+        """`rows` of a stream as their bytes are to be written; a format that changes them has a single stream."""
+        del stream
+        return rows
 
     def values(self, data: memoryview) -> None:
         """Write some values of the current stream."""

@@ -17,7 +17,8 @@ from tests.cli.program import Embdc, Fake, Result
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The library, replaced by one that records."""
     recorder = Fake()
-    for name in ("plan", "write_recipe", "encode", "decode", "inspect", "verify", "repair", "compare", "cat", "train"):
+    names = ("plan", "write_recipe", "encode", "decode", "inspect", "verify", "repair", "compare", "cat", "search")
+    for name in (*names, "train"):
         monkeypatch.setattr(library, name, getattr(recorder, name))
     return recorder
 

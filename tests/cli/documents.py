@@ -241,6 +241,15 @@ def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes
     return document | {"exit": 3} | changes
 
 
+HIT = {"archive": "a.embdc", "item": 0, "stream": "patch", "frame": 12, "token": 57, "time": 0.48, "score": 0.987654}
+
+
+def search_document(query: str = "q.npy", **changes: Any) -> dict[str, Any]:
+    """Of `embdc search` for one vector."""
+    document = {"query": query, "metric": "cosine", "pooled": False, "k": 10, "vectors": 176_400, "hits": [HIT]}
+    return document | {"exit": 0} | changes
+
+
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
     """Of `embdc train-codebook`."""
     point = {"nmse": 0.1, "bits_per_value": 0.21, "bits_per_value_without": 0.26, "gain": 0.1923, "basis_share": 0.4}

@@ -60,6 +60,10 @@ class Fake:
     def repair(self, path: str, output: str, **arguments: Any) -> dict[str, Any]:
         return self.answer("repair", documents.repair_document(path, output), path=path, output=output, **arguments)
 
+    def search(self, archives: list[str], query: str, options: Any, reporter: Any) -> dict[str, Any]:
+        document = documents.search_document(query)
+        return self.answer("search", document, archives=archives, query=query, options=options)
+
     def train(self, inputs: list[str], output: str, settings: Any, reporter: Any) -> dict[str, Any]:
         document = documents.train_document(output)
         return self.answer("train", document, inputs=inputs, output=output, settings=settings, reporter=reporter)

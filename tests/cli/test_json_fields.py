@@ -44,6 +44,14 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     ],
     "repair": [documents.repair_document()],
     "cat": [documents.cat_document(["a", "b"])],
+    "search": [
+        documents.search_document(),
+        {
+            name: value
+            for name, value in documents.search_document(queries=[{"hits": [documents.HIT]}]).items()
+            if name != "hits"
+        },
+    ],
     "train-codebook": [documents.train_document()],
 }
 

@@ -168,7 +168,10 @@ REFUSED = [
         ("encode", "a", "--input-format", "csv"),
         "--input-format: expected one of npy, npz, safetensors, h5, pt, raw, video, found 'csv'",
     ),
-    (("decode", "a", "--format", "csv"), "--format: expected one of npy, npz, safetensors, h5, pt, raw, found 'csv'"),
+    (
+        ("decode", "a", "--format", "csv"),
+        "--format: expected one of npy, npz, safetensors, h5, pt, raw, faiss, found 'csv'",
+    ),
     (("decode", "a", "--dtype", "f8"), "--dtype: expected one of f16, bf16, f32, found 'f8'"),
     (("decode", "a", "--on-damage", "ignore"), "--on-damage: expected one of fail, skip, nan, found 'ignore'"),
     (("cat", "a", "-o", "b", "--join", "space"), "--join: expected one of time, items, found 'space'"),
@@ -202,8 +205,8 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, train-codebook, "
-        "completion, found 'encod'",
+        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, search, "
+        "train-codebook, completion, found 'encod'",
     ),
 ]
 

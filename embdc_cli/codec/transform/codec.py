@@ -78,6 +78,13 @@ class TransformCodec:
         except CorruptArchive:  # the start is too short, or what is damaged will be found in the whole
             return size
 
+    def codes(
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
+    ) -> tuple[list[Coded], bytes, int]:
+        """(codes of every token group, record of exact values, symbol CRC) of a chunk. Raises CorruptArchive."""
+        coded, record = self._unpack(payload, rows, token_counts)
+        return coded, record, _symbol_crc(coded)
+
     def plane_bits(
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
     ) -> list[np.ndarray]:

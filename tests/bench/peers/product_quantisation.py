@@ -26,12 +26,12 @@ RESIDUAL_TRAINED: Final = ((1, 8), (2, 8), (4, 8), (8, 8))
 
 def product(others: Sequence[np.ndarray] = (), *, scaled: bool = False) -> Coder:
     """Setting: (channels to a code, bits of a code)."""
-    return _coder("faiss-pq", _product, PRODUCT_TRAINED if others else PRODUCT, others, scaled=scaled)
+    return _coder("faiss-pq", product_quantiser, PRODUCT_TRAINED if others else PRODUCT, others, scaled=scaled)
 
 
 def residual(others: Sequence[np.ndarray] = (), *, scaled: bool = False) -> Coder:
     """Setting: (codes to a token, bits of a code)."""
-    return _coder("faiss-rq", _residual, RESIDUAL_TRAINED if others else RESIDUAL, others, scaled=scaled)
+    return _coder("faiss-rq", residual_quantiser, RESIDUAL_TRAINED if others else RESIDUAL, others, scaled=scaled)
 
 
 def _coder(name: str, blank: Any, settings: Sequence[Any], others: Sequence[np.ndarray], *, scaled: bool) -> Coder:
@@ -43,25 +43,25 @@ def _coder(name: str, blank: Any, settings: Sequence[Any], others: Sequence[np.n
     @cache
     def known(setting: Any) -> np.ndarray:
         tokens = np.concatenate([normalise(x, scaled=scaled)[2].reshape(-1, x.shape[-1]) for x in others])
-        return _learnt(blank, np.random.default_rng(0).permutation(tokens)[:_TOKENS], setting)
+        return learnt(blank, np.random.default_rng(0).permutation(tokens)[:_TOKENS], setting)
 
     def encode(x: np.ndarray, setting: Any) -> Parts:
         tokens = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), np.float32)
-        centroids = known(setting) if others else _learnt(blank, tokens, setting)
-        codes = _with(blank, tokens.shape[1], setting, centroids).compute_codes(tokens)
+        centroids = known(setting) if others else learnt(blank, tokens, setting)
+        codes = with_codebooks(blank, tokens.shape[1], setting, centroids).compute_codes(tokens)
         return packed(codes.T.tobytes()), b"" if others else centroids.tobytes()
 
     def decode(parts: Parts, shape: Shape, setting: Any) -> np.ndarray:
         centroids = known(setting) if others else np.frombuffer(parts[1], np.float16)
         codes = np.frombuffer(unpacked(parts[0]), np.uint8).reshape(-1, shape[0] * shape[1])
-        return np.asarray(_with(blank, shape[2], setting, centroids).decode(np.ascontiguousarray(codes.T)))
+        return np.asarray(with_codebooks(blank, shape[2], setting, centroids).decode(np.ascontiguousarray(codes.T)))
 
     if others:
         return Coder(f"{name}-trained", settings, encode, decode, "faiss", learn=known)
     return Coder(name, settings, encode, decode, "faiss")
 
 
-def _learnt(blank: Any, tokens: np.ndarray, setting: Any) -> np.ndarray:
+def learnt(blank: Any, tokens: np.ndarray, setting: Any) -> np.ndarray:
     """Codebooks in float16."""
     import faiss
 
@@ -73,7 +73,7 @@ def _learnt(blank: Any, tokens: np.ndarray, setting: Any) -> np.ndarray:
     return faiss.vector_to_array(getattr(quantiser, books)).astype(np.float16)
 
 
-def _with(blank: Any, channels: int, setting: Any, centroids: np.ndarray) -> Any:
+def with_codebooks(blank: Any, channels: int, setting: Any, centroids: np.ndarray) -> Any:
     """A quantiser of these codebooks."""
     import faiss
 
@@ -83,7 +83,7 @@ def _with(blank: Any, channels: int, setting: Any, centroids: np.ndarray) -> Any
     return quantiser
 
 
-def _product(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
+def product_quantiser(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
     import faiss
 
     run, bits = setting
@@ -93,7 +93,7 @@ def _product(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
     return faiss.ProductQuantizer(channels, parts, bits), "centroids"
 
 
-def _residual(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
+def residual_quantiser(channels: int, setting: tuple[int, int]) -> tuple[Any, str]:
     import faiss
 
     quantiser = faiss.ResidualQuantizer(channels, *setting)
