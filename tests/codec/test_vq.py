@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,16 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
+from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.transform.parameters import Scope
 from embdc_cli.codec.vq import flags, gaussian, indices
+from embdc_cli.codec.vq.borrowed import Borrowed
+from embdc_cli.codec.vq.learning import Learner
 from embdc_cli.codec.vq.levels import LearntLevel, Level
 from embdc_cli.codec.vq.quantiser import VectorQuantiser, even_classes
 from embdc_cli.codec.vq.search import Packed, Prices, cpu, lookup, reference, search
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.errors import CorruptArchive, EmbdcError
+from tests.codebook.codebook_cases import make_codebook
 from tests.codec.codec_cases import LIMITS, nmse, rows_of, smooth, spec_of
 from tests.codec.test_codec_transform import SHAPES, coded
 
@@ -251,6 +257,61 @@ def test_damaged_parameters_are_refused_or_read(data: st.DataObject) -> None:
         return
     assert len(found.levels) <= 192
     assert found.packed.codewords.nbytes < 1 << 26
+
+
+@pytest.mark.parametrize("count", [1, 3, 255])
+def test_levels_whose_indices_are_no_whole_bits_are_refused(count: int) -> None:
+    """Others could name codewords that are not there, which nobody would notice."""
+    out = FieldWriter()
+    LearntLevel(np.arange(2, dtype=np.int32), np.ones((count, 2), np.int32), 0).write(out)
+    with pytest.raises(CorruptArchive, match="power of two"):
+        LearntLevel.read(FieldReader(out.bytes(), "level"), 2)
+
+
+def test_levels_far_finer_than_a_quantum_are_nothing() -> None:
+    level = LearntLevel(np.arange(2, dtype=np.int32), np.full((2, 2), 1 << 15, np.int32), -126)
+    for exponent in (-109, -94, 126):
+        assert not level.at(exponent).codewords.any()
+    assert (level.at(-110).codewords == 1).all()
+
+
+def test_a_small_sample_of_a_long_segment_has_whole_bits_of_codewords() -> None:
+    level = Learner(np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32), 1e6, 2).level(0)
+    assert len(level.centres) == 64
+
+
+def test_sizes_of_levels_have_one_form() -> None:
+    good = indices.encode(np.zeros((2, 3, 0), np.int32), np.zeros(0, np.int64), 1, even_classes(0))
+    assert good[0] == 0
+    with pytest.raises(CorruptArchive, match="longer than it need be"):
+        indices.decode(memoryview(b"\x80\0" + good[1:]), (2, 3, 0), np.zeros(0, np.int64), 1, even_classes(0))
+
+
+def test_bits_behind_those_of_the_levels_of_a_codebook_are_zero() -> None:
+    level = LearntLevel(np.arange(2, dtype=np.int32), np.ones((2, 2), np.int32), 0)
+    codebook = replace(make_codebook(), levels=(level, level, level))
+    assert Borrowed.read(FieldReader(b"\1\x20", "levels"), codebook, 2).places == (2,)
+    with pytest.raises(CorruptArchive, match="zeros"):
+        Borrowed.read(FieldReader(b"\1\x21", "levels"), codebook, 2)
+
+
+def test_codes_of_other_coders_are_no_indices() -> None:
+    """They could be anything, and would be looked up."""
+    rows = smooth((16, 5, 8))
+    models = Fit(spec_of(rows.shape), [rows], None, FitOptions(vector=True)).models(0.5)
+    good = models.to_bytes()
+    (*listed, last) = sorted(stage.stage for stage in models.groups[0].chain)
+    assert last == StageId.VECTOR_INDICES
+    place = 1 + 2 * len(listed)
+    planes = good[:place] + bytes([0x80, 0x01]) + good[place + 2 :]
+    assert good[place : place + 2] == bytes([0x87, 0x01])
+
+    def read(data: bytes) -> TransformModels:
+        return TransformModels.from_bytes(data, spec_of(rows.shape), LIMITS, lambda digest: make_codebook())
+
+    assert len(read(good).groups) == 1
+    with pytest.raises(CorruptArchive, match="indices after a vector quantiser"):
+        read(planes)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

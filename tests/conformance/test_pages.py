@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from embdc_cli import dtypes
+from embdc_cli.codebook import header as codebook_header
 from embdc_cli.codec.table import VERSIONS, ChunkKind, LosslessMethod, StageId
 from embdc_cli.codec.transform.mixture import motion
 from embdc_cli.codec.transform.time_context import model, tables
+from embdc_cli.codec.vq import flags, gaussian
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.entropy.dependent.tables import entry_path_tables
 from embdc_cli.entropy.tables import entry_tables, static_tables
-from tests.conformance.reader import header, pages
+from tests.conformance.reader import codebook, header, pages
 
 READER = Path(pages.__file__).parent
 CODEC_PAGE = (pages.MAN / "embdc-codec.5").read_text("utf-8")
@@ -61,6 +63,19 @@ def test_weights_of_contexts(title: str) -> None:
 
 def test_counts_of_contexts() -> None:
     np.testing.assert_array_equal(pages.context_counts(), model.static_model().counts)
+
+
+def test_flags_of_vector_quantisation() -> None:
+    assert sum(pages.numbers("FLAG FREQUENCIES"), []) == list(flags.FREQUENCIES)
+
+
+def test_gaussian_codebooks() -> None:
+    np.testing.assert_array_equal(np.reshape(pages.numbers("GAUSSIAN CODEBOOKS"), (4, 256, 8)), gaussian.table())
+
+
+def test_kinds_of_codebooks() -> None:
+    assert codebook.KINDS == codebook_header.KINDS
+    assert "(transform or vq;" in CODEC_PAGE
 
 
 def test_stages() -> None:

@@ -232,6 +232,8 @@ def _read_chain(fields: FieldReader, listed: Sequence[type[SegmentStage]], scope
     # the coefficients of a mixture are flat: other stages take rows of tokens
     if _FLAT & set(kinds) and (kinds[-3:] not in _MIXTURES or _FLAT & set(kinds[:-3])):
         raise fields.corrupt("expected a mixture, its quantiser and its coder, and nothing after them")
+    if (VectorQuantiser in kinds) != (VectorIndices in kinds):
+        raise fields.corrupt("expected indices after a vector quantiser, and nowhere else")
     stages = [kind.read(fields, scope) for kind in kinds]
     try:
         return Chain(stages)

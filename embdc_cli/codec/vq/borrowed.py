@@ -45,7 +45,9 @@ class Borrowed:
         offered = () if codebook is None else codebook.levels
         if count > len(offered):
             raise fields.corrupt(f"vector quantiser: expected a codebook of at least {count} levels")
-        used = np.unpackbits(np.frombuffer(fields.raw((len(offered) + 7) // 8), np.uint8), count=len(offered))
+        used = np.unpackbits(np.frombuffer(fields.raw((len(offered) + 7) // 8), np.uint8))
+        if used[len(offered) :].any():
+            raise fields.corrupt("vector quantiser: expected zeros behind the bits of levels")
         places = tuple(int(place) for place in np.flatnonzero(used))
         if len(places) != count:
             raise fields.corrupt(f"vector quantiser: expected {count} levels of the codebook, found {len(places)}")

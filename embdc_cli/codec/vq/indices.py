@@ -53,12 +53,14 @@ def encode(codes: np.ndarray, sizes: np.ndarray, width: int, classes: np.ndarray
 
 def level_bytes(fields: FieldReader, levels: int) -> list[int]:
     """Bytes of each level in use of `levels`, each with its CRC-32, which follow in `fields`. Raises CorruptArchive."""
-    head = FieldWriter()
+    head, before = FieldWriter(), fields.left
     used = fields.varint(limit=levels)
     head.varint(used)
     sizes = [fields.varint(limit=1 << 31) for _ in range(used)]
     for size in sizes:
         head.varint(size)
+    if before - fields.left != len(head.bytes()):
+        raise fields.corrupt("sizes of levels: an integer is longer than it need be")
     if fields.raw(_CRC.size) != _CRC.pack(zlib.crc32(head.bytes())):
         raise fields.corrupt("sizes of levels: CRC-32 does not match")
     return [_CRC.size + size for size in sizes]

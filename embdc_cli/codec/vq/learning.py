@@ -41,7 +41,8 @@ class Learner:
         self._left = sample.copy()
         self._energies = [_energies(sample)]
         self._levels: list[Learnt] = []
-        self._codewords = 1 << int(np.log2(max(1.0, min(MAX_CODEWORDS, tokens / _TOKENS_PER_CODEWORD))))
+        most = min(MAX_CODEWORDS, len(sample), tokens / _TOKENS_PER_CODEWORD)
+        self._codewords = 1 << int(np.log2(max(1.0, most)))
         self._rounds = rounds
         self._rng = np.random.default_rng(_SEED)
 
@@ -70,7 +71,7 @@ class Learner:
         if len(seen) > _SEEN_PER_CODEWORD * self._codewords:
             chosen = self._rng.choice(len(seen), _SEEN_PER_CODEWORD * self._codewords, replace=False)
             drawn = seen[np.sort(chosen)]
-        first = drawn[self._rng.choice(len(drawn), min(self._codewords, len(drawn)), replace=False)]
+        first = drawn[self._rng.choice(len(drawn), self._codewords, replace=False)]
         centres = lloyd(drawn, first, self._rounds)
         after = seen - centres[nearest(seen, centres)]
         self._left[:, channels] = after

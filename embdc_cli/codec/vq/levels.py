@@ -30,6 +30,8 @@ MAX_WIDTH: Final = 64
 MAX_LEVELS: Final = 192
 EXPONENTS: Final = range(-126, 127)
 MAX_ENTRY: Final = 1 << 15
+_NOTHING_LEFT: Final = 32
+"""Octaves by which a unit can be finer than a quantum, and more make no difference: every entry is 0 then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +66,15 @@ class LearntLevel:
         """In quanta of 2^exponent: exact where this level's unit is no finer, else rounded."""
         shift = self.exponent - exponent
         codes = self.codes.astype(np.int64)
+        shift = max(shift, -_NOTHING_LEFT)
         codes = codes << shift if shift >= 0 else codes + (1 << -shift - 1) >> -shift
         return Level(self.channels, codes.astype(np.int32))
 
     def write(self, out: FieldWriter) -> None:
-        """[byte] channels, [byte] codewords - 1, [i8] exponent, gaps between channels, class of each column, codes."""
+        """[byte] channels, [byte] codewords - 1, [i8] exponent, gaps between channels, class of each column, codes.
+
+        Codewords are a power of two, 2 or more: an index is so many bits.
+        """
         out.byte(len(self.channels))
         out.byte(len(self.codes) - 1)
         out.signed_byte(self.exponent)
@@ -82,6 +88,8 @@ class LearntLevel:
         """channels: of the tokens. Raises CorruptArchive."""
         width = fields.byte(limit=min(MAX_WIDTH, channels))
         count = fields.byte(limit=MAX_CODEWORDS - 1) + 1
+        if count < 2 or count & count - 1:
+            raise fields.corrupt(f"level: expected a power of two of codewords, found {count}")
         exponent = fields.signed_byte()
         gaps = read_uniform_levels(fields, width)
         chosen = np.cumsum(gaps.astype(np.int64) + 1) - 1

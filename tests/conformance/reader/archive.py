@@ -35,16 +35,26 @@ class Piece:
 
 @dataclass
 class Archive:
-    """file: its container. codebooks: bytes of files that an archive may refer to. video: as in `stages.Scope`."""
+    """file: its container. codebooks: bytes of files that an archive may refer to.
+
+    video, code_levels: as in `stages.Scope`.
+    """
 
     file: File
     codebooks: Iterable[bytes] = ()
     video: DecodeVideo | None = None
+    code_levels: int | None = None
     _models: dict[tuple[int, int, int], Models] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: bytes, codebooks: Iterable[bytes] = (), video: DecodeVideo | None = None) -> Archive:
-        return cls(container.read(data), tuple(codebooks), video)
+    def of(
+        cls,
+        data: bytes,
+        codebooks: Iterable[bytes] = (),
+        video: DecodeVideo | None = None,
+        code_levels: int | None = None,
+    ) -> Archive:
+        return cls(container.read(data), tuple(codebooks), video, code_levels)
 
     @property
     def verdict(self) -> int:
@@ -75,7 +85,7 @@ class Archive:
             return Piece(data, elements, None)
         if data.kind == TRANSFORM:
             decoded = self._models_of(part, stream, data).decode(data.payload, rows)
-            check(decoded.symbol_crc == data.symbol_crc, "checksum of the integers")
+            check(self.code_levels is not None or decoded.symbol_crc == data.symbol_crc, "checksum of the integers")
             return Piece(data, None, decoded)
         raise Unsupported(f"chunks of kind {data.kind}")
 
@@ -85,7 +95,8 @@ class Archive:
             payload = part.models.get(key[1:])
             if payload is None:
                 raise Corrupt("a segment without models")
-            self._models[key] = Models(payload, stream, part.header.limits, self._codebook, self.video)
+            limits = part.header.limits
+            self._models[key] = Models(payload, stream, limits, self._codebook, self.video, self.code_levels)
         return self._models[key]
 
     def _codebook(self, digest: bytes) -> Codebook:

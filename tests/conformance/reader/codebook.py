@@ -12,11 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.conformance.reader.errors import Corrupt, Unsupported, check
-from tests.conformance.reader.fields import Fields
-from tests.conformance.reader.integers import Table, levels, table_in
+from tests.conformance.reader.fields import Fields, bounded
+from tests.conformance.reader.integers import Table, levels, table_in, uniform
 from tests.conformance.reader.pages import numbers
 
+KINDS = ("transform", "vq")
 _TABLES = {"TABL": "PLAIN TABLES", "TABR": "ROUNDED TABLES", "TABP": "PATH TABLES"}
+
+
+@dataclass(frozen=True, eq=False)
+class CodeLevel:
+    """Codewords for some channels. words: (K, w) in units of 2^exponent."""
+
+    channels: np.ndarray
+    words: list[list[int]]
+    exponent: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +36,7 @@ class Codebook:
     mean: np.ndarray
     vectors: np.ndarray
     tables: Mapping[str, Table]
+    levels: list[CodeLevel]
 
 
 def parsed(data: bytes) -> Codebook:
@@ -40,17 +51,42 @@ def parsed(data: bytes) -> Codebook:
     try:
         head = json.loads(_checked(fields, size))
         channels, rank, exponent = (int(head[name]) for name in ("channels", "rank", "mean_exponent"))
+        kind, count = head["kind"], bounded(int(head["levels"]), 1, 192) if head["kind"] == "vq" else 0
     except (ValueError, KeyError) as error:
         raise Corrupt(f"header of a codebook: {error}") from error
+    if kind not in KINDS:
+        raise Unsupported(f"codebook of kind {kind}")
     mean = _integers(_section(fields, "MEAN"), 1, channels)[0]
     exponents = np.cumsum(_integers(_section(fields, "EXPO"), 1, rank)[0])
     _integers(_section(fields, "SPEC"), 1, rank)
     basis = _integers(_section(fields, "BASI"), rank, channels)
     tables = {}
-    if fields.at < len(fields.data):
+    if fields.at < len(fields.data) and fields.data[fields.at : fields.at + 4] != b"LEVL":
         tables = {title: table_in(_section(fields, name)) for name, title in _TABLES.items()}
+    found = []
+    if kind == "vq":
+        payload = Fields(_section(fields, "LEVL"))
+        found = [code_level(payload, rank) for _ in range(count)]
+        payload.end()
     fields.end()
-    return Codebook(np.ldexp(mean.astype(float), exponent), np.ldexp(basis.astype(float), exponents[:, None]), tables)
+    vectors = np.ldexp(basis.astype(float), exponents[:, None])
+    return Codebook(np.ldexp(mean.astype(float), exponent), vectors, tables, found)
+
+
+def code_level(fields: Fields, channels: int) -> CodeLevel:
+    """A code level of tokens of so many channels: embdc-codec(5), VECTOR_QUANTISER."""
+    width = bounded(fields.byte(64), 1, channels)
+    count = fields.byte() + 1
+    check(count >= 2 and not count & count - 1, "codewords are no power of two")
+    exponent = fields.i8(126)
+    gaps = np.array(uniform(fields, width), np.int64)
+    places = np.cumsum(gaps + 1) - 1
+    check((gaps >= 0).all() and places[-1] < channels, "channels of a code level")
+    classes = list(fields.raw(width))
+    check(max(classes) < 64, "classes of a code level")
+    codes = levels(fields.blob(), classes * count, numbers("ENTRY TABLES"))
+    check(all(abs(code) <= 1 << 15 for code in codes), "a codeword is too large")
+    return CodeLevel(places, [codes[at : at + width] for at in range(0, len(codes), width)], exponent)
 
 
 def _checked(fields: Fields, size: int) -> bytes:

@@ -69,8 +69,12 @@ class Mixture(Stage):
     def __init__(self, fields: Fields, scope: Scope) -> None:
         self.channels = scope.channels
         step_in(fields)
-        self.shifts, self.matches = (_one_row(fields.blob(), symbols) for symbols in (13, 4))
+        shifts = fields.blob()
+        self.cut = bool(shifts)
+        if self.cut:
+            self.shifts, self.matches = _one_row(shifts, 13), _one_row(fields.blob(), 4)
         self.modes, self.offsets = _modes(fields, scope)
+        check(self.cut or len(self.modes) == 1, "modes of single rows")
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape  # of the tokens still; codes are flat
@@ -79,8 +83,11 @@ class Mixture(Stage):
         rows, tokens = shape[:2]
         fields = Fields(data)
         check((fields.varint(), fields.varint()) == (rows, tokens), "tracks of another array")
-        count = fields.varint(rows * tokens)
-        cut = _cut(rans.symbols(fields.blob(), count, self.shifts), rows, tokens)
+        if self.cut:
+            count = fields.varint(rows * tokens)
+            cut = _cut(rans.symbols(fields.blob(), count, self.shifts), rows, tokens)
+        else:
+            cut = [(row, token, 0) for row in range(rows) for token in range(tokens)]
         modes = self._modes_of(fields, cut, tokens)
         moving = sum(1 for _, _, level in cut if level)
         symbols = iter(rans.symbols(fields.blob(), moving, numbers("ACTIVITY TABLE")[0]))
@@ -215,7 +222,7 @@ def _cut(shifts: list[int], rows: int, tokens: int) -> list[tuple[int, int, int]
 def _modes(fields: Fields, scope: Scope) -> tuple[list[Mode], list[list[int]]]:
     channels = scope.channels
     entries_dependent = fields.byte(1) == 1
-    kinds = bounded(fields.byte(), 2, 7)
+    kinds = bounded(fields.byte(), 1, 7)
     modes = []
     for _ in range(fields.varint(min(64, scope.limits["max_modes"]), 1)):
         rank = fields.varint(min(channels, scope.limits["max_rank"]))

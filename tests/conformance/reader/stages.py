@@ -28,7 +28,7 @@ DecodeVideo = Callable[[bytes, int, tuple[int, int, int]], np.ndarray]
 class Scope:
     """What stages of a chain know: channels at this point, rows of a group, limits, and what came before them.
 
-    video: who decodes bitstreams, if anybody.
+    video: who decodes bitstreams, if anybody. code_levels: how many of a vector quantiser are wanted, None for all.
     """
 
     channels: int
@@ -38,6 +38,7 @@ class Scope:
     codebook: Codebook | None
     video: DecodeVideo | None = None
     before: list[Stage] = field(default_factory=list)
+    code_levels: int | None = None
 
     def table(self, title: str) -> Table:
         """A table of coefficients: the codebook's, or that of the page."""

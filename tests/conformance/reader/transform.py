@@ -31,6 +31,7 @@ from tests.conformance.reader.stages import (
     Trellis,
 )
 from tests.conformance.reader.time_context import TimeContext
+from tests.conformance.reader.vq import VectorIndices, VectorQuantiser
 from tests.conformance.reader.video import Hadamard, VideoBitstream, VideoSamples
 
 STAGES: dict[int, type[Stage]] = {
@@ -48,11 +49,13 @@ STAGES: dict[int, type[Stage]] = {
     67: DeadZone,
     68: Trellis,
     69: VideoSamples,
+    70: VectorQuantiser,
     128: Planes,
     131: TrackPlanes,
     132: TimeContext,
     133: TrackPaths,
     134: VideoBitstream,
+    135: VectorIndices,
 }
 _LOSSLESS = {65, 96, 97, 98, 129, 130}
 _MIXTURE = {33, 67, 68, 131, 133}
@@ -89,6 +92,7 @@ class Models:
         limits: Mapping[str, int],
         lookup: Callable[[bytes], Codebook],
         video: DecodeVideo | None = None,
+        code_levels: int | None = None,
     ) -> None:
         fields = Fields(data)
         self.stream = stream
@@ -113,7 +117,8 @@ class Models:
         for _ in self.groups:
             group = fields.byte(min(64, limits["max_group"]))
             check(group >= 1, "a group of no rows")
-            self.chains.append(_chain(fields, listed, Scope(self.fold, group, limits, tables, codebook, video)))
+            scope = Scope(self.fold, group, limits, tables, codebook, video, code_levels=code_levels)
+            self.chains.append(_chain(fields, listed, scope))
         fields.end()
 
     def decode(self, payload: bytes, rows: int) -> Decoded:
@@ -160,6 +165,7 @@ def _chain(fields: Fields, listed: list[int], scope: Scope) -> list[Stage]:
     numbers = [listed[place] for place in places]
     mixed = [number for number in numbers if number in _MIXTURE]
     check(not mixed or (mixed in ([33, 67, 131], [33, 68, 133]) and numbers[-3:] == mixed), "stages of a mixture")
+    check((70 in numbers) == (135 in numbers), "a vector quantiser without its indices")
     for number in numbers:
         scope.before.append(STAGES[number](fields, scope))
     *before, last = scope.before

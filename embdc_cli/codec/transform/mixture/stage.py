@@ -173,6 +173,8 @@ class Mixture(ArrayStage, SegmentStage):
         step = read_step(fields)
         tables = read_tables(fields)
         modes, offsets = read_modes(fields, scope.channels, scope.limits)
+        if tables is None and len(modes) > 1:
+            raise fields.corrupt(f"expected one mode where tracks are single rows, found {len(modes)}")
         scope.mixture = cls(modes, offsets, tables, step)
         return scope.mixture
 
