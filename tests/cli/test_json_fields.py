@@ -43,7 +43,11 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         documents.compare_document(companions=[{"name": "times", "identical": True}], missed=[documents.MISS]),
     ],
     "cat": [documents.cat_document(["a", "b"])],
-    "train-codebook": [documents.train_document()],
+    "train-codebook": [
+        documents.train_document(),
+        documents.train_document(**documents.LEARNT),
+        documents.train_document(kind="vq", levels=[], refinement=None, init=None),
+    ],
 }
 
 
