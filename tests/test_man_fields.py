@@ -23,6 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", rows.astype(np.float16))
         dump, archive = str(folder / f"{name}.npy"), str(folder / f"{name}.embdc")
         assert main(["encode", dump, "-o", archive, "--chunk-frames", "8", "-q"]) == 0
+    np.save(folder / "long.npy", rng.standard_normal((12, 64, 8)).astype(np.float16))
     np.save(folder / "head.npy", rng.standard_normal((3, 8)).astype(np.float32))
     np.save(folder / "one.npy", rng.standard_normal(8).astype(np.float32))
     np.save(folder / "labels.npy", np.arange(40) % 3)
@@ -59,7 +60,11 @@ COMMANDS: dict[str, list[list[str]]] = {
     "repair": [["repair", "cut.embdc", "-o", "r.embdc", "-f"], ["repair", "timeless.embdc", "-o", "r.embdc", "-f"]],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
     "search": [["search", "a.embdc", "--query", "head.npy"], ["search", "a.embdc", "--query", "one.npy", "--pooled"]],
-    "train-codebook": [["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"]],
+    "train-codebook": [
+        ["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"],
+        ["train-codebook", "long.npy", "-o", "v.embdcb", "-f", "--kind", "vq", "--refine", "1", "--init", "c.embdcb"],
+        ["train-codebook", "long.npy", "-o", "v.embdcb", "-f", "--kind", "vq", "--refine", "0"],
+    ],
 }
 
 WITH_A_CODEBOOK = {"codebooks[].digest", "codebooks[].bytes", "codebooks[].embedded"}

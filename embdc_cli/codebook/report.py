@@ -55,7 +55,7 @@ def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Rep
         | {"basis_share": _basis_share(helped, nmse, values)}
         for nmse in targets
     ]
-    return Report(points, _break_even(points, targets, len(codebook.file_bytes)), len(streams))
+    return Report(points, _break_even(points, len(codebook.file_bytes)), len(streams))
 
 
 def size_at(nmse: float, curve: Curve) -> float | None:
@@ -101,9 +101,9 @@ def _point(nmse: float, helped: float | None, alone: float | None) -> dict[str, 
     return {"nmse": nmse, "bits_per_value": helped, "bits_per_value_without": alone, "gain": gain}
 
 
-def _break_even(points: Sequence[dict[str, Any]], targets: Sequence[float], file_bytes: int) -> int | None:
+def _break_even(points: Sequence[dict[str, Any]], file_bytes: int) -> int | None:
     """Bytes of float16 embeddings, in inputs like the held-out ones, that save what the codebook costs."""
-    point = points[targets.index(BREAK_EVEN_NMSE)]
+    (point,) = (point for point in points if point["nmse"] == BREAK_EVEN_NMSE)
     if point["gain"] is None or point["gain"] <= 0:
         return None
     saved_bits: float = point["bits_per_value_without"] - point["bits_per_value"]

@@ -270,3 +270,18 @@ def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:
         "exit": 0,
     }
     return document | changes
+
+
+LEARNT: dict[str, Any] = {
+    "kind": "vq",
+    "refinement": {"steps": 4, "gain_trained": 0.081, "gain_heldout": 0.016},
+    "init": {
+        "bits": 0.31, "nmse": 0.12, "cost": 1.1,
+        "bits_without": 0.33, "nmse_without": 0.13, "cost_without": 1.2,
+    },
+    "levels": [
+        {"codewords": 256, "width": 16, "used": 1.0, "perplexity": 201.5, "tokens": 0.9},
+        {"codewords": 256, "width": 16, "used": 0.5, "perplexity": 88.0, "tokens": 0.4},
+    ],
+}  # fmt: skip
+"""What kind vq adds to the document of `embdc train-codebook`."""

@@ -52,7 +52,11 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
             if name != "hits"
         },
     ],
-    "train-codebook": [documents.train_document()],
+    "train-codebook": [
+        documents.train_document(),
+        documents.train_document(**documents.LEARNT),
+        documents.train_document(kind="vq", levels=[], refinement=None, init=None),
+    ],
 }
 
 

@@ -450,5 +450,17 @@ def test_train(embdc: Embdc, fake: Fake, changes: dict[str, Any], lines: list[st
     assert verbose[1] == "  200 vectors of 384 channels, from 100000 tokens"
 
 
+def test_train_levels(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["train"] = documents.train_document("c.embdcb", **documents.LEARNT)
+    lines = embdc("train-codebook", "a", "b", "-o", "c.embdcb", "--kind", "vq").err.splitlines()
+    assert lines[1:4] == [
+        "  2 levels, 75 % of codewords used",
+        "  4 steps of refinement save 8.1 % in training, 1.6 % held out",
+        "  from --init nmse 0.12 at 0.31 bits/value, afresh 0.13 at 0.33",
+    ]
+    verbose = embdc("train-codebook", "a", "b", "-o", "c.embdcb", "--kind", "vq", "-v").err
+    assert "  level 1: 256 codewords of 16, 50 % used, perplexity 88, had by 40 % of tokens" in verbose
+
+
 def test_train_json(embdc: Embdc) -> None:
     assert embdc("train-codebook", "a", "-o", "c", "--json", "-q").json == documents.train_document("c")

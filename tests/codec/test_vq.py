@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from itertools import pairwise
 
@@ -241,6 +242,13 @@ def test_parameters_come_back() -> None:
     for a, b in zip(first.levels, second.levels, strict=True):
         assert np.array_equal(a.codewords, b.codewords)
         assert np.array_equal(a.channels, b.channels)
+
+
+def test_codewords_beyond_the_range_of_quanta_are_refused() -> None:
+    out = FieldWriter()
+    dataclasses.replace(quantiser(), exponent=-60).write(out)
+    with pytest.raises(CorruptArchive, match="codewords of up to"):
+        read_back(out.bytes())
 
 
 @settings(max_examples=200, deadline=None)

@@ -58,6 +58,11 @@ class LearntLevel:
             exponent += 1
         return cls(channels, np.rint(np.ldexp(centres.astype(np.float64), -exponent)).astype(np.int32), exponent)
 
+    @property
+    def largest(self) -> float:
+        """The greatest magnitude of an entry."""
+        return float(np.ldexp(float(np.abs(self.codes).max()), self.exponent))
+
     def centres(self) -> np.ndarray:
         """(K, w) float32: the codewords."""
         return np.asarray(np.ldexp(self.codes.astype(np.float32), self.exponent))

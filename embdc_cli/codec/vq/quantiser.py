@@ -28,6 +28,7 @@ from embdc_cli.codec.vq.levels import EXPONENTS, MAX_LEVELS, LearntLevel, Level
 from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
 
 MAX_QUANTA: Final = 1 << 24
+_MAX_ENTRY_QUANTA: Final = 1 << 26
 _CLASSES: Final = indices.CONTEXTS + 3
 """Of a level: of its contexts, then of going on, of keeping after leaving and after keeping, whatever is around."""
 _MIDDLE: Final = flags.CLASSES // 2
@@ -126,6 +127,8 @@ class VectorQuantiser(Quantiser, SegmentStage):
         borrowed = Borrowed.read(fields, scope.codebook, rank)
         most = MAX_LEVELS - len(borrowed.levels)
         learnt = tuple(LearntLevel.read(fields, rank) for _ in range(fields.byte(limit=most)))
+        if any(level.largest > 2.0**exponent * _MAX_ENTRY_QUANTA for level in (*borrowed.levels, *learnt)):
+            raise fields.corrupt(f"vector quantiser: expected codewords of up to {_MAX_ENTRY_QUANTA} quanta")
         count = fields.byte(limit=most - len(learnt))
         scales = np.zeros(0, np.int32)
         if count:

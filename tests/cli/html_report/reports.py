@@ -118,6 +118,7 @@ EDGES: dict[str, str] = {
     "inspect, a batch": archive(batch.summary([documents.inspect_document(), {"path": "b.npy"} | FAILED], 2)),
     "train, nothing held out": codebook(documents.train_document(heldout=[], break_even_bytes=None)),
     "train, one point": codebook(documents.train_document()),
+    "train, levels": codebook(documents.train_document(**documents.LEARNT)),
     "train, nulls": codebook(
         nulls(TRAIN, "bits_per_value", "bits_per_value_without", "gain", "basis_share", "break_even_bytes")
     ),
