@@ -62,7 +62,7 @@ REFUSED = [
     ({"target_nmse": "0.1"}, "--target-nmse: expected a number, found '0.1'"),
     ({"target_nmse": [0.1]}, r"--target-nmse: expected a number, found \[0.1\]"),
     ({"lossless": 1}, "--lossless: expected True or False, found 1"),
-    ({"codec": "zip"}, "--codec: expected one of transform, h264, hevc, av1, lossless, auto, found 'zip'"),
+    ({"codec": "zip"}, "--codec: expected one of transform, vq, h264, hevc, av1, lossless, auto, found 'zip'"),
     ({"codec": None}, "--codec: expected text, found None"),
     ({"nonfinite": "perhaps"}, "--nonfinite: expected one of refuse, keep, found 'perhaps'"),
     ({"embed_codebook": "often"}, "--embed-codebook: expected one of auto, yes, no, found 'often'"),
