@@ -78,6 +78,7 @@ OK, INCOMPLETE, CORRUPT, NEWER = (0, 0, 0), (3, 3, 3), (5, 5, 5), (6, 6, 6)
 DAMAGED, SEEN_LATE = (0, 5, 5), (0, 5, 0)
 """Damage that opening does not touch: decoding does, or does not either."""
 INSIDE = (0, 0, 5)
+MISSING = (0, 5, 3)
 """All chunks are whole; what one of them says is not."""
 
 _x = moving(80, 8, 12)
@@ -314,7 +315,7 @@ CASES: dict[str, Case] = {
         "limits beyond the caps", head_edited(lambda head: head["limits"].update(max_chunk_values=1 << 40)), NEWER
     ),
     "rows-promised": Case(
-        "fewer rows than the header says", head_edited(lambda head: head["streams"][0].update(rows=13)), SEEN_LATE
+        "fewer rows than the header says", head_edited(lambda head: head["streams"][0].update(rows=13)), MISSING
     ),
     "version-newer": Case("a later format version", head_edited(lambda head: head.update(version=[1, 0])), NEWER),
     "reader-newer": Case("a later reader is needed", head_edited(lambda head: head.update(min_reader=1)), NEWER),
