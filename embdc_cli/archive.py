@@ -9,7 +9,6 @@ pickled and used after a fork: every process opens the file for itself.
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,25 +16,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from embdc_cli import dtypes
 from embdc_cli.codebook import file as codebook_file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import find
 from embdc_cli.codec.stage import ChunkCodec
 from embdc_cli.codec.table import codec_for
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.contents import Entry, Item, Stream
+from embdc_cli.container.contents import Entry, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.device import check_device
-from embdc_cli.errors import CorruptArchive, UsageError, WrongIndex
+from embdc_cli.errors import CorruptArchive, UsageError
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.recent import Recent
-from embdc_cli.slicing import row_at
-from embdc_cli.values import Timeline
+from embdc_cli.stream_view import StreamView, lost, take
 
 if TYPE_CHECKING:
-    import torch
-
     from embdc_cli.codec.vq.scores import CodedTokens
 
     CodedChunk = tuple[Entry, list[CodedTokens] | None]
@@ -157,7 +152,7 @@ class Archive:
     def rows(self, view: StreamView, entry: Entry | None, wanted: range) -> np.ndarray:
         """The `wanted` rows of a chunk in storage dtype. Raises: CorruptArchive when it is damaged or lost (None)."""
         if entry is None:
-            raise _lost(view, wanted)
+            raise lost(view, wanted)
         return take(*self.decoded(view.stream, entry), wanted)
 
     def token_counts(self, view: StreamView) -> np.ndarray:
@@ -166,7 +161,7 @@ class Archive:
             found = [np.zeros(0, np.int64)]
             for entry, wanted in view.pieces(range(view.spec.known_rows)):
                 if entry is None:
-                    raise _lost(view, wanted)
+                    raise lost(view, wanted)
                 ((full, _),) = self.reader.fetch([entry])
                 found.append(np.asarray(full.record.token_counts, np.int64))
             self._token_counts[view.name] = np.concatenate(found)
@@ -257,139 +252,6 @@ class Archive:
         return find(digest, files=self._codebooks, folder=Path(str(self._path)).parent if local else None)
 
 
-class StreamView:
-    """One stream of an archive, indexed by rows: `view[3]`, `view[10:20]`, `view[::4]` are torch tensors."""
-
-    def __init__(self, archive: Archive, name: str, stream: Stream, item: Item) -> None:
-        self._archive = archive
-        self.name = name
-        self.stream = stream
-        self.item = item
-        self.spec = stream.spec
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.spec.shape
-
-    @property
-    def dtype(self) -> str:
-        """float16, bfloat16, float32 (or a companion's integer type)."""
-        return self.spec.dtype
-
-    def __len__(self) -> int:
-        """Rows; the length of a tensor without a row axis."""
-        return self.shape[0] if self.shape else 0
-
-    @property
-    def timeline(self) -> Timeline | None:
-        """Start and end of every row, or None where no times are kept."""
-        return self._archive.reader.timeline(self.item) if self.stream.header.timed else None
-
-    @property
-    def token_counts(self) -> np.ndarray | None:
-        """int64 (T,) of a ragged stream, read from its chunks, else None. Raises: CorruptArchive for lost rows."""
-        return self._archive.token_counts(self) if self.spec.ragged else None
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) in storage dtype: what makes a stream a `values.Tensor`."""
-        return self.numpy(range(start, stop))
-
-    def search(self, query: Any, k: int = 10, *, metric: str = "cosine", pooled: bool = False) -> dict[str, Any]:
-        """The k tokens, or rows by the mean of their tokens, that are nearest to `query`: {"hits": [...]}.
-
-        query: (D,) or (Q, D), anything numpy or torch makes an array of; of several rows {"queries": [{"hits"}, ...]}.
-        metric: cosine, dot or l2. Hits are those of `embdc search --json`. Codes are kept from one call to the next.
-        Raises: UsageError, CorruptArchive.
-        """
-        from embdc_cli.options import SearchOptions
-        from embdc_cli.searching import search_view
-
-        return search_view(self._archive, self, query, SearchOptions(k=k, metric=metric, pooled=pooled))
-
-    def at(self, seconds: float) -> int:
-        """The last row that starts at or before `seconds` after the first row."""
-        timeline = self.timeline
-        if timeline is None or not len(timeline):
-            raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
-        return min(row_at(timeline, seconds), len(self) - 1)
-
-    def pieces(self, rows: range) -> Iterator[tuple[Entry | None, range]]:
-        """The chunks that hold `rows` (rising), each with the rows it gives; None for rows whose chunk is lost."""
-        position, known = rows.start, self.stream.rows
-        for entry in self.stream.overlapping(min(rows.start, known), min(max(rows.start, rows.stop), known)):
-            yield from _part(None, rows, position, entry.record.row0)
-            yield from _part(entry, rows, max(position, entry.record.row0), entry.record.stop)
-            position = entry.record.stop
-        yield from _part(None, rows, position, rows.stop)
-
-    def numpy(self, rows: range) -> np.ndarray:
-        """`rows` in storage dtype (bfloat16 as uint16): (len(rows), *row_shape), flat (n, D) when ragged.
-
-        Raises: CorruptArchive for rows that are damaged or lost.
-        """
-        parts = [self._archive.rows(self, entry, part) for entry, part in self.pieces(rows)]
-        if not parts:
-            return np.empty((0, *self.spec.row_shape), dtypes.storage(self.spec.dtype))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def __getitem__(self, index: int | slice) -> torch.Tensor:
-        """One row, or a slice of them; a tensor without a row axis takes every index that torch does.
-
-        Raises: WrongIndex (an IndexError), CorruptArchive for rows that are damaged or lost.
-        """
-        if not self.spec.timed:
-            return self._part_of_whole(index)
-        rows = self._rows(index)
-        if isinstance(index, slice):
-            return self._tensor(self.numpy(rows))
-        array = self.numpy(rows)
-        return self._tensor(array if self.spec.ragged else array[0])
-
-    def _rows(self, index: int | slice) -> range:
-        """The rows that `index` means. Raises: WrongIndex."""
-        if isinstance(index, slice):
-            try:
-                rows = range(len(self))[index]
-            except (TypeError, ValueError) as error:  # bounds that are no whole numbers, a step of 0
-                raise WrongIndex(f"stream {self.name!r}: {error}") from error
-            if rows.step < 1:
-                raise WrongIndex(f"stream {self.name!r}: expected a step of at least 1, found {rows.step}")
-            return rows
-        try:
-            position = operator.index(index)
-        except TypeError:
-            position = None
-        if position is None or isinstance(index, bool):
-            raise WrongIndex(
-                f"stream {self.name!r}: expected a whole number or a slice of rows, found {index!r}",
-                hint="index the tensor of the rows further: archive[NAME][10:20][:, 0]",
-            )
-        if not -len(self) <= position < len(self):
-            raise WrongIndex(f"stream {self.name!r}: row {position} is not there, it has {len(self)}")
-        return range(position % len(self), position % len(self) + 1)
-
-    def _part_of_whole(self, index: Any) -> torch.Tensor:
-        whole = self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))
-        if isinstance(index, slice) and index == slice(None):
-            return whole  # also of a tensor without axes
-        try:
-            return whole[index]
-        except (IndexError, TypeError, ValueError) as error:
-            raise WrongIndex(f"stream {self.name!r}: {error}") from error
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        import torch
-
-        # a copy: the cached chunk must not change when the caller writes into the tensor
-        tensor = torch.from_numpy(array.copy())
-        if self.spec.dtype == "bfloat16":
-            tensor = tensor.view(torch.bfloat16)
-        device = self._archive.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return tensor.to(device)
-
-
 def _bytes_of(chunk: CodedChunk) -> int:
     return sum(tokens.nbytes for tokens in chunk[1] or [])
 
@@ -400,27 +262,3 @@ def _check(stream: Stream, record: DataRecord, symbol_crc: int) -> None:
             f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
             f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
         )
-
-
-def _lost(view: StreamView, wanted: range) -> CorruptArchive:
-    return CorruptArchive(
-        f"stream {view.name!r}: rows {wanted.start} to {wanted[-1] + 1} are lost",
-        hint="embdc decode --on-damage skip or nan gives the rest",
-    )
-
-
-def _part(entry: Entry | None, rows: range, start: int, stop: int) -> Iterator[tuple[Entry | None, range]]:
-    """The members of `rows` in [start, stop), with `entry`, if there are any."""
-    first = max(0, -(-(start - rows.start) // rows.step))
-    last = max(first, -(-(min(stop, rows.stop) - rows.start) // rows.step))
-    if rows[first:last]:
-        yield entry, rows[first:last]
-
-
-def take(entry: Entry, rows: np.ndarray, wanted: range) -> np.ndarray:
-    """The `wanted` rows (absolute, rising) out of the decoded rows of a chunk."""
-    record = entry.record
-    if record.token_counts is None:
-        return rows[wanted.start - record.row0 : wanted.stop - record.row0 : wanted.step]
-    edges = np.concatenate([[0], np.cumsum(record.token_counts)])
-    return np.concatenate([rows[edges[row - record.row0] : edges[row - record.row0 + 1]] for row in wanted])

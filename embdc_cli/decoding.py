@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from embdc_cli import dtypes
-from embdc_cli.archive import Archive, StreamView
+from embdc_cli.archive import Archive
 from embdc_cli.container.contents import Entry
 from embdc_cli.device import check_device
 from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
@@ -23,6 +23,7 @@ from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import scratch_file
 from embdc_cli.sink import Sink, format_for, open_sink
 from embdc_cli.slicing import rows_of
+from embdc_cli.stream_view import StreamView
 from embdc_cli.values import StreamSpec
 
 ON_DAMAGE = ("fail", "skip", "nan")

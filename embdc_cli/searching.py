@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from embdc_cli.archive import Archive, StreamView
+from embdc_cli.archive import Archive
 from embdc_cli.codec.vq.scores import CodedTokens, Synthesis, Tables
 from embdc_cli.comparison.block import sum_rows
 from embdc_cli.comparison.opening import opened
@@ -27,6 +27,7 @@ from embdc_cli.parallel import one_blas_thread, ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.slicing import rows_of
+from embdc_cli.stream_view import StreamView
 from embdc_cli.tokens import as_tokens
 from embdc_cli.values import StreamSpec, Tensor, Timeline
 

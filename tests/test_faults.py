@@ -17,12 +17,13 @@ import pytest
 from damage import flipped, spliced
 
 import embdc_cli as embdc
-from embdc_cli.archive import Archive, StreamView
+from embdc_cli.archive import Archive
 from embdc_cli.cli.app import main
 from embdc_cli.container import spec
 from embdc_cli.container.contents import Entry
 from embdc_cli.container.framing import chunk_bytes
 from embdc_cli.errors import CorruptArchive, EmbdcError
+from embdc_cli.stream_view import StreamView
 from tests.synthetic import embeddings
 
 ROWS, CHUNK_ROWS = 24, 6

@@ -11,10 +11,11 @@ import torch
 
 import embdc_cli as embdc
 from embdc_cli import errors
-from embdc_cli.archive import Archive, StreamView
+from embdc_cli.archive import Archive
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.vq.scores import CodedTokens, cpu, reference
 from embdc_cli.options import METRICS
+from embdc_cli.stream_view import StreamView
 from embdc_cli.tokens import as_tokens
 
 RNG = np.random.default_rng(8)

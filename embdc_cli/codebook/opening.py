@@ -12,7 +12,7 @@ from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump, Feed
 
 if TYPE_CHECKING:
-    from embdc_cli.archive import StreamView
+    from embdc_cli.stream_view import StreamView
 
 
 def open_any(name: str, options: EncodeOptions, reporter: Reporter) -> Iterator[Dump]:
