@@ -86,7 +86,7 @@ def train(
         codebook, learnt = _learn(corpus, len(inputs), options, reporter)
         report = held_out_report(codebook, corpus.heldout, reporter)
         write(codebook, output, force=options.force)
-    warnings = [*corpus.warnings, *_sample_warnings(codebook)]
+    warnings = [*corpus.warnings, *_sample_warnings(codebook), *_init_warnings(learnt.get("init"))]
     if report.streams < len(corpus.heldout):
         warnings.append(f"the report covers {report.streams} of {len(corpus.heldout)} held-out streams")
     for warning in warnings:
@@ -252,3 +252,11 @@ def _sample_warnings(codebook: Codebook) -> list[str]:
         return []
     found = codebook.training["tokens"]
     return [f"small sample: {found} tokens for {codebook.channels} channels, expected at least {wanted}"]
+
+
+def _init_warnings(init: dict[str, float] | None) -> list[str]:
+    """Where a start from another codebook did worse than none."""
+    if init is None or init["cost"] <= init["cost_without"]:
+        return []
+    more = 100 * (init["cost"] / init["cost_without"] - 1)
+    return [f"--init: error and bits together are {more:.0f} % more than from a start afresh, leave it out"]

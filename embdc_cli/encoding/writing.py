@@ -105,7 +105,8 @@ class StreamOutcome:
         if isinstance(codec, TransformCodec):
             self.segments += 1
             self.codebook_segments += codec.models.codebook is not None
-        for group in () if segment.fitted is None else segment.fitted.groups:
+        fitted = segment.fitted
+        for group in fitted.groups if fitted is not None and fitted.codebook is None else ():
             if group.excess is not None:
                 self.codebook_excess = max(group.excess, self.codebook_excess or 0.0)
 

@@ -128,6 +128,20 @@ def test_a_start_from_a_codebook_is_compared_with_none(folder: Path, trained: di
     assert result["digest"] != trained["digest"]
 
 
+def test_a_start_that_does_worse_is_warned_of(folder: Path, trained: dict[str, Any]) -> None:
+    del trained
+    x = np.load(folder / "0.npy") @ np.linalg.qr(np.random.default_rng(8).normal(size=(CHANNELS, CHANNELS)))[0]
+    np.save(folder / "elsewhere.npy", x.astype(np.float32))
+    out = str(folder / "e.embdcb")
+    result = embdc.train_codebook(
+        [str(folder / "elsewhere.npy")], out, kind="vq", refine=0, init=str(folder / "c.embdcb"), holdout=0
+    )
+    more = result["init"]["cost"] / result["init"]["cost_without"] - 1
+    assert more > 0.2
+    (warning,) = (words for words in result["warnings"] if "--init" in words)
+    assert f"are {100 * more:.0f} % more than from a start afresh" in warning
+
+
 @pytest.mark.parametrize("limit", [2000, 4000])
 def test_max_bytes_limits_levels(folder: Path, limit: int) -> None:
     result = train(folder, "m.embdcb", refine=1, max_bytes=limit, holdout=0)
