@@ -66,7 +66,7 @@ def test_counts_of_contexts() -> None:
 
 
 def test_flags_of_vector_quantisation() -> None:
-    assert sum(pages.numbers("FLAG FREQUENCIES"), []) == list(flags.FREQUENCIES)
+    assert np.ravel(pages.numbers("FLAG FREQUENCIES")).tolist() == list(flags.FREQUENCIES)
 
 
 def test_gaussian_codebooks() -> None:

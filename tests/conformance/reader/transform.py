@@ -31,8 +31,8 @@ from tests.conformance.reader.stages import (
     Trellis,
 )
 from tests.conformance.reader.time_context import TimeContext
-from tests.conformance.reader.vq import VectorIndices, VectorQuantiser
 from tests.conformance.reader.video import Hadamard, VideoBitstream, VideoSamples
+from tests.conformance.reader.vq import VectorIndices, VectorQuantiser
 
 STAGES: dict[int, type[Stage]] = {
     1: TokenScale,
