@@ -27,6 +27,7 @@ from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.entropy.coding_tables import fixed_tables
 from embdc_cli.entropy.tables import static_tables
+from embdc_cli.errors import CorruptArchive
 from tests.codec.codec_cases import LIMITS, rows_of
 
 D = 6
@@ -217,10 +218,21 @@ def test_parameters_come_back_through_bytes(name: str) -> None:
         )
 
 
+def test_bits_behind_those_of_the_channels_are_zero() -> None:
+    scope = Scope(5, 1, LIMITS, fixed_tables(), None, None)
+    out = FieldWriter()
+    Normalise(np.zeros(5, np.int32), 0, None, np.array([4]), np.ones(1, np.float32)).write(out)
+    good = out.bytes()
+    assert Normalise.read(FieldReader(good, "test"), scope).constant_channels.tolist() == [4]
+    assert good[2] == 0x08
+    with pytest.raises(CorruptArchive, match="zeros"):
+        Normalise.read(FieldReader(good[:2] + b"\x09" + good[3:], "test"), scope)
+
+
 def test_stage_ids_are_permanent() -> None:
     expected = {
         "TOKEN_SCALE": 1, "NORMALISE": 2, "IDENTITY": 16, "REFLECTED_KLT": 17, "FREE_KLT": 18, "CODEBOOK_KLT": 19,
-        "HADAMARD": 20, "VIDEO_SAMPLES": 69, "VIDEO_BITSTREAM": 134,
+        "HADAMARD": 20, "VIDEO_SAMPLES": 69, "VIDEO_BITSTREAM": 134, "VECTOR_QUANTISER": 70, "VECTOR_INDICES": 135,
         "TIME_DCT": 32, "MIXTURE": 33, "DEAD_ZONE": 64, "BIT_PATTERN": 65, "STICKY": 66, "RATE_ROUNDING": 67,
         "TRELLIS": 68, "ROW_DELTA": 96, "CHANNEL_MAJOR": 97, "BYTE_PLANES": 98, "PLANES": 128, "STORED": 129,
         "ZSTANDARD": 130, "TRACK_PLANES": 131, "TIME_CONTEXT": 132, "TRACK_PATHS": 133,

@@ -41,6 +41,7 @@ from tests.conformance.making import (
     oversized,
     padded,
     payload_edited,
+    places_of_tokens,
     plain,
     put,
     ragged,
@@ -50,9 +51,11 @@ from tests.conformance.making import (
     still,
     transform_edited,
     two_kinds,
+    vector_codebook,
     weighted,
     with_chunk_twice,
     with_codebook,
+    with_vector_codebook,
     without_chunk,
     written,
 )
@@ -65,23 +68,29 @@ Exits = tuple[int, int, int]
 class Case:
     """about: in a line. make: the archive's bytes, given an empty folder.
 
-    exits: what embdc must say. beside: a codebook that lies beside the archive.
+    exits: what embdc must say. beside: a codebook that lies beside the archive. levels: how many code levels are read
+    by themselves as well. since: what embdc says by now, where it says more than when the vector was made.
     """
 
     about: str
     make: Callable[[Path], bytes]
     exits: Exits = (0, 0, 0)
     beside: Callable[[], bytes] | None = None
+    levels: int | None = None
+    since: Exits | None = None
 
 
 OK, INCOMPLETE, CORRUPT, NEWER = (0, 0, 0), (3, 3, 3), (5, 5, 5), (6, 6, 6)
 DAMAGED, SEEN_LATE = (0, 5, 5), (0, 5, 0)
 """Damage that opening does not touch: decoding does, or does not either."""
 INSIDE = (0, 0, 5)
-MISSING = (0, 5, 3)
 """All chunks are whole; what one of them says is not."""
 
 _x = moving(80, 8, 12)
+_grid = moving(16, 12, 8, 7).reshape(16, 3, 4, 8)
+_white = np.random.default_rng(8).standard_normal((96, 24)).astype(np.float32)
+_noise = np.random.default_rng(6).normal(0, 2.0 ** np.arange(0, -3, -0.25), (20, 3, 4, 12)).astype(np.float32)
+_vectors = encoded(moving(8, 6, 8), codec="vq", target_cosine=0.99)
 _edges = np.cumsum(np.random.default_rng(1).integers(30, 50, 13))
 
 CASES: dict[str, Case] = {
@@ -231,6 +240,69 @@ CASES: dict[str, Case] = {
         "a matrix in H.265, cut into strips",
         encoded(moving(1, 300, 12)[0].astype(np.float32), codec="hevc", rotation="none"),
     ),
+    # a mixture of single rows
+    "axes-effort-1": Case("rows that have nothing in common, rounding by rate", encoded(_white, effort=1)),
+    "axes-effort-2": Case("rows that have nothing in common, trellis", encoded(_white, effort=2)),
+    # vector quantisation
+    "vq-coarse": Case("few code levels, a grid", encoded(_grid, codec="vq", target_cosine=0.8)),
+    "vq-fine": Case(
+        "many code levels, a grid and a short chunk",
+        encoded(_noise, codec="vq", target_nmse=0.02, chunk_frames=8),
+        levels=3,
+    ),
+    "vq-learnt": Case(
+        "code levels of its own", encoded(places_of_tokens(64, 20, 12), codec="vq", target_cosine=0.98), levels=1
+    ),
+    "vq-still": Case(
+        "codes that are kept from row to row", encoded(still(40, 10, 12), codec="vq", target_cosine=0.97), levels=1
+    ),
+    "vq-special": Case(
+        "two token groups",
+        encoded(
+            np.concatenate([5 + moving(40, 1, 8, 1), moving(40, 9, 8)], axis=1),
+            codec="vq",
+            special_tokens="1",
+            target_cosine=0.95,
+        ),
+        levels=1,
+    ),
+    "vq-exact": Case(
+        "NaN and infinities are kept", encoded(holes(24, 4, 6), codec="vq", nonfinite="keep", target_cosine=0.95)
+    ),
+    "vq-weighting": Case("scales of tokens", encoded(_x[:40], codec="vq", weighting="token", target_cosine=0.97)),
+    "vq-ragged": Case("token counts differ, some are 0", encoded(lambda: ragged(2), codec="vq", target_cosine=0.97)),
+    "vq-no-rows": Case("T = 0", encoded(np.zeros((0, 4, 6), np.float16), codec="vq")),
+    "vq-codebook-external": Case(
+        "code levels of a codebook beside the archive",
+        with_vector_codebook(1, embed="no"),
+        beside=lambda: vector_codebook(1).file_bytes,
+        levels=1,
+    ),
+    "vq-codebook-embedded": Case("code levels of a codebook inside", with_vector_codebook(2, embed="yes"), levels=2),
+    "vq-codebook-missing": Case(
+        "a codebook with code levels that is not here", with_vector_codebook(12, embed="no"), (0, 0, 6)
+    ),
+    "vq-level-damaged": Case(
+        "the last code level is damaged, the first ones are whole",
+        transform_edited(spec.DATA, lambda content: flip(content, len(content) - 2), _vectors),
+        INSIDE,
+        levels=1,
+    ),
+    "vq-sizes-damaged": Case(
+        "sizes of code levels that are damaged",
+        transform_edited(spec.DATA, lambda content: flip(content, spec.DATA_BYTES + 4), _vectors),
+        INSIDE,
+    ),
+    "vq-level-trailing": Case(
+        "bytes behind the last code level",
+        transform_edited(spec.DATA, lambda content: content + b"\0", _vectors),
+        INSIDE,
+    ),
+    "vq-planes": Case(
+        "a vector quantiser without indices",
+        transform_edited(spec.MODELS, lambda content: content.replace(b"\x87\x01\x01", b"\x80\x01\x01"), _vectors),
+        INSIDE,
+    ),
     # containers
     "plain": Case("what the damaged ones below were", lambda _: plain()),
     "times-constant": Case(
@@ -315,7 +387,10 @@ CASES: dict[str, Case] = {
         "limits beyond the caps", head_edited(lambda head: head["limits"].update(max_chunk_values=1 << 40)), NEWER
     ),
     "rows-promised": Case(
-        "fewer rows than the header says", head_edited(lambda head: head["streams"][0].update(rows=13)), MISSING
+        "fewer rows than the header says",
+        head_edited(lambda head: head["streams"][0].update(rows=13)),
+        SEEN_LATE,
+        since=(0, 5, 3),
     ),
     "version-newer": Case("a later format version", head_edited(lambda head: head.update(version=[1, 0])), NEWER),
     "reader-newer": Case("a later reader is needed", head_edited(lambda head: head.update(min_reader=1)), NEWER),

@@ -37,12 +37,15 @@ def make(name: str, case: Case, folder: Path = VECTORS) -> None:
         if case.beside is not None:
             (place / f"{name}.embdcb").write_bytes(case.beside())
         found, told = embdc_verdict(archive, place), reader_verdict(archive)
+        coarse = None if case.levels is None else reader_verdict(archive, case.levels)
         if tuple(found.exits) != case.exits:
             raise ValueError(f"expected exits {case.exits}, found {found.exits} {found.errors}")
         if told.exits[1] != found.exits[1]:
             raise ValueError(f"embdc verifies with {found.exits[1]}, the second reader with {told.exits[1]}")
+        if coarse is not None and (coarse.exits[2] or coarse.integers == told.integers):
+            raise ValueError(f"{case.levels} code levels: exit {coarse.exits[2]}, integers {coarse.integers}")
         with open(paths[".json"], "x", encoding="utf-8") as out:
-            json.dump(expectation(case, found, told), out, indent=1, sort_keys=True)
+            json.dump(expectation(case, found, told, coarse), out, indent=1, sort_keys=True)
             out.write("\n")
         few = sum(array.size for array in found.values.values()) <= MOST_VALUES
         if found.values and few and any(told.integers.values()):
@@ -56,15 +59,16 @@ def make(name: str, case: Case, folder: Path = VECTORS) -> None:
                     file.write(made.read_bytes())
 
 
-def expectation(case: Case, found: Verdict, told: Verdict) -> dict[str, Any]:
+def expectation(case: Case, found: Verdict, told: Verdict, coarse: Verdict | None) -> dict[str, Any]:
     """What the tests compare.
 
     exits: status of inspect, verify and decode; errors: their kinds where they raise. inspect: its stable fields.
     elements: SHA-256 of the stored elements of each stream that is bit for bit, as far as they can be read;
     elements_without_index: the same for a reader that does not use an index, where an index lies. integers: SHA-256 of
-    the codes of each lossy stream, int32, which do not depend on the machine; its values do in their last bits.
+    the codes of each lossy stream, int32, which do not depend on the machine; its values do in their last bits. levels:
+    how many code levels are also read alone, and the integers then.
     """
-    document = {
+    document: dict[str, Any] = {
         "about": case.about,
         "exits": found.exits,
         "errors": found.errors,
@@ -74,6 +78,8 @@ def expectation(case: Case, found: Verdict, told: Verdict) -> dict[str, Any]:
     }
     if told.elements != found.elements:
         document["elements_without_index"] = told.elements
+    if coarse is not None:
+        document["levels"] = {"count": case.levels, "integers": coarse.integers}
     return document
 
 

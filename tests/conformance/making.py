@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 
 import embdc_cli as embdc
 from embdc_cli.codebook import file as codebook_file
+from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codec.lossless.codec import LosslessCodec
+from embdc_cli.codec.vq.levels import LearntLevel
 from embdc_cli.container import index, spec
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
@@ -107,6 +110,43 @@ def with_codebook(seed: int, *, embed: str, effort: int, tables: bool = False) -
 
 def codebook_bytes(seed: int, *, tables: bool = False) -> Callable[[], bytes]:
     return lambda: make_codebook(24, 6, seed, None, make_tables(seed) if tables else None).file_bytes
+
+
+def vector_codebook(seed: int) -> Codebook:
+    """24 channels, 6 orthonormal vectors, and three levels in them, of which the second is far from everything."""
+    rng = np.random.default_rng(seed)
+    base = make_codebook(24, 6, seed)
+    basis, _ = np.linalg.qr(rng.standard_normal((24, 6)))
+    levels = [
+        LearntLevel.rounded(np.array(channels, np.int32), scale * rng.standard_normal((count, len(channels))), -6)
+        for channels, count, scale in (((0, 1, 2, 4), 32, 20.0), ((3, 5), 16, 4000.0), ((1, 3, 5), 64, 8.0))
+    ]
+    vectors = np.rint(basis.T * 2**14).astype(np.int16)
+    return replace(base, mean_exponent=-12, basis=vectors, exponents=np.full(6, -14, np.int8), levels=tuple(levels))
+
+
+def with_vector_codebook(seed: int, *, embed: str) -> Callable[[Path], bytes]:
+    """Tokens that are sums of two codewords of a codebook and a little noise."""
+
+    def make(folder: Path) -> bytes:
+        book = vector_codebook(seed)
+        (folder / "c.embdcb").write_bytes(book.file_bytes)
+        rng = np.random.default_rng(seed)
+        inside = rng.standard_normal((12, 9, 6))
+        for level in (book.levels[0], book.levels[2]):
+            inside[..., level.channels] += level.centres()[rng.integers(0, len(level.codes), (12, 9))]
+        x = (book.centre() + inside @ book.vectors()).astype(np.float32)
+        options = {"codebook": str(folder / "c.embdcb"), "embed_codebook": embed, "codec": "vq"}
+        return encoded(x, target_nmse=0.005, **options)(folder)
+
+    return make
+
+
+def places_of_tokens(rows: int, tokens: int, channels: int, seed: int = 0) -> np.ndarray:
+    """Tokens that are one of 16, and a little noise."""
+    rng = np.random.default_rng(seed)
+    found = 4 * rng.standard_normal((16, channels))[rng.integers(0, 16, (rows, tokens))]
+    return np.asarray(found + 0.3 * rng.standard_normal(found.shape), np.float16)
 
 
 def joined(join: str, **options: Any) -> Callable[[Path], bytes]:
@@ -374,11 +414,16 @@ def record_edited(offset: int, layout: str, value: int) -> Callable[[Path], byte
     return make
 
 
-def transform_edited(kind: bytes, edit: Callable[[bytes], bytes]) -> Callable[[Path], bytes]:
-    """A small archive of the transform codec with the last chunk of a type changed; models keep their checksum."""
+def transform_edited(
+    kind: bytes, edit: Callable[[bytes], bytes], source: Callable[[Path], bytes] | None = None
+) -> Callable[[Path], bytes]:
+    """An archive of the transform codec, a small one if none is given, with the last chunk of a type changed.
+
+    Models keep their checksum.
+    """
 
     def make(folder: Path) -> bytes:
-        chunks = split(encoded(moving(8, 2, 4), effort=0)(folder))
+        chunks = split((source or encoded(moving(8, 2, 4), effort=0))(folder))
         last = max(number for number, (name, _) in enumerate(chunks) if name == kind)
         chunks[last] = (kind, edit(chunks[last][1]))
         models = next(content for name, content in chunks if name == spec.MODELS)

@@ -95,13 +95,25 @@ def _read_what_is_left(found: Verdict, path: Path) -> None:
                 found.bits[name] = whole.view(f"<u{whole.itemsize}")
 
 
-def reader_verdict(path: Path) -> Verdict:
-    """What the second reader says; videos are decoded for it by embdc."""
+def first_levels(path: Path, levels: int) -> dict[str, np.ndarray]:
+    """float32 values of every stream as embdc decodes its first code levels."""
+    beside = path.with_suffix(".embdcb")
+    with embdc.open(path, codebooks=[beside] if beside.exists() else [], levels=levels) as archive:
+        found = {}
+        for name in archive.streams:
+            view = archive[name]
+            pieces = [archive.rows(view, entry, range(entry.row0, entry.stop)) for entry in view.stream.entries]
+            found[name] = dtypes.to_float32(np.concatenate(pieces).ravel(), view.dtype)
+        return found
+
+
+def reader_verdict(path: Path, levels: int | None = None) -> Verdict:
+    """What the second reader says; videos are decoded for it by embdc. levels: how many code levels it reads."""
     found = Verdict([None, None, None])
     beside = path.with_suffix(".embdcb")
     codebooks = [beside.read_bytes()] if beside.exists() else []
     try:
-        archive = Archive.of(path.read_bytes(), codebooks, _video)
+        archive = Archive.of(path.read_bytes(), codebooks, _video, levels)
     except Refused as problem:
         found.exits[1:] = [_STATUS[type(problem)]] * 2
         return found

@@ -122,7 +122,9 @@ class Normalise(ArrayStage, SegmentStage):
             raise fields.corrupt(f"exponent of means: expected at most {_EXPONENT_LIMIT}, found {exponent}")
         constant_channels, values = np.zeros(0, np.int64), np.zeros(0, np.float32)
         if flags & _CONSTANTS:
-            mask = np.unpackbits(np.frombuffer(fields.raw((channels + 7) // 8), np.uint8), count=channels)
+            mask = np.unpackbits(np.frombuffer(fields.raw((channels + 7) // 8), np.uint8))
+            if mask[channels:].any():
+                raise fields.corrupt("expected zeros behind the bits of constant channels")
             constant_channels = np.flatnonzero(mask)
             size = 4 * len(constant_channels)
             values = np.frombuffer(decompress(fields.blob(), size, "constant channels"), "<f4").astype(np.float32)

@@ -235,3 +235,15 @@ def test_labels_of_measure_are_the_modes_that_fit() -> None:
     mixture = Mixture(modes, FULL.offsets, FULL.tables, 1.0)
     tracks = mixture.chunk(mixture.measure(x)).tracks
     np.testing.assert_array_equal(tracks.mode, labels[tracks.token])
+
+
+@pytest.mark.parametrize("modes", [1, 2])
+def test_single_rows_have_one_mode(modes: int) -> None:
+    mixture, out = dataclasses.replace(drawn_mixture(5, (3,) * modes), tables=None), FieldWriter()
+    mixture.write(out)
+    scope = Scope(5, 1, LIMITS, fixed_tables(), None, None)
+    if modes == 1:
+        assert Mixture.read(FieldReader(out.bytes(), "models"), scope).tables is None
+        return
+    with pytest.raises(CorruptArchive, match="one mode"):
+        Mixture.read(FieldReader(out.bytes(), "models"), scope)

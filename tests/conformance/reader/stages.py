@@ -98,6 +98,7 @@ class Normalise(Stage):
         values = b""
         if flags & 2:
             mask = np.frombuffer(fields.raw((channels + 7) // 8), np.uint8)
+            check(not np.unpackbits(mask)[channels:].any(), "bits of channels that are not there")
             self.constant = np.unpackbits(mask, count=channels).astype(bool)
             values = unzstd(fields.blob(), 4 * int(self.constant.sum()))
         self.values = np.frombuffer(values, "<f4")
