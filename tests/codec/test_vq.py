@@ -366,7 +366,8 @@ def test_learnt_levels_are_taken_where_they_pay() -> None:
     assert nmse(rows, TransformCodec(spec_of(rows.shape), models).encode(rows).decoded) < 0.05
 
 
-def test_a_still_scene_costs_a_small_fraction_of_a_bit_per_token() -> None:
+def test_a_still_scene_costs_less_than_a_bit_per_token() -> None:
+    """Keeping indices costs next to nothing; which tokens have the second level is told every other row."""
     still = np.repeat(smooth((1, 100, 24)), 64, axis=0)
     still = still + np.random.default_rng(0).normal(0, 0.002, still.shape).astype(np.float32)
     fit = Fit(spec_of(still.shape), [still], None, FitOptions(vector=True))
@@ -376,5 +377,5 @@ def test_a_still_scene_costs_a_small_fraction_of_a_bit_per_token() -> None:
     other = TransformCodec(spec_of(still.shape), models).encode(moving).payload
     first = TransformCodec(spec_of(still.shape), models).encode(still[:1]).payload
     later_bits_per_token = 8 * (len(payload) - len(first)) / (63 * 100)
-    assert later_bits_per_token < 0.5
+    assert later_bits_per_token < 0.75
     assert len(other) > 5 * len(payload)
