@@ -38,6 +38,7 @@ from tests.conformance.making import (
     nested_damaged,
     odd_floats,
     odd_summary,
+    odd_vectors,
     oversized,
     padded,
     payload_edited,
@@ -272,6 +273,7 @@ CASES: dict[str, Case] = {
     "vq-weighting": Case("scales of tokens", encoded(_x[:40], codec="vq", weighting="token", target_cosine=0.97)),
     "vq-ragged": Case("token counts differ, some are 0", encoded(lambda: ragged(2), codec="vq", target_cosine=0.97)),
     "vq-no-rows": Case("T = 0", encoded(np.zeros((0, 4, 6), np.float16), codec="vq")),
+    "vq-odd": Case("code levels of every kind, to the last digit", odd_vectors, levels=16),
     "vq-codebook-external": Case(
         "code levels of a codebook beside the archive",
         with_vector_codebook(1, embed="no"),
