@@ -38,6 +38,7 @@ from tests.conformance.making import (
     nested_damaged,
     odd_floats,
     odd_summary,
+    odd_vectors,
     oversized,
     padded,
     payload_edited,
@@ -272,6 +273,16 @@ CASES: dict[str, Case] = {
     "vq-weighting": Case("scales of tokens", encoded(_x[:40], codec="vq", weighting="token", target_cosine=0.97)),
     "vq-ragged": Case("token counts differ, some are 0", encoded(lambda: ragged(2), codec="vq", target_cosine=0.97)),
     "vq-no-rows": Case("T = 0", encoded(np.zeros((0, 4, 6), np.float16), codec="vq")),
+    "vq-odd": Case(
+        "code levels of every kind, to the last digit",
+        odd_vectors([37, 41, 23, 9, 1, -7, -31, -130, 39, 38, 33, 34, 7, 6, 5, 4, 40, 27, 3, -2], 14),
+        levels=16,
+    ),
+    "vq-order": Case(
+        "blocks whose variances are nearly a third of each other",
+        odd_vectors([*[40] * 8, *[36, 37] * 4, *[37] * 8], 6, 0),
+        levels=3,
+    ),
     "vq-codebook-external": Case(
         "code levels of a codebook beside the archive",
         with_vector_codebook(1, embed="no"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,12 @@ import numpy as np
 import embdc_cli as embdc
 from embdc_cli.codebook import file as codebook_file
 from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.lossless.codec import LosslessCodec
+from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.vq.levels import LearntLevel
+from embdc_cli.codec.vq.quantiser import VectorIndices, VectorQuantiser
 from embdc_cli.container import index, spec
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
@@ -138,6 +142,53 @@ def with_vector_codebook(seed: int, *, embed: str) -> Callable[[Path], bytes]:
         x = (book.centre() + inside @ book.vectors()).astype(np.float32)
         options = {"codebook": str(folder / "c.embdcb"), "embed_codebook": embed, "codec": "vq"}
         return encoded(x, target_nmse=0.005, **options)(folder)
+
+    return make
+
+
+def odd_vectors(scales: Sequence[int], gaussian: int, learnt: int = 3) -> Callable[[Path], bytes]:
+    """Levels that no search would make: finer and coarser than a quantum, scales of every kind, a step of a quantum."""
+
+    def make(_: Path) -> bytes:
+        rng = np.random.default_rng(10)
+        x = (rng.standard_normal((6, 9, len(scales))) * 2.0 ** (np.array(scales) / 4)).astype(np.float32)
+        stream = StreamSpec("data", "float32", "t,n,c", (9, len(scales)), 6)
+        models = Fit(stream, [x], None, FitOptions(vector=True)).models(1.0)
+        *head, quantiser, _ = models.groups[0].chain.stages
+        assert isinstance(quantiser, VectorQuantiser)
+        assert quantiser.rank == len(scales)
+        levels = tuple(
+            LearntLevel(
+                np.array(channels, np.int32), rng.integers(-bound, bound, (count, len(channels)), np.int32), exponent
+            )
+            for channels, count, bound, exponent in (
+                ((1, 4, 17), 32, 1 << 13, -3),
+                ((0,), 2, 9, 2),
+                ((2, 3, 19), 8, 99, -40),
+            )
+        )
+        quantiser = replace(
+            quantiser,
+            step=1.0,
+            exponent=0,
+            learnt=levels[:learnt],
+            scales=np.array(scales, np.int32),
+            gaussian=gaussian,
+            width=4,
+        )
+        quantiser = quantiser.with_classes(rng.integers(8, 56, (learnt + gaussian, 45)).astype(np.uint8))
+        chain = Chain([*head, quantiser, VectorIndices(quantiser)])
+        codec = TransformCodec(stream, replace(models, groups=(replace(models.groups[0], chain=chain),)))
+        coded = codec.encode(x)
+        headers = lossless_header([StreamHeader(0, "data", "float32", "t,n,c", (9, len(scales)), None, "vq")])
+        out = Bytes()
+        writer = ArchiveWriter(
+            out, replace(headers, limits=replace(headers.limits, max_rank=len(scales), max_modes=1, max_group=1))
+        )
+        writer.models(0, 0, codec.models.to_bytes())
+        writer.data(DataRecord(0, 0, 0, 6, codec.kind, coded.symbol_crc), coded.payload)
+        writer.finish({"rows": 6})
+        return out.data
 
     return make
 
