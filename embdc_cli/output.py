@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -11,10 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from embdc_cli.errors import OutputExists, UsageError
 from embdc_cli.scratch import disk_errors
+
+_TRIES: Final = 100
 
 
 def check_output(path: str, *, force: bool) -> Path:
@@ -61,13 +64,14 @@ def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
 
 def _temporary(target: Path) -> tuple[int, str]:
     """A new file beside `target`, whose lock says as long as this process lives that it is not stale."""
-    while True:
+    for _ in range(_TRIES):
         handle, part = tempfile.mkstemp(prefix=f".{target.name}.part-", dir=target.parent)
         with suppress(OSError):  # file systems without locks, on which nothing is removed either
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.exists(part):
             return handle, part
         os.close(handle)  # taken for stale before it was locked
+    raise FileNotFoundError(errno.ENOENT, "temporary files vanish as soon as they are made", str(target.parent))
 
 
 def remove_stale(target: Path) -> None:

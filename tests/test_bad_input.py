@@ -261,7 +261,7 @@ def test_a_full_disk_is_exit_9(
     embdc.encode("x.npy", "a.embdc")
     (tmp_path / "full.npy").symlink_to("/dev/full")
     monkeypatch.setattr(
-        "embdc_cli.output.tempfile.mkstemp", lambda **_: (__import__("os").open("/dev/full", 2), "full")
+        "embdc_cli.output.tempfile.mkstemp", lambda **_: (__import__("os").open("/dev/full", 2), "full.npy")
     )
     assert main(["decode", "a.embdc", "-o", "x2.npy"]) == 9
     assert "no space left" in capsys.readouterr().err

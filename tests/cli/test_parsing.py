@@ -175,7 +175,7 @@ REFUSED = [
     (("decode", "a", "--dtype", "f8"), "--dtype: expected one of f16, bf16, f32, found 'f8'"),
     (("decode", "a", "--on-damage", "ignore"), "--on-damage: expected one of fail, skip, nan, found 'ignore'"),
     (("cat", "a", "-o", "b", "--join", "space"), "--join: expected one of time, items, found 'space'"),
-    (("train-codebook", "a", "-o", "b", "--kind", "vq"), "--kind: expected transform, found 'vq'"),
+    (("train-codebook", "a", "-o", "b", "--kind", "pq"), "--kind: expected one of transform, vq, found 'pq'"),
     (("train-codebook", "a", "-o", "b", "--holdout", "1"), "--holdout: expected a share such as 0.1 or 10%, found '1'"),
     (("train-codebook", "a", "-o", "b", "--sample", "0"), "--sample: expected a number such as 500k or 2M, found '0'"),
     (("completion", "tcsh"), "shell: expected one of bash, zsh, fish, found 'tcsh'"),
@@ -281,6 +281,9 @@ def test_train_settings(embdc: Embdc, fake: Fake) -> None:
 def test_train_settings_fit_the_library(embdc: Embdc, fake: Fake) -> None:
     from embdc_cli.codebook.training import TrainOptions
 
-    embdc("train-codebook", "a", "-o", "c", "--max-bytes", "1MB", "--sample", "1M", "--seed", "1", "--holdout", "0")
+    embdc(
+        "train-codebook", "a", "-o", "c", "--max-bytes", "1MB", "--sample", "1M", "--seed", "1", "--holdout", "0",
+        "--kind", "vq", "--refine", "2", "--init", "i.embdcb", "--weighting", "token", "--probe", "p.npy",
+    )  # fmt: skip
     assert TrainOptions(**fake.last["settings"]).sample == 1_000_000
     assert set(fake.last["settings"]) == {field.name for field in dataclasses.fields(TrainOptions)}
