@@ -35,7 +35,7 @@ def make_levels(count: int = 3, rank: int = 9, seed: int = 0) -> tuple[LearntLev
     made = []
     for number in range(count):
         channels = np.sort(rng.choice(rank, 1 + number % rank, replace=False)).astype(np.int32)
-        codes = rng.integers(-900, 900, size=(1 + 7 * number, len(channels))).astype(np.int32)
+        codes = rng.integers(-900, 900, size=(2 << 2 * number, len(channels))).astype(np.int32)
         made.append(LearntLevel(channels, codes, int(rng.integers(-20, 5))))
     return tuple(made)
 
