@@ -34,7 +34,8 @@ ALLOWED = {
     "codec": PLAIN | {"codec", "entropy"},
     "distribution": PLAIN | {"distribution", "comparison", "codec", "archive", "output", "source"},
     "comparison": PLAIN | {"comparison", "archive", "inputs", "source"},
-    "codebook": PLAIN | {"codebook", "codec", "comparison", "entropy", "output", "inputs", "archive", "source"},
+    "codebook": PLAIN
+    | {"codebook", "codec", "comparison", "entropy", "output", "inputs", "archive", "stream_view", "source"},
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},

@@ -10,7 +10,7 @@ from embdc_cli import output, worklist
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import decoded
-from embdc_cli.cli.options import Compute, DecodeOutput, Reading, Selection, Words
+from embdc_cli.cli.options import Compute, Decoded, DecodeOutput, Reading, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.video_codec_options import VideoDecoding
 from embdc_cli.options import DecodeOptions
@@ -29,7 +29,7 @@ Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of 
 def decode(
     archive: Archive,
     target: DecodeOutput,
-    part: Selection,
+    part: Decoded,
     reading: Reading,
     video: VideoDecoding,
     compute: Compute,

@@ -344,7 +344,7 @@ class DecodeOutput:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which part of the archive is decoded."""
+    """Which part of the archive is meant."""
 
     TITLE: ClassVar = "Part"
 
@@ -356,6 +356,12 @@ class Selection:
     time: Annotated[
         str | None, option("--time", metavar="A..B", help="Rows from time A to before B after the first.")
     ] = None
+
+
+@dataclass(frozen=True)
+class Decoded(Selection):
+    """Which part of the archive is decoded, and how finely."""
+
     levels: Annotated[
         int | None,
         option("--levels", metavar="N", read=quantities.whole(1), help="Only N levels of codec vq: coarser."),

@@ -13,7 +13,6 @@ import numpy as np
 from embdc_cli.codebook.vector.model import FloatLevel
 from embdc_cli.codec.k_means import lloyd, nearest
 from embdc_cli.codec.vq import gaussian
-from embdc_cli.codec.vq.lending import INDEX_BITS
 from embdc_cli.codec.vq.levels import MAX_CODEWORDS
 
 WIDTH: Final = 16
@@ -40,7 +39,7 @@ def first_levels(coefficients: np.ndarray, seed: int, codewords: int = MAX_CODEW
         centres = lloyd(drawn, drawn[rng.choice(len(drawn), codewords, replace=False)], ROUNDS)
         after = seen - centres[nearest(seen, centres)]
         saved = float((np.square(seen, dtype=np.float64).sum() - np.square(after, dtype=np.float64).sum()) / len(seen))
-        if saved / np.log2(codewords) <= gaussian.saved_by_best(energies) / INDEX_BITS:
+        if saved <= gaussian.saved_for(energies, float(np.log2(codewords))):
             break
         left[:, channels] = after
         levels.append(FloatLevel(channels, centres.astype(np.float64)))

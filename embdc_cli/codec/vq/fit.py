@@ -31,7 +31,7 @@ from embdc_cli.codec.vq import gaussian
 from embdc_cli.codec.vq.borrowed import NONE, Borrowed
 from embdc_cli.codec.vq.indices import CONTEXTS, answered
 from embdc_cli.codec.vq.learning import Learner, Learnt
-from embdc_cli.codec.vq.lending import INDEX_BITS, chosen, left_by
+from embdc_cli.codec.vq.lending import chosen, left_by
 from embdc_cli.codec.vq.levels import MAX_LEVELS, LearntLevel
 from embdc_cli.codec.vq.quantiser import (
     MAX_QUANTA,
@@ -181,8 +181,8 @@ class VectorFit(TokenGroup):
         while learner.able and len(found) < min(_MOST_LEARNT, most):
             level = learner.level(len(found))
             codewords = _level_bits(self._rounded(level, step, even), level) / self.tokens
-            rival = gaussian.saved_by_best(learner.energies(len(found))) / INDEX_BITS
-            if level.saved / (np.log2(len(level.centres)) + codewords) < max(LAMBDA * step**2, rival):
+            bits = float(np.log2(len(level.centres))) + codewords
+            if level.saved < max(LAMBDA * step**2 * bits, gaussian.saved_for(learner.energies(len(found)), bits)):
                 break
             found.append(level)
         return found
@@ -282,7 +282,7 @@ def gaussian_levels(energies: np.ndarray, lagrangian: float) -> int:
     """How many levels save at least what their bits may cost, on average."""
     if not energies.any():
         return 0
-    each = (1 - gaussian.LEFT) * gaussian.block_energies(energies) / (INDEX_BITS * lagrangian)
+    each = (1 - gaussian.LEFT) * gaussian.block_energies(energies) / (gaussian.INDEX_BITS * lagrangian)
     stages = np.ceil(np.log(np.maximum(each, 1e-9)) / -np.log(gaussian.LEFT))
     return int(np.maximum(stages, 0).sum())
 

@@ -25,6 +25,7 @@ import numpy as np
 from embdc_cli.codec.vq.levels import Level
 
 WIDTH: Final = 8
+INDEX_BITS: Final = 8
 OFFSETS: Final = (0, -3, -7, -10)
 """Quarter octaves by which what stage t codes is smaller than the coefficients."""
 _EACH_FURTHER: Final = -3
@@ -33,6 +34,7 @@ _ROOT_BITS: Final = 16
 _FOURTH_ROOTS: Final = (65536, 77936, 92682, 110218)  # 2^16 2^(i / 4)
 _SQUARE_ROOTS: Final = (65536, 92682)
 LEFT: Final = 0.318
+SAVED: Final = 1 - LEFT
 """Of the variance, by one level."""
 MAX_SCALE: Final = 112
 """2^28 quanta."""
@@ -79,9 +81,16 @@ def block_energies(energies: np.ndarray) -> np.ndarray:
     return np.asarray(np.add.reduceat(energies, np.arange(0, len(energies), WIDTH)))
 
 
-def saved_by_best(energies: np.ndarray) -> float:
-    """Mean squared error per token that one more level saves, of coefficients with these mean squares (r,)."""
-    return (1 - LEFT) * float(block_energies(energies).max()) if len(energies) else 0.0
+def saved_for(energies: np.ndarray, bits: float) -> float:
+    """Squared error per token that levels would save for so many bits, of coefficients with these mean squares (r,)."""
+    blocks = block_energies(energies) if len(energies) else np.zeros(1)
+    saved = 0.0
+    while bits > 0:
+        best = int(blocks.argmax())
+        saved += min(1.0, bits / INDEX_BITS) * (1 - LEFT) * float(blocks[best])
+        blocks[best] *= LEFT
+        bits -= INDEX_BITS
+    return saved
 
 
 def _variance(scale: int) -> int:

@@ -16,7 +16,6 @@ from embdc_cli.codec.vq import gaussian
 from embdc_cli.codec.vq.borrowed import Borrowed
 from embdc_cli.codec.vq.levels import LearntLevel
 
-INDEX_BITS: Final = 8
 _TRIED: Final = 1 << 13
 """Tokens that levels are chosen by."""
 
@@ -31,8 +30,9 @@ def chosen(offered: tuple[LearntLevel, ...], sample: np.ndarray, least: float, m
         seen = np.ascontiguousarray(left[:, level.channels])
         after = after_level(level, seen)
         saved = float((np.square(seen, dtype=np.float64).sum() - np.square(after, dtype=np.float64).sum()) / len(seen))
-        rival = gaussian.saved_by_best(np.square(left, dtype=np.float64).mean(axis=0)) / INDEX_BITS
-        if saved / max(1.0, np.log2(len(level.codes))) >= max(least, rival):
+        bits = max(1.0, float(np.log2(len(level.codes))))
+        rival = gaussian.saved_for(np.square(left, dtype=np.float64).mean(axis=0), bits)
+        if saved >= max(least * bits, rival):
             places.append(place)
             left[:, level.channels] = after
     return Borrowed(offered, tuple(places))

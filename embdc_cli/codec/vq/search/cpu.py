@@ -11,7 +11,8 @@ import numba
 import numpy as np
 from numba.core import config
 
-from embdc_cli.codec.vq.search import LANES, NEVER, Packed, Prices
+from embdc_cli.codec.vq.gaussian import SAVED, WIDTH
+from embdc_cli.codec.vq.search import NEVER, Packed, Prices
 
 if getattr(config, "DISABLE_JIT", False):
     raise ImportError("numba is switched off (NUMBA_DISABLE_JIT), and interpreted loops are slower than numpy")
@@ -59,6 +60,15 @@ def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
     return y
 
 
+@numba.njit(numba.float32(numba.float32[::1]), nogil=True, cache=True, fastmath={"nnan", "nsz"})
+def _highest(values: np.ndarray) -> Any:
+    """The greatest of them: the same in any order, so that they may be compared side by side."""
+    highest = values[0]
+    for value in values:
+        highest = max(highest, value)
+    return highest
+
+
 @numba.njit(
     numba.void(
         _INTS3,
@@ -99,18 +109,22 @@ def _search(
     most = halves.shape[1]
     never = np.float32(NEVER)
     left = np.empty((rows, rank), np.int32)
+    energy = np.empty(rows, np.int64)
+    blocks = (rank + WIDTH - 1) // WIDTH
     active = np.empty(rows, np.bool_)
     kept = np.empty(rows, np.uint8)
+    seen_x = np.empty(channels.shape[1], np.float32)
     scores = np.empty(most, np.float32)
     value = np.empty(most, np.float32)
     stay = np.empty((rows, most), np.bool_)
     source = np.empty(rows, np.int32)
     ends = np.empty(rows, np.int32)
-    top = np.empty(LANES, np.float32)
-    where = np.empty(LANES, np.int32)
     for n in range(count):
         for t in range(rows):
-            left[t] = y[t, n]
+            energy[t] = 0
+            for j in range(rank):
+                left[t, j] = y[t, n, j]
+                energy[t] += np.int64(left[t, j]) * np.int64(left[t, j])
             active[t] = True
             kept[t] = 1
         for level in range(widths.size):
@@ -118,10 +132,12 @@ def _search(
             shift = shifts[level]
             bound = bounds[level]
             half = np.int32(1) << shift >> 1
-            unit = lagrangian / (2.0 * 4.0 ** np.float64(shift))
+            scale = 2.0 * 4.0 ** np.float64(shift)
+            unit = lagrangian / scale
             go_on = np.float32(go_on_bits[level] * unit)
             stop = np.float32(stop_bits[level] * unit)
             index = np.float32(index_bits[level] * unit)
+            levels_after = min(widths.size - 1 - level, blocks)
             best = never
             best_k = np.int32(-1)
             none = np.float32(0)
@@ -137,10 +153,23 @@ def _search(
                 for k in range(most):
                     scores[k] = halves[level, k]
                 for j in range(width):
-                    x = left[t, channels[level, j]] + half >> shift
-                    seen_x = np.float32(min(max(x, -bound), bound))
+                    seen_x[j] = min(max(left[t, channels[level, j]] + half >> shift, -bound), bound)
+                for j in range(0, width - 3, 4):  # four at a time: scores are loaded and stored less often
+                    a, b, c, d = seen_x[j], seen_x[j + 1], seen_x[j + 2], seen_x[j + 3]
                     for k in range(most):
-                        scores[k] += seen_x * seen[level, j, k]
+                        scores[k] += (
+                            a * seen[level, j, k]
+                            + b * seen[level, j + 1, k]
+                            + c * seen[level, j + 2, k]
+                            + d * seen[level, j + 3, k]
+                        )
+                for j in range(width & ~3, width):
+                    for k in range(most):
+                        scores[k] += seen_x[j] * seen[level, j, k]
+                to_come = SAVED / blocks * np.float64(energy[t]) - lagrangian * index_bits[level]
+                hope = np.float32(max(0.0, to_come) * levels_after / scale)
+                for k in range(most):
+                    scores[k] += hope
                 keep = np.float32(keep_bits[level, kept[t]] * unit)
                 anew = best - np.float32(leave_bits[level, kept[t]] * unit)
                 source[t] = best_k
@@ -149,26 +178,22 @@ def _search(
                     source[t] = -1
                 anew = anew - index
                 stopped = max(best, none)
-                for k in range(most):
-                    same = value[k] - keep
-                    stays = same >= anew
-                    stay[t, k] = stays
-                    value[k] = scores[k] - go_on + (same if stays else anew)
-                none = never if unit == 0 else stopped - stop
-                for i in range(LANES):
-                    top[i] = value[i]
-                    where[i] = i
-                for start in range(LANES, most, LANES):
-                    for i in range(LANES):
-                        higher = value[start + i] > top[i]
-                        top[i] = value[start + i] if higher else top[i]
-                        where[i] = start + i if higher else where[i]
-                best = top[0]
-                best_k = where[0]
-                for i in range(1, LANES):
-                    if top[i] > best or (top[i] == best and where[i] < best_k):
-                        best = top[i]
-                        best_k = where[i]
+                if unit == 0:  # every row takes its best codeword
+                    for k in range(most):
+                        stay[t, k] = False
+                        value[k] = scores[k]
+                    none = never
+                else:
+                    for k in range(most):
+                        same = value[k] - keep
+                        stays = same >= anew
+                        stay[t, k] = stays
+                        value[k] = scores[k] - go_on + (same if stays else anew)
+                    none = stopped - stop
+                best = _highest(value)
+                best_k = np.int32(0)
+                while value[best_k] != best:
+                    best_k += np.int32(1)
                 highest = max(best, none)
                 for k in range(most):
                     value[k] -= highest
@@ -183,7 +208,10 @@ def _search(
                 if state >= 0:
                     any_active = True
                     for j in range(width):
-                        left[t, channels[level, j]] -= codewords[level, state, j]
+                        before = np.int64(left[t, channels[level, j]])
+                        after = before - codewords[level, state, j]
+                        left[t, channels[level, j]] = after
+                        energy[t] += after * after - before * before
                 if t > 0:
                     if state < 0:
                         state = ends[t - 1]

@@ -7,6 +7,8 @@ saves of the squared error, and prices in the same unit, the path that is best o
     V(t, none) = max(max_j V(t-1, j), V(t-1, none)) - stop
 
 in float32, less the largest of row t - 1. Rows that have stopped before stay stopped. Of equals the first is taken.
+A level that serves a row badly must not hide those after it: score also has half of what these may still save, at least
+what Gaussian levels would of what is left if it were spread evenly, (.682 left / blocks - lambda index) a level.
 Then the next level goes on with what is left. Source: Viterbi, "Error bounds for convolutional codes", IEEE T-IT 13,
 1967; a change costs the same whatever it leads to, so a row takes K steps and not K^2.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from embdc_cli.codec.vq.gaussian import SAVED, WIDTH
 from embdc_cli.codec.vq.search import NEVER, Packed, Prices
 
 _NONE = -1
@@ -26,18 +29,25 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
     codes = np.zeros((rows, count, len(packed.widths)), np.int32)
     for n in range(count):
         left = y[:, n].astype(np.int64)
+        energy = (left**2).sum(axis=1)
         active, kept = np.ones(rows, bool), np.ones(rows, bool)
         for level in range(codes.shape[2]):
             width = int(packed.widths[level])
             channels = packed.channels[level, :width]
             unit = np.float64(lagrangian) / (2.0 * 4.0 ** float(packed.shifts[level]))
+            levels_after = min(codes.shape[2] - 1 - level, -(-y.shape[2] // WIDTH))
+            to_come = SAVED / -(-y.shape[2] // WIDTH) * energy - lagrangian * float(prices.index[level])
+            hope = np.maximum(0.0, to_come) * levels_after / (2.0 * 4.0 ** float(packed.shifts[level]))
             scores = np.stack([_scores(row[channels], packed, level) for row in left])
+            scores += hope.astype(np.float32)[:, None]
             path = _path(scores, active, kept, prices, level, unit)
             codes[:, n, level] = path + 1
             active = path != _NONE
             kept = np.append(False, active[1:] & (path[1:] == path[:-1]))
             for t in np.flatnonzero(active):
-                left[t, channels] -= packed.codewords[level, path[t], :width]
+                before = left[t, channels]
+                left[t, channels] = before - packed.codewords[level, path[t], :width]
+                energy[t] += (left[t, channels] ** 2).sum() - (before**2).sum()
             if not active.any():
                 break
     return codes
