@@ -77,6 +77,8 @@ class ChunkReader:
         record, tokens_bytes = DataRecord.prefix_of(plain, where)
         if tokens_bytes or record.indexed() != entry.record.indexed():
             raise CorruptArchive(f"{where}: chunk {entry.seq} and the index disagree about what it holds")
+        if record.models_crc != zlib.crc32(self.models(*_segment_of(entry))):
+            raise CorruptArchive(f"{where}: chunk {entry.seq} was made with other models than those of its segment")
         return plain[spec.DATA_BYTES :][:size], header.content_bytes - spec.DATA_BYTES
 
     def models(self, part: int, stream: int, segment: int) -> bytes:
