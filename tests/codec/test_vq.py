@@ -122,6 +122,18 @@ def test_the_path_of_a_level_is_the_cheapest_of_all() -> None:
         assert cost(found, y) <= least + 1e-4 * abs(least)
 
 
+def test_a_level_that_serves_badly_does_not_hide_those_after_it() -> None:
+    """The first level makes this token worse, the second one has all of it."""
+    harmful = Level(np.arange(2, dtype=np.int32), np.array([[-40, 0], [40, 0]], np.int32))
+    right = Level(np.arange(2, dtype=np.int32), np.array([[5000, 0], [0, 5000]], np.int32))
+    levels = [harmful, right]
+    y = np.zeros((1, 1, 2), np.int32)
+    y[0, 0, 1] = 5001
+    codes = search(y, Packed.of(levels), prices_of(levels), 3e3)
+    assert codes[0, 0, 1] == 2
+    assert not search(y // 100, Packed.of(levels), prices_of(levels), 3e3).any()
+
+
 def test_what_stands_still_keeps_its_indices() -> None:
     levels = some_levels()
     y = np.repeat(walk((1, 6, RANK)), 32, axis=0)
@@ -364,6 +376,17 @@ def test_learnt_levels_are_taken_where_they_pay() -> None:
     (vectors,) = [stage for stage in models.groups[0].chain if isinstance(stage, VectorQuantiser)]
     assert len(vectors.learnt) >= 1
     assert nmse(rows, TransformCodec(spec_of(rows.shape), models).encode(rows).decoded) < 0.05
+
+
+def test_gaussian_levels_save_less_and_less_of_the_same_block() -> None:
+    """So a learnt level that takes all of a block at once is not judged by what the first Gaussian one would save."""
+    energies = np.array([1000.0] + [0.0] * 15)
+    first = gaussian.saved_for(energies, 8)
+    assert first == pytest.approx(682)
+    assert gaussian.saved_for(energies, 4) == pytest.approx(341)
+    assert gaussian.saved_for(energies, 16) == pytest.approx(682 + 0.682 * 318)
+    assert gaussian.saved_for(np.array([1000.0] * 16), 16) == pytest.approx(16 * 682)
+    assert gaussian.saved_for(np.zeros(0), 16) == 0
 
 
 def test_a_still_scene_costs_less_than_a_bit_per_token() -> None:
