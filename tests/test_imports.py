@@ -113,7 +113,7 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
         "entropy/levels",
         "entropy/rans",
     )
-    parts = {"entropy/backend.py", "codec/transform/time_context/cpu_contexts.py"}
+    parts = {"entropy/backend.py", "codec/transform/time_context/cpu_contexts.py", "codec/vq/search/cpu_loops.py"}
     assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
 
 

@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 
 ROUNDS: Final = 12
+_BLOCK_VALUES: Final = 1 << 17
+"""Distances held at once: half a MiB stays in the cache, where all at once take five times as long."""
 
 
 def k_means(features: np.ndarray, count: int, rng: np.random.Generator, rounds: int = ROUNDS) -> np.ndarray:
@@ -33,6 +35,7 @@ def lloyd(features: np.ndarray, centres: np.ndarray, rounds: int) -> np.ndarray:
     for _ in range(rounds):
         labels = nearest(features, centres)
         counts = np.bincount(labels, minlength=len(centres))
+        labels = labels.astype(np.min_scalar_type(len(centres)))  # which are sorted faster
         order = np.argsort(labels, kind="stable")
         starts = (np.cumsum(counts) - counts)[counts > 0]
         centres[counts > 0] = np.add.reduceat(features[order], starts) / counts[counts > 0, None]
@@ -42,5 +45,11 @@ def lloyd(features: np.ndarray, centres: np.ndarray, rounds: int) -> np.ndarray:
 def nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """(n,) int64: the centre (count, P) that is nearest to each of the features (n, P)."""
     scale = np.float32(1 / max(float(np.abs(centres).max(initial=0.0)), 1e-30))
-    near, centres = features * scale, centres * scale
-    return np.asarray(((centres**2).sum(axis=1) - 2 * near @ centres.T).argmin(axis=1))
+    centres = centres * scale
+    squares, doubled = (centres**2).sum(axis=1), 2 * scale
+    found = np.empty(len(features), np.int64)
+    rows = max(1, _BLOCK_VALUES // len(centres))
+    for start in range(0, len(features), rows):
+        inner = (features[start : start + rows] * doubled) @ centres.T
+        np.subtract(squares, inner, out=inner).argmin(axis=1, out=found[start : start + rows])
+    return found

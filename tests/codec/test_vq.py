@@ -59,7 +59,7 @@ def prices_of(levels: list[Level], seed: int = 0) -> Prices:
     return Prices(drawn[0], drawn[1], drawn[2:4].T.copy(), drawn[4:6].T.copy(), sizes)
 
 
-@pytest.mark.parametrize("shape", [(7, 5, RANK), (1, 1, RANK), (64, 2, RANK)])
+@pytest.mark.parametrize("shape", [(7, 5, RANK), (1, 1, RANK), (64, 2, RANK), (3, 50, RANK), (70, 1, RANK)])
 @pytest.mark.parametrize("lagrangian", [0.0, 3e3, 5e4, 1e6])
 def test_kernels_agree(shape: tuple[int, int, int], lagrangian: float) -> None:
     levels = some_levels()
@@ -67,6 +67,32 @@ def test_kernels_agree(shape: tuple[int, int, int], lagrangian: float) -> None:
     slow, fast = (kernel.search(y, packed, prices, lagrangian) for kernel in (reference, cpu))
     assert np.array_equal(slow, fast)
     assert np.array_equal(reference.lookup(slow, packed, RANK), cpu.lookup(slow, packed, RANK))
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_kernels_agree_on_equals(rows: int, places: int, lagrangian: float, seed: int) -> None:
+    """Few different numbers: most codewords are as good as others, and paths as paths."""
+    rng = np.random.default_rng(seed)
+    levels = [
+        Level(np.arange(width, dtype=np.int32), rng.integers(-2, 3, (count, width)).astype(np.int32))
+        for width, count in [(3, 32), (1, 8), (6, 16)]
+    ]
+    prices = Prices(*(rng.integers(0, 3, shape) / 2.0 for shape in [3, 3, (3, 2), (3, 2), 3]))
+    y, packed = rng.integers(-3, 4, (rows, places, 6)).astype(np.int32), Packed.of(levels)
+    slow, fast = (kernel.search(y, packed, prices, lagrangian) for kernel in (reference, cpu))
+    assert np.array_equal(slow, fast)
+
+
+def test_without_a_price_each_level_takes_what_is_nearest() -> None:
+    """However much is left elsewhere, which rounding of float32 would weigh against small differences here."""
+    near = Level(np.arange(2, dtype=np.int32), np.array([[1, 1], [2, 2], [3, 3], [4, 4]], np.int32))
+    levels = [near, Level(np.arange(2, 4, dtype=np.int32), np.full((2, 2), 300, np.int32))]
+    y = np.repeat(np.array([[[1, 1, 1 << 24, 0]]], np.int32), 4, axis=0)
+    y[..., :2] += np.arange(4)[:, None, None]
+    for kernel in (reference, cpu):
+        codes = kernel.search(y, Packed.of(levels), prices_of(levels), 0.0)
+        assert codes[:, 0, 0].tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("shape", [(3, 0, RANK), (0, 3, RANK)])

@@ -20,6 +20,8 @@ LANES: Final = 16
 """Codewords are padded to a multiple of these."""
 _LONGEST_CODEWORD: Final = 640
 _LONGEST_TOKEN: Final = 1 << 12
+SIDE: Final = 4
+"""Channels of what is seen are padded to a multiple of these."""
 NEVER: Final = -(1 << 24)
 """The score of what cannot be."""
 
@@ -41,9 +43,9 @@ class Prices:
 class Packed:
     """Levels as the kernels take them. W: the widest level. K: the most codewords, padded.
 
-    channels (L, W) int32, widths (L,) int32; codewords (L, K, W) int32 in quanta; seen (L, W, K) float32, shifted by
-    shifts (L,) int32; halves (L, K) float32: half their squared lengths, negative; bounds (L,) int32: of what is seen
-    of a coefficient.
+    channels (L, W) int32, widths (L,) int32; codewords (L, K, W) int32 in quanta; seen (L, W', K) float32, padded to W'
+    channels and shifted by shifts (L,) int32; halves (L, K) float32: half their squared lengths, negative; bounds (L,)
+    int32: of what is seen of a coefficient.
     """
 
     channels: np.ndarray
@@ -64,7 +66,7 @@ class Packed:
             channels=np.zeros((count, widest), np.int32),
             widths=np.zeros(count, np.int32),
             codewords=np.zeros((count, most, widest), np.int32),
-            seen=np.zeros((count, widest, most), np.float32),
+            seen=np.zeros((count, -(-widest // SIDE) * SIDE, most), np.float32),
             halves=np.full((count, most), NEVER, np.float32),
             shifts=np.zeros(count, np.int32),
             bounds=np.zeros(count, np.int32),

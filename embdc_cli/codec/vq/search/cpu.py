@@ -1,36 +1,70 @@
 """Search and lookup compiled with numba: the same codes and sums as `reference.py`.
 
-Scores of all codewords are summed coefficient by coefficient, so that the inner loop runs over codewords side by side.
+Some places of the grid at a time: each level scores all tokens there that have come to it, then finds the best path of
+each place through the rows of the chunk. Values of all rows are kept, so that only the way back asks which codeword was
+best, and only of the rows where it needs to know.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
 from numba.core import config
 
 from embdc_cli.codec.vq.gaussian import SAVED, WIDTH
-from embdc_cli.codec.vq.search import NEVER, Packed, Prices
+from embdc_cli.codec.vq.search import NEVER, SIDE, Packed, Prices
+from embdc_cli.codec.vq.search.cpu_loops import advance, first_of, score
 
 if getattr(config, "DISABLE_JIT", False):
     raise ImportError("numba is switched off (NUMBA_DISABLE_JIT), and interpreted loops are slower than numpy")
+
+_TOKENS: Final = 64
+"""That are searched together, where one place has fewer rows: codewords are read once for all of them."""
+_GO_ON, _STOP, _INDEX, _KEEP, _LEAVE = 0, 1, 2, 3, 5
+"""Columns of what answers cost; of keeping and leaving there are two."""
+_TOKEN: Final = np.dtype(
+    [
+        ("energy", np.int64),  # squared length of what is left
+        ("code", np.int32),  # codeword of the level, -1 for none
+        ("place", np.int32),  # among the scores
+        ("active", np.bool_),  # has come to the level
+        ("kept", np.bool_),  # its index, at the level before
+        ("begins", np.bool_),  # best anew from a row that has stopped
+        ("ends", np.bool_),  # best with a codeword
+        ("hope", np.float32),
+        ("keep", np.float32),
+        ("anew", np.float32),
+        ("greatest", np.float32),  # of its values
+        ("highest", np.float32),  # what is taken from them
+    ],
+    align=True,
+)
 
 
 def _in(dtype: Any, axes: int) -> Any:
     return numba.types.Array(dtype, axes, "C", readonly=True)
 
 
+_TOKENS1 = numba.from_dtype(_TOKEN)[::1]
 _INTS1, _INTS2, _INTS3 = (_in(numba.int32, axes) for axes in (1, 2, 3))
-_FLOATS2, _FLOATS3 = _in(numba.float32, 2), _in(numba.float32, 3)
-_PRICES1, _PRICES2 = _in(numba.float64, 1), _in(numba.float64, 2)
+_FLOATS1, _FLOATS2, _FLOATS3 = (_in(numba.float32, axes) for axes in (1, 2, 3))
+_DOUBLES1 = _in(numba.float64, 1)
 _LEVELS = (_INTS2, _INTS1, _INTS3)
 
 
 def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
     """As in `reference.py`."""
-    codes = np.zeros((*y.shape[:2], len(packed.widths)), np.int32)
+    levels = len(packed.widths)
+    codes = np.zeros((*y.shape[:2], levels), np.int32)
+    scales = 2.0 * 4.0**packed.shifts
+    answers = np.column_stack([prices.go_on, prices.stop, prices.index, prices.keep, prices.leave])
+    costs = (answers * (lagrangian / scales)[:, None]).astype(np.float32)
+    levels_after = np.minimum(np.arange(levels)[::-1], -(-y.shape[2] // WIDTH))
+    if lagrangian == 0:  # none may stop, so nothing is to be hoped for
+        costs[:, _STOP] = np.inf
+        levels_after = np.zeros(levels)
     _search(
         np.ascontiguousarray(y),
         packed.channels,
@@ -40,12 +74,9 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
         packed.halves,
         packed.shifts,
         packed.bounds,
-        prices.go_on,
-        prices.stop,
-        prices.keep,
-        prices.leave,
-        prices.index,
-        float(lagrangian),
+        costs,
+        lagrangian * prices.index,
+        levels_after / scales,
         codes,
     )
     return codes
@@ -60,13 +91,40 @@ def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
     return y
 
 
-@numba.njit(numba.float32(numba.float32[::1]), nogil=True, cache=True, fastmath={"nnan", "nsz"})
-def _highest(values: np.ndarray) -> Any:
-    """The greatest of them: the same in any order, so that they may be compared side by side."""
-    highest = values[0]
-    for value in values:
-        highest = max(highest, value)
-    return highest
+@numba.njit(numba.void(_TOKENS1, numba.float32[:, ::1], numba.float32[::1], _FLOATS1), nogil=True, cache=True)
+def _path(tokens: np.ndarray, scores: np.ndarray, nothing: np.ndarray, costs: np.ndarray) -> None:
+    """The codes of the tokens of one place (F,), whose scores become values. nothing: values before the first row."""
+    best, none, highest, before = np.float32(NEVER), np.float32(0), np.float32(0), nothing
+    for token in tokens:
+        if not token.active:
+            best, none, highest, before = np.float32(NEVER), np.float32(0), np.float32(0), nothing
+            continue
+        anew = best - costs[_LEAVE + token.kept]
+        token.begins = none >= anew
+        token.anew = max(none, anew) - costs[_INDEX]
+        token.keep = costs[_KEEP + token.kept]
+        none = max(best, none) - costs[_STOP]
+        values = scores[token.place]
+        token.greatest = advance(values, before, highest, token.keep, token.anew, token.hope, costs[_GO_ON])
+        before, highest = values, max(token.greatest, none)
+        best, none = token.greatest - highest, none - highest
+        token.highest = highest
+        token.ends = best > none
+    code = np.int32(-1)  # of the row after
+    for t in range(tokens.size - 1, -1, -1):
+        token = tokens[t]
+        stops, stays = not token.active, False
+        if token.active and code >= 0:
+            after = tokens[t + 1]
+            stays = scores[token.place, code] - token.highest - after.keep >= after.anew
+            stops = not stays and after.begins
+        elif token.active:
+            stops = not token.ends
+        if stops:
+            code = np.int32(-1)
+        elif not stays:
+            code = first_of(scores[token.place], token.greatest)
+        token.code = code
 
 
 @numba.njit(
@@ -77,12 +135,9 @@ def _highest(values: np.ndarray) -> Any:
         _FLOATS2,
         _INTS1,
         _INTS1,
-        _PRICES1,
-        _PRICES1,
-        _PRICES2,
-        _PRICES2,
-        _PRICES1,
-        numba.float64,
+        _FLOATS2,
+        _DOUBLES1,
+        _DOUBLES1,
         numba.int32[:, :, ::1],
     ),
     nogil=True,
@@ -97,131 +152,67 @@ def _search(
     halves: np.ndarray,
     shifts: np.ndarray,
     bounds: np.ndarray,
-    go_on_bits: np.ndarray,
-    stop_bits: np.ndarray,
-    keep_bits: np.ndarray,
-    leave_bits: np.ndarray,
-    index_bits: np.ndarray,
-    lagrangian: float,
+    costs: np.ndarray,
+    index_costs: np.ndarray,
+    hopes: np.ndarray,
     codes: np.ndarray,
 ) -> None:
     rows, count, rank = y.shape
-    most = halves.shape[1]
-    never = np.float32(NEVER)
-    left = np.empty((rows, rank), np.int32)
-    energy = np.empty(rows, np.int64)
+    together = max(1, _TOKENS // rows)
     blocks = (rank + WIDTH - 1) // WIDTH
-    active = np.empty(rows, np.bool_)
-    kept = np.empty(rows, np.uint8)
-    seen_x = np.empty(channels.shape[1], np.float32)
-    scores = np.empty(most, np.float32)
-    value = np.empty(most, np.float32)
-    stay = np.empty((rows, most), np.bool_)
-    source = np.empty(rows, np.int32)
-    ends = np.empty(rows, np.int32)
-    for n in range(count):
-        for t in range(rows):
-            energy[t] = 0
-            for j in range(rank):
-                left[t, j] = y[t, n, j]
-                energy[t] += np.int64(left[t, j]) * np.int64(left[t, j])
-            active[t] = True
-            kept[t] = 1
+    tokens = np.empty(together * rows, _TOKEN)
+    left = np.empty((tokens.size, rank), np.int32)
+    x = np.zeros((tokens.size + SIDE - 1, seen.shape[1]), np.float32)
+    scores = np.empty((len(x), halves.shape[1]), np.float32)
+    nothing = np.full(halves.shape[1], np.float32(NEVER), np.float32)
+    for start in range(0, count, together):
+        places = min(together, count - start)
+        for n in range(places):
+            for t in range(rows):
+                token = tokens[n * rows + t]
+                token.active = token.kept = True
+                energy = np.int64(0)
+                for j in range(rank):
+                    value = np.int64(y[t, start + n, j])
+                    left[n * rows + t, j] = value
+                    energy += value * value
+                token.energy = energy
         for level in range(widths.size):
-            width = widths[level]
-            shift = shifts[level]
-            bound = bounds[level]
-            half = np.int32(1) << shift >> 1
-            scale = 2.0 * 4.0 ** np.float64(shift)
-            unit = lagrangian / scale
-            go_on = np.float32(go_on_bits[level] * unit)
-            stop = np.float32(stop_bits[level] * unit)
-            index = np.float32(index_bits[level] * unit)
-            levels_after = min(widths.size - 1 - level, blocks)
-            best = never
-            best_k = np.int32(-1)
-            none = np.float32(0)
-            value[:] = never
-            for t in range(rows):
-                ends[t] = -1
-                if not active[t]:
-                    value[:] = never
-                    best = never
-                    best_k = np.int32(-1)
-                    none = np.float32(0)
-                    continue
-                for k in range(most):
-                    scores[k] = halves[level, k]
-                for j in range(width):
-                    seen_x[j] = min(max(left[t, channels[level, j]] + half >> shift, -bound), bound)
-                for j in range(0, width - 3, 4):  # four at a time: scores are loaded and stored less often
-                    a, b, c, d = seen_x[j], seen_x[j + 1], seen_x[j + 2], seen_x[j + 3]
-                    for k in range(most):
-                        scores[k] += (
-                            a * seen[level, j, k]
-                            + b * seen[level, j + 1, k]
-                            + c * seen[level, j + 2, k]
-                            + d * seen[level, j + 3, k]
-                        )
-                for j in range(width & ~3, width):
-                    for k in range(most):
-                        scores[k] += seen_x[j] * seen[level, j, k]
-                to_come = SAVED / blocks * np.float64(energy[t]) - lagrangian * index_bits[level]
-                hope = np.float32(max(0.0, to_come) * levels_after / scale)
-                for k in range(most):
-                    scores[k] += hope
-                keep = np.float32(keep_bits[level, kept[t]] * unit)
-                anew = best - np.float32(leave_bits[level, kept[t]] * unit)
-                source[t] = best_k
-                if none >= anew:
-                    anew = none
-                    source[t] = -1
-                anew = anew - index
-                stopped = max(best, none)
-                if unit == 0:  # every row takes its best codeword
-                    for k in range(most):
-                        stay[t, k] = False
-                        value[k] = scores[k]
-                    none = never
-                else:
-                    for k in range(most):
-                        same = value[k] - keep
-                        stays = same >= anew
-                        stay[t, k] = stays
-                        value[k] = scores[k] - go_on + (same if stays else anew)
-                    none = stopped - stop
-                best = _highest(value)
-                best_k = np.int32(0)
-                while value[best_k] != best:
-                    best_k += np.int32(1)
-                highest = max(best, none)
-                for k in range(most):
-                    value[k] -= highest
-                best = best - highest
-                none = none - highest
-                if best > none:
-                    ends[t] = best_k
-            state = ends[rows - 1]
-            any_active = False
-            for t in range(rows - 1, -1, -1):
-                codes[t, n, level] = state + 1
-                if state >= 0:
-                    any_active = True
-                    for j in range(width):
-                        before = np.int64(left[t, channels[level, j]])
-                        after = before - codewords[level, state, j]
-                        left[t, channels[level, j]] = after
-                        energy[t] += after * after - before * before
-                if t > 0:
-                    if state < 0:
-                        state = ends[t - 1]
-                    elif not stay[t, state]:
-                        state = source[t]
-            for t in range(rows):
-                active[t] = codes[t, n, level] > 0
-                kept[t] = t > 0 and active[t] and codes[t, n, level] == codes[t - 1, n, level]
-            if not any_active:
+            half, bound = np.int32(1) << shifts[level] >> 1, bounds[level]
+            active = 0
+            for number in range(places * rows):
+                token = tokens[number]
+                if token.active:
+                    for j in range(widths[level]):
+                        value = left[number, np.uint32(channels[level, j])] + half >> shifts[level]
+                        x[active, j] = min(max(value, -bound), bound)
+                    to_come = SAVED / blocks * np.float64(token.energy) - index_costs[level]
+                    token.hope = np.float32(max(0.0, to_come) * hopes[level])
+                    token.place = active
+                    active += 1
+            if active == 0:
                 break
+            score(x, seen[level], halves[level], scores, active, widths[level])
+            for n in range(places):
+                _path(tokens[n * rows : (n + 1) * rows], scores, nothing, costs[level])
+                before = np.int32(-1)
+                for t in range(rows):
+                    number = n * rows + t
+                    token = tokens[number]
+                    code = token.code
+                    codes[t, start + n, level] = code + 1
+                    token.active = code >= 0
+                    token.kept = code >= 0 and code == before
+                    before = code
+                    if code >= 0:
+                        energy = token.energy
+                        for j in range(widths[level]):
+                            channel = np.uint32(channels[level, j])
+                            was = np.int64(left[number, channel])
+                            now = was - codewords[level, np.uint32(code), j]
+                            left[number, channel] = now
+                            energy += now * now - was * was
+                        token.energy = energy
 
 
 @numba.njit(numba.void(_INTS2, *_LEVELS, numba.int32[:, ::1]), nogil=True, cache=True)

@@ -38,6 +38,7 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
             levels_after = min(codes.shape[2] - 1 - level, -(-y.shape[2] // WIDTH))
             to_come = SAVED / -(-y.shape[2] // WIDTH) * energy - lagrangian * float(prices.index[level])
             hope = np.maximum(0.0, to_come) * levels_after / (2.0 * 4.0 ** float(packed.shifts[level]))
+            hope *= lagrangian > 0  # else none may stop, and rounding would make different scores equal
             scores = np.stack([_scores(row[channels], packed, level) for row in left])
             scores += hope.astype(np.float32)[:, None]
             path = _path(scores, active, kept, prices, level, unit)
