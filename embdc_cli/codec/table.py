@@ -72,7 +72,7 @@ class LosslessMethod(IntEnum):
     DELTA_CHANNEL_PLANES = 3
 
 
-VERSIONS: Final[dict[StageId, int]] = dict.fromkeys(StageId, 1)
+VERSIONS: Final[dict[StageId, int]] = {**dict.fromkeys(StageId, 1), StageId.VECTOR_QUANTISER: 2}
 """The version of each stage that this embdc writes; it reads that one and all below."""
 
 
