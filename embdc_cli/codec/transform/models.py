@@ -135,6 +135,19 @@ class TransformModels:
             groups.append(GroupModels(Chain([*links, replace(coder, most=most)]), group.group))
         return replace(self, groups=tuple(groups))
 
+    def on_device(self, device: str) -> TransformModels:
+        """The same models with a vector quantiser, where there is one, that works on `device` (torch's words)."""
+        if not any(isinstance(stage, VectorQuantiser) for group in self.groups for stage in group.chain):
+            return self
+        groups = []
+        for group in self.groups:
+            stages = [
+                replace(stage, device=device) if isinstance(stage, VectorQuantiser) else stage
+                for stage in group.chain.stages
+            ]
+            groups.append(replace(group, chain=Chain(stages)))
+        return replace(self, groups=tuple(groups))
+
     def to_bytes(self) -> bytes:
         """The models payload of the segment."""
         used = sorted({stage.stage for group in self.groups for stage in group.chain})

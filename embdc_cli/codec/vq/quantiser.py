@@ -47,6 +47,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
     exponent: of a quantum. rank: coefficients of a token. learnt: the segment's own levels, after those borrowed from a
     codebook. scales: (r,) deviations of what these leave, 2^(scale / 4) quanta. gaussian: levels after them.
     width: of the token grid. gains: whether tokens have gains, where there are Gaussian levels.
+    device: where to search and look up; no part of an archive.
     classes: (L, 45) uint8, of flags (`indices`); its last three columns are for the search.
     """
 
@@ -61,6 +62,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
     classes: np.ndarray
     borrowed: Borrowed = NONE
     gains: bool = True
+    device: str = "cpu"
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -116,10 +118,10 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA), np.int32)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        return search(self.quanta(x), self.packed, self.prices, self._lagrangian)
+        return search(self.quanta(x), self.packed, self.prices, self._lagrangian, self.device)
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        return np.asarray(np.ldexp(lookup(y, self.packed, self.rank), self.exponent), np.float32)
+        return np.asarray(np.ldexp(lookup(y, self.packed, self.rank, self.device), self.exponent), np.float32)
 
     def scaled(self, factor: float) -> VectorQuantiser:
         """With bits `factor` squared times as dear."""

@@ -1,8 +1,8 @@
 """Which codeword of each level, and how many levels, each token gets: squared error plus lambda times bits.
 
-`reference.py` is the definition, `cpu.py` its compiled twin. Both work on whole numbers: coefficients and codewords are
-quanta, and a level sees them shifted so that every inner product is an integer below 2^24, exact in float32 in any
-order of summation. So the codes of given coefficients are the same on every machine.
+`reference.py` is the definition, `cpu.py` its compiled twin, `cuda.py` its twin on a device. All work on whole numbers:
+coefficients and codewords are quanta, and a level sees them shifted so that every inner product is an integer below
+2^24, exact in float32 in any order of summation. So the codes of given coefficients are the same on every machine.
 """
 
 from __future__ import annotations
@@ -101,22 +101,31 @@ def _shift(codewords: np.ndarray) -> int:
     return shift
 
 
-def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
+def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float, device: str = "cpu") -> np.ndarray:
     """Codes (F, N, L) int32 of y (F, N, r) int32: 0 from where a token stops, else 1 + the index of a codeword.
 
     A token that has no level after its gain has no gain either.
 
-    lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost.
+    lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost. device: where, in torch's
+    words; codes are the same everywhere.
     """
     shape = (*y.shape[:2], len(packed.widths))
     if 0 in shape:
         return np.zeros(shape, np.int32)
+    if device != "cpu":
+        from embdc_cli.codec.vq.search import cuda
+
+        return cuda.search(y, packed, prices, lagrangian, device)
     return np.asarray(kernels(__name__).search(y, packed, prices, lagrangian))
 
 
-def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
+def lookup(codes: np.ndarray, packed: Packed, rank: int, device: str = "cpu") -> np.ndarray:
     """(F, N, r) float64: the sums of the codewords that codes (F, N, L) name, and those after a gain times it.
 
     The sums are of 32 bits, and wrap; one product and one addition in float64 then give the same everywhere.
     """
+    if device != "cpu":
+        from embdc_cli.codec.vq.search import cuda
+
+        return cuda.lookup(codes, packed, rank, device)
     return np.asarray(kernels(__name__).lookup(codes, packed, rank))
