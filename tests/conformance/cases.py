@@ -394,6 +394,16 @@ CASES: dict[str, Case] = {
         head_edited(lambda head: head["streams"][0].update(row_shape=[(1 << 32) - 1] * 3)),
         (3, 5, 3),
     ),
+    "chunk-expands": Case(
+        "rows of more values than so few bytes may be",
+        head_edited(
+            lambda head: (
+                head["streams"][0].update(row_shape=[1 << 21, 3]),
+                head["limits"].update(max_chunk_values=1 << 30),
+            )
+        ),
+        (3, 5, 3),
+    ),
     "limits-too-large": Case(
         "limits beyond the caps", head_edited(lambda head: head["limits"].update(max_chunk_values=1 << 40)), NEWER
     ),

@@ -26,12 +26,16 @@ from embdc_cli.codec.vq import flags, gaussian, indices
 from embdc_cli.codec.vq.borrowed import NONE, Borrowed
 from embdc_cli.codec.vq.levels import EXPONENTS, MAX_LEVELS, LearntLevel, Level
 from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
+from embdc_cli.errors import CorruptArchive
 
 MAX_QUANTA: Final = 1 << 24
 _MAX_ENTRY_QUANTA: Final = 1 << 26
 _CLASSES: Final = indices.CONTEXTS + 3
 """Of a level: of its contexts, then of going on, of keeping after leaving and after keeping, whatever is around."""
 _MIDDLE: Final = flags.CLASSES // 2
+_FREE_CODES: Final = 1 << 26
+"""What a reader takes on whatever the bytes: 8 for each value of the largest chunk that is written; 4 are the most."""
+_MAX_CODES_RATIO: Final = 64  # codes for each byte of larger chunks
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +175,8 @@ class VectorIndices(Coder, SegmentStage):
         if 0 in shape:
             FieldReader(data, "chunk").end()
             return np.zeros(shape, np.int32)
+        if rows * tokens * levels > max(_FREE_CODES, _MAX_CODES_RATIO * len(data)):
+            raise CorruptArchive(f"vector indices: {rows * tokens * levels} codes in {len(data)} bytes")
         q = self.quantiser
         return indices.decode(data, (rows, tokens, levels), q.sizes, q.width, q.classes, self.most)
 

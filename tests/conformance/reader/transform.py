@@ -124,6 +124,7 @@ class Models:
     def decode(self, payload: bytes, rows: int) -> Decoded:
         """A chunk. rows: tokens, where they are ragged."""
         fields = Fields(payload)
+        check(self.fold or rows * sum(self.groups) <= 1 << 20, "tokens without channels")
         record = fields.blob() if self.keeps else b""
         groups, steps, codes, crc = [], [], [], 0
         for chain, tokens in zip(self.chains, self.groups, strict=True):
