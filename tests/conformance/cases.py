@@ -440,6 +440,26 @@ CASES: dict[str, Case] = {
         transform_edited(spec.MODELS, lambda content: content[:9] + b"\x7f" + content[10:]),
         (0, 0, 6),
     ),
+    "stage-version-newer": Case(
+        "a later version of a stage",
+        transform_edited(spec.MODELS, lambda content: content[:12] + b"\2" + content[13:]),
+        (0, 0, 6),
+    ),
+    "stage-version-huge": Case(
+        "a version of a stage that takes 41 bits",
+        transform_edited(spec.MODELS, lambda content: content[:12] + bytes([128] * 5) + b"\x20" + content[13:]),
+        (0, 0, 6),
+    ),
+    "stage-lossless": Case(
+        "a stage of lossless coding in a transform",
+        transform_edited(spec.MODELS, lambda content: content[:11] + b"\x41" + content[12:]),
+        INSIDE,
+    ),
+    "stage-lossless-newer": Case(
+        "a later version of a stage of lossless coding in a transform",
+        transform_edited(spec.MODELS, lambda content: content[:11] + b"\x41\2" + content[13:]),
+        (0, 0, 6),
+    ),
     "models-trailing": Case(
         "bytes behind the models", transform_edited(spec.MODELS, lambda content: content + b"\0"), INSIDE
     ),

@@ -99,9 +99,9 @@ class Models:
         listed = []
         for _ in range(fields.byte(16)):
             number, version = fields.varint(), fields.varint()
-            check(number not in _LOSSLESS, "a stage of lossless coding")
-            if number not in STAGES or version != 1:
+            if number not in (*STAGES, *_LOSSLESS) or version != 1:
                 raise Unsupported(f"stage {number}, version {version}")
+            check(number in STAGES, "a stage of lossless coding")
             listed.append(number)
         channels = stream.row_shape[stream.channel_axis] if stream.row_shape else 1
         self.fold = fields.varint(8192)
