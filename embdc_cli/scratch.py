@@ -1,16 +1,25 @@
-"""Temporary files that leave nothing behind, not even after kill -9, and disk-full told as exit code 9."""
+"""Temporary files that leave nothing behind, and disk-full told as exit code 9.
+
+Not even after kill -9: files have no name, and the folders of killed processes are deleted by the next one.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from embdc_cli.errors import ResourceError, UsageError
 
+_PREFIX: Final = ".embdc-scratch-"
+_TRIES: Final = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,6 +38,48 @@ def scratch_file() -> BinaryIO:
     folder = scratch_folder()
     with disk_errors(folder):
         return tempfile.TemporaryFile(dir=folder)
+
+
+@dataclass(frozen=True)
+class LockedFolder:
+    """A temporary folder for files that must have names; its lock says that this process still uses it."""
+
+    path: Path
+    descriptor: int
+
+    def close(self) -> None:
+        """Delete it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):
+            os.close(self.descriptor)
+
+
+def locked_folder() -> LockedFolder:
+    """A new temporary folder, after deleting those that killed processes have left."""
+    parent = scratch_folder()
+    with disk_errors(parent):
+        _remove_stale(Path(parent))
+        for _ in range(_TRIES):
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            descriptor = os.open(path, os.O_RDONLY)
+            with suppress(OSError):  # file systems without locks, on which nothing is deleted either
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists():
+                return LockedFolder(path, descriptor)
+            os.close(descriptor)  # taken for stale before it was locked
+    raise FileNotFoundError(errno.ENOENT, "temporary folders vanish as soon as they are made", parent)
+
+
+def _remove_stale(parent: Path) -> None:
+    """Delete the folders of `locked_folder` whose processes are gone."""
+    for path in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def discard(file: BinaryIO) -> None:

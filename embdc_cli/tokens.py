@@ -14,6 +14,7 @@ from embdc_cli.values import StreamSpec, Tensor
 CHUNK_VALUES = 1 << 23  # 32 MiB as float32; a codec pass holds about six such arrays
 SMALL_CHUNK_VALUES = 1 << 18  # a few milliseconds to decode
 CHUNK_ROWS = 64
+MAX_CHUNK_ROWS = 1 << 20  # as many as a chunk of any size may have, however well it packs
 
 Cut = tuple[int, int]
 
@@ -39,11 +40,11 @@ def usual_chunk_rows(spec: StreamSpec) -> int:
 
 def chunk_rows(spec: StreamSpec, chunk_frames: int | None) -> int:
     """Rows of every chunk but the last of a stream that is not ragged; 0 where one row has more than CHUNK_VALUES."""
-    return min(chunk_frames or usual_chunk_rows(spec), CHUNK_VALUES // max(1, spec.row_values))
+    return min(chunk_frames or usual_chunk_rows(spec), CHUNK_VALUES // max(1, spec.row_values), MAX_CHUNK_ROWS)
 
 
 def cut_rows(tensor: Tensor, chunk_frames: int | None, scenes: Sequence[int] = ()) -> list[Cut]:
-    """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows and CHUNK_VALUES values each.
+    """Row ranges [start, stop) of the chunks: at most `chunk_frames` rows, MAX_CHUNK_ROWS and CHUNK_VALUES values each.
 
     scenes: rows at which a chunk begins in any case, where all rows have equally many tokens.
 
@@ -69,7 +70,7 @@ def cut_rows(tensor: Tensor, chunk_frames: int | None, scenes: Sequence[int] = (
         return [(at, min(at + rows, stop)) for start, stop in pairwise(bounds) for at in range(start, stop, rows)]
     cuts, start, total = [], 0, 0
     for row, size in enumerate(sizes):
-        if row > start and (row - start == chunk_frames or total + int(size) > CHUNK_VALUES):
+        if row > start and (row - start == min(chunk_frames, MAX_CHUNK_ROWS) or total + int(size) > CHUNK_VALUES):
             cuts.append((start, row))
             start, total = row, 0
         total += int(size)

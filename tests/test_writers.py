@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.cli.app import main
+from embdc_cli.scratch import locked_folder
 from tests.synthetic import embeddings
 
-OPTIONS = {"chunk_frames": 4, "target_nmse": 0.05, "effort": 0}
+OPTIONS: dict[str, Any] = {"chunk_frames": 4, "lossless": True}  # writes as any other codec does, and is fast
+WITH_MODELS: dict[str, Any] = {"chunk_frames": 4, "target_nmse": 0.05, "effort": 0}
 
 
 class Faults:
@@ -149,22 +152,32 @@ def forked(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("writer", ["encode", "repair"])  # the others write as repair does
-def test_kill_9_at_any_step_leaves_the_old_file_or_the_new_one(folder: Path, writer: str) -> None:
+@pytest.mark.parametrize(
+    ("write", "every"),
+    [
+        (WRITERS["encode"], 1),
+        (lambda: embdc.encode("2.npy", "out", force=True, **WITH_MODELS), 5),
+        (WRITERS["repair"], 1),  # the others write as it does
+    ],
+    ids=["encode", "models", "repair"],
+)
+def test_kill_9_at_any_step_leaves_the_old_file_or_the_new_one(
+    folder: Path, write: Callable[[], object], every: int
+) -> None:
     with faulty(Faults(0, lambda: None)) as steps:
-        WRITERS[writer]()
+        write()
     new = Path("out").read_bytes()
     before = names()
-    for step in range(1, len(steps.done) + 1):
+    for step in range(1, len(steps.done) + 1, every):
         Path("out").write_bytes(b"old")
 
         def killed(step: int = step) -> None:
             with faulty(Faults(step, kill)):
-                WRITERS[writer]()
+                write()
 
         assert forked(killed) == -signal.SIGKILL
         assert Path("out").read_bytes() in (b"old", new)
-        WRITERS[writer]()
+        write()
         assert Path("out").read_bytes() == new
         assert names() == before, f"left after step {step}"
 
@@ -233,26 +246,32 @@ def test_a_failed_append_leaves_nothing_behind_the_old_tail(folder: Path, number
         assert names() == before
 
 
-def test_a_disk_that_fills_up_is_exit_9(folder: Path) -> None:
-    """For real: the system refuses to let a file grow."""
-    code = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "from embdc_cli.cli.app import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    before = names()
-    for arguments in (
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["encode", "1.npy", "-o", "new.embdc", "--lossless"],
         ["decode", "1.embdc", "-o", "new.npy", "--dtype", "f32"],
         ["cat", "1.embdc", "2.embdc", "-o", "new.embdc"],
         ["repair", "damaged.embdc", "-o", "new.embdc"],
-    ):
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 9, done.stderr
-        assert "no space left" in done.stderr
-        assert names() == before
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_disk_that_fills_up_is_exit_9(folder: Path, arguments: list[str], tmp_path_factory: Any) -> None:
+    """For real: the system refuses to let a file grow."""
+    said = tmp_path_factory.mktemp("said") / "words"
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with open(said, "w") as sys.stderr:
+            code = main(arguments)
+        os._exit(code)
+
+    before = names()
+    assert forked(limited) == 9
+    assert "no space left" in said.read_text()
+    assert names() == before
 
 
 @pytest.mark.parametrize("command", [["cat", "1.embdc", "2.embdc"], ["decode", "1.embdc"], ["repair", "damaged.embdc"]])
@@ -293,6 +312,41 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(folder: Path) ->
         living.communicate()
     WRITERS["cat"]()
     assert not Path(".out.part-living").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_standard_output_leaves_nothing_in_the_folder_for_temporary_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process leaves a folder, and the next one deletes it; not that of a living one, nor any other."""
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("EMBDC_TMPDIR", str(scratch))
+    (scratch / ".embdc-other").mkdir()
+    (scratch / ".embdc-scratch-link").symlink_to(folder)
+
+    def encode() -> None:
+        with open(os.devnull, "w") as nowhere, pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "stdout", nowhere)
+            embdc.encode("2.npy", "-", **OPTIONS)
+
+    with faulty(Faults(0, lambda: None)) as steps:
+        encode()
+    kept = [".embdc-other", ".embdc-scratch-link"]
+    assert sorted(os.listdir(scratch)) == kept
+
+    def killed() -> None:
+        with faulty(Faults(len(steps.done) // 2, kill)):
+            encode()
+
+    assert forked(killed) == -signal.SIGKILL
+    assert len(os.listdir(scratch)) == 3
+    living = locked_folder()
+    encode()
+    assert sorted(os.listdir(scratch)) == sorted([*kept, living.path.name])
+    living.close()
+    assert sorted(os.listdir(scratch)) == kept
+    assert (folder / "2.npy").exists()
 
 
 def test_two_appends_at_once_do_not_mix(folder: Path) -> None:

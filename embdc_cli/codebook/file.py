@@ -127,7 +127,7 @@ def _parse(data: bytes, where: str) -> Codebook:
     mean = reader.integers(b"MEAN", 1, channels)[0]
     exponents = reader.integers(b"EXPO", 1, rank)[0].cumsum(dtype=np.int64)
     spectrum = reader.integers(b"SPEC", 1, rank)[0].cumsum(dtype=np.int64)
-    basis = reader.integers(b"BASI", rank, channels)
+    basis = reader.integers(b"BASI", rank, channels, zeros=False)
     vq = fields["kind"] == "vq"
     tables = _read_tables(reader) if reader.more and not (vq and reader.next_is(_LEVELS)) else None
     levels = _read_levels(reader, fields["levels"], rank, where) if vq else ()

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.entropy.integers import column_classes, decode_integers, encode_integers
-from embdc_cli.entropy.tables import CLASSES
+from embdc_cli.entropy.tables import CLASSES, have_room, least_bits, static_tables
 from embdc_cli.errors import CorruptArchive
 
 _U32: Final = struct.Struct("<I")
@@ -74,12 +74,19 @@ class SectionReader:
             )
         return memoryview(self.checked(_SECTION.size + size))[_SECTION.size :]
 
-    def integers(self, name: bytes, rows: int, columns: int) -> np.ndarray:
-        """(rows, columns) int32 from the next section, whose size the caller has bounded."""
+    def integers(self, name: bytes, rows: int, columns: int, *, zeros: bool = True) -> np.ndarray:
+        """(rows, columns) int32 from the next section. zeros: whether a row may be nothing else, which takes no bytes.
+
+        Raises: CorruptArchive, before allocating more than the bytes that are there can say.
+        """
         payload = self.section(name, rows * (1 + columns * _MAX_LEVEL_BYTES) + _LEVELS_OVERHEAD)
         classes = np.frombuffer(payload[:rows], dtype=np.uint8)
         if len(classes) < rows or classes.max() >= CLASSES:
             raise CorruptArchive(f"codebook: {self._where}: section {name!r}: expected {rows} classes below {CLASSES}")
+        if not zeros and not classes.min():
+            raise CorruptArchive(f"codebook: {self._where}: section {name!r}: a row is zero")
+        if not have_room(len(payload) - rows, classes, columns, least_bits(static_tables())):
+            raise CorruptArchive(f"codebook: {self._where}: section {name!r}: too few bytes for {rows} x {columns}")
         return decode_integers(payload[rows:], classes[:, None], (rows, columns))
 
     def finish(self) -> None:

@@ -10,6 +10,7 @@ import struct
 from embdc_cli.errors import CorruptArchive
 
 _MAX_VARINT_BYTES = 9  # 63 bits: every varint fits an int64
+MAX_VARINT = (1 << 7 * _MAX_VARINT_BYTES) - 1
 
 
 class FieldWriter:

@@ -23,14 +23,27 @@ def max_payload(kind: bytes, limits: Limits | None) -> int:
     return spec.MAX_PAYLOAD_BYTES
 
 
-def check_data(record: DataRecord, header: Header, rows: int, where: str) -> None:
+def fits(rows: int, values: int, content_bytes: int, limits: Limits) -> bool:
+    """Whether a DATA chunk of so many bytes may decode to so many rows and values.
+
+    What the header allows is not enough: a chunk of a few bytes must not say how much memory is taken for it.
+    """
+    earned = spec.MAX_CHUNK_RATIO * content_bytes
+    return rows <= min(limits.max_chunk_rows, max(spec.FREE_CHUNK_ROWS, earned)) and values <= min(
+        limits.max_chunk_values, max(spec.FREE_CHUNK_VALUES, earned)
+    )
+
+
+def check_data(record: DataRecord, header: Header, rows: int, content_bytes: int, where: str) -> None:
     """Nothing, for a DATA record that may follow `rows` rows of its stream. Raises: CorruptArchive."""
     if record.stream >= len(header.streams):
         raise CorruptArchive(f"{where}: stream {record.stream}, the header has {len(header.streams)}")
     stream, limits = header.streams[record.stream], header.limits
     values = record.rows * (1 if stream.ragged else stream.row_values)
-    if record.rows > limits.max_chunk_rows or values > limits.max_chunk_values:
-        raise CorruptArchive(f"{where}: {record.rows} rows of {stream.name!r} exceed the limits of the header")
+    if not fits(record.rows, values, content_bytes, limits):
+        raise CorruptArchive(
+            f"{where}: {record.rows} rows of {stream.name!r} in {content_bytes} bytes exceed the limits"
+        )
     if record.row0 < rows:
         raise CorruptArchive(f"{where}: row {record.row0} of {stream.name!r} again, {rows} rows came before")
 
@@ -61,6 +74,8 @@ def check_table(table: ChunkTable, header: Header, where: str, *, whole: bool = 
     lengths = table.chunks["content"][data["chunk"]]
     if len(data) and (int(data["rows"].max()) > limits.max_chunk_rows or int(lengths.max()) > limits.max_chunk_bytes):
         raise CorruptArchive(f"{where}: a chunk exceeds the limits of the header")
+    if len(data) and int(data["stream"].max()) < len(header.streams):
+        _check_sizes(data, lengths, header, where)
     rows = _contiguous(data["stream"], data["row0"], data["rows"], len(header.streams), f"{where}: streams")
     times = table.times
     clock = _contiguous(times["item"], times["row0"], times["rows"], len(header.items), f"{where}: times")
@@ -70,18 +85,28 @@ def check_table(table: ChunkTable, header: Header, where: str, *, whole: bool = 
     for number, item in enumerate(header.items):
         if clock[number] and item.timebase is None:
             raise CorruptArchive(f"{where}: times of item {number}, which has no timebase")
-    largest = np.zeros(len(header.streams), np.int64)
-    np.maximum.at(largest, data["stream"], data["rows"])
-    for stream, found, most in zip(header.streams, rows.tolist(), largest.tolist(), strict=True):
+    for stream, found in zip(header.streams, rows.tolist(), strict=True):
         if whole and stream.rows is not None and stream.rows != found:
             raise CorruptArchive(f"{where}: stream {stream.name!r}, expected {stream.rows} rows, found {found}")
         if stream.timed and (found > clock[stream.item] or (whole and found != clock[stream.item])):
             raise CorruptArchive(f"{where}: stream {stream.name!r}, {found} rows but times of {clock[stream.item]}")
-        if not stream.ragged and most * stream.row_values > limits.max_chunk_values:
-            raise CorruptArchive(f"{where}: {most} rows of {stream.name!r} exceed the limits of the header")
     pairs = np.unique(table.models[["stream", "segment"]])
     if len(pairs) != len(table.models) or (table.models["stream"] >= len(header.streams)).any():
         raise CorruptArchive(f"{where}: models that are there twice, or of no stream")
+
+
+def _check_sizes(data: np.ndarray, lengths: np.ndarray, header: Header, where: str) -> None:
+    """`fits`, of every chunk; what the tokens of ragged rows come to is not in the table."""
+    # beyond 2^53 a float is no longer exact, and far beyond every limit
+    each = np.array([1 if one.ragged else min(one.row_values, 1 << 62) for one in header.streams], np.float64)
+    earned = spec.MAX_CHUNK_RATIO * lengths
+    values = data["rows"] * each[data["stream"]]
+    most = np.minimum(header.limits.max_chunk_values, np.maximum(spec.FREE_CHUNK_VALUES, earned))
+    wrong = np.flatnonzero((data["rows"] > np.maximum(spec.FREE_CHUNK_ROWS, earned)) | (values > most))
+    if len(wrong):
+        one = data[wrong[0]]
+        name = header.streams[one["stream"]].name
+        raise CorruptArchive(f"{where}: {one['rows']} rows of {name!r} in {lengths[wrong[0]]} bytes exceed the limits")
 
 
 def _check_steps(times: np.ndarray, where: str) -> None:

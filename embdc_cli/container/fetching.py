@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.container import spec
+from embdc_cli.container.admission import fits
 from embdc_cli.container.chunk import DataRecord, ModelsRecord
 from embdc_cli.container.contents import Entry, Part
 from embdc_cli.container.framing import ChunkHeader, apply_mask, chunk_bytes, content_of, parse_header
@@ -134,8 +135,8 @@ class ChunkReader:
             raise CorruptArchive(f"{where}: chunk {entry.seq} and the index disagree about what it holds")
         if record.token_counts is not None:
             values = sum(record.token_counts) * stream.row_values
-            if values > part.header.limits.max_chunk_values:
-                raise CorruptArchive(f"{where}: {values} values in a chunk exceed the limits of the header")
+            if not fits(record.rows, values, len(content), part.header.limits):
+                raise CorruptArchive(f"{where}: {values} values in {len(content)} bytes exceed the limits")
         if record.models_crc != (models.crc if models else 0):
             raise CorruptArchive(
                 f"{where}: chunk {entry.seq} was made with other models than those of segment {record.segment}"

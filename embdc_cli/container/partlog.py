@@ -55,7 +55,7 @@ class PartLog:
         """The record in the content `view`, after checking that the chunk may come next. Raises: CorruptArchive."""
         if header.type == spec.DATA:
             record, _ = DataRecord.prefix_of(view, where)
-            admission.check_data(record, self.header, self._rows_of(self.rows, record.stream), where)
+            admission.check_data(record, self.header, self._rows_of(self.rows, record.stream), len(view), where)
             return record
         content = bytes(view)
         if header.type == spec.MODELS:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from embdc_cli.container import spec, times
+from embdc_cli.container import admission, spec, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
 from embdc_cli.container.contents import Damage, LostRows, Part
 from embdc_cli.container.framing import ChunkHeader, content_of, parse_header
@@ -169,7 +169,8 @@ def _usable(chunk: _Chunk) -> DataRecord | None:
         return None
     values = sum(record.token_counts or ()) * stream.row_values
     models = chunk.log.models.get((record.stream, record.segment), 0)
-    return record if record.models_crc == models and values <= header.limits.max_chunk_values else None
+    fits = admission.fits(record.rows, values, len(chunk.content), header.limits)
+    return record if record.models_crc == models and fits else None
 
 
 class _Rebuilt:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from embdc_cli.container import index, spec, tail, times
+from embdc_cli.container import admission, index, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.contents import Damage, Item, Part
 from embdc_cli.container.losses import with_losses
@@ -78,8 +78,8 @@ def _check_data(chunk: ScannedChunk, short: DataRecord) -> None:
     record, _ = DataRecord.from_content(chunk.view, ragged=stream.ragged, where="chunk")
     if record.token_counts is not None:
         values = sum(record.token_counts) * stream.row_values
-        if values > header.limits.max_chunk_values:
-            raise CorruptArchive(f"{values} values exceed the limits of the header")
+        if not admission.fits(record.rows, values, len(chunk.view), header.limits):
+            raise CorruptArchive(f"{values} values in {len(chunk.view)} bytes exceed the limits")
     if record.models_crc != log.models.get((record.stream, record.segment), 0):
         raise CorruptArchive(f"made with other models than those of segment {record.segment}")
     if stream.timed and record.stop > log.times_rows[stream.item]:

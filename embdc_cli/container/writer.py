@@ -132,11 +132,16 @@ class ArchiveWriter:
             raise ValueError(f"stream {stream.name!r}: times of row {record.stop - 1} are not written yet")
         if stream.ragged != (record.token_counts is not None):
             raise ValueError(f"stream {stream.name!r}: token counts belong to ragged streams, and to all of them")
-        values = chunk_values(record, stream.row_values)
+        size = spec.DATA_BYTES + payload_bytes
+        earned = spec.MAX_CHUNK_RATIO * size
         for what, found, allowed in (
-            ("bytes", spec.DATA_BYTES + payload_bytes, limits.max_chunk_bytes),
-            ("rows", record.rows, limits.max_chunk_rows),
-            ("values", values, limits.max_chunk_values),
+            ("bytes", size, limits.max_chunk_bytes),
+            ("rows", record.rows, min(limits.max_chunk_rows, max(spec.FREE_CHUNK_ROWS, earned))),
+            (
+                "values",
+                chunk_values(record, stream.row_values),
+                min(limits.max_chunk_values, max(spec.FREE_CHUNK_VALUES, earned)),
+            ),
         ):
             if found > allowed:
                 raise UsageError(

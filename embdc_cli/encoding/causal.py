@@ -35,7 +35,7 @@ from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import disk_errors
-from embdc_cli.tokens import CHUNK_VALUES, Cut, cut_rows, usual_chunk_rows
+from embdc_cli.tokens import CHUNK_VALUES, MAX_CHUNK_ROWS, Cut, cut_rows, usual_chunk_rows
 from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
@@ -217,7 +217,7 @@ def _known_target(target: Target, specs: list[StreamSpec]) -> Target:
 
 def _limits(specs: list[StreamSpec], options: EncodeOptions) -> Limits:
     return Limits(
-        max_chunk_rows=max(options.chunk_frames or usual_chunk_rows(spec) for spec in specs),
+        max_chunk_rows=max(min(options.chunk_frames or usual_chunk_rows(spec), MAX_CHUNK_ROWS) for spec in specs),
         max_chunk_values=CHUNK_VALUES,
         max_rank=max_rank(specs),
         max_modes=MAX_MODES,

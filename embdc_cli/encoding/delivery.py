@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from embdc_cli.errors import (
 )
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
-from embdc_cli.scratch import disk_errors, scratch_folder
+from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
 
 
 @dataclass
@@ -41,6 +39,7 @@ class Destination:
     output: str
     kind: Literal["file", "stdout", "append"]
     work: WorkInProgress
+    folder: LockedFolder | None = None  # that the work is in where it is not beside the output
 
     @property
     def resumable(self) -> bool:
@@ -78,8 +77,8 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
         if options.append or options.resume:
             flag = "--append" if options.append else "--resume"
             raise UsageError(f"{flag}: standard output cannot be reopened", hint="use -o FILE")
-        folder = Path(tempfile.mkdtemp(prefix="embdc-", dir=scratch_folder()))
-        return Destination(shown, output, "stdout", WorkInProgress(folder / "stdout.embdc", tag))
+        folder = locked_folder()
+        return Destination(shown, output, "stdout", WorkInProgress(folder.path / "stdout.embdc", tag), folder)
     if options.append:
         _check_appendable(output, resume=options.resume)
         work = WorkInProgress(Path(output), tag)
@@ -168,8 +167,8 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
             hint="the same command with --resume goes on",
         ) from stop
     finally:
-        if destination.kind == "stdout":
-            shutil.rmtree(destination.work.target.parent, ignore_errors=True)
+        if destination.folder is not None:
+            destination.folder.close()
 
 
 def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool = False) -> bool:

@@ -224,3 +224,20 @@ def class_rows() -> np.ndarray:
 def class_shifts() -> np.ndarray:
     """(64,) uint8: `shift_of_class` of every class."""
     return np.array([shift_of_class(cls) for cls in range(CLASSES)], np.uint8)
+
+
+@cache
+def least_bits(*tables: Tables) -> np.ndarray:
+    """(CLASSES,) float64: what a level of each class takes at least under any of these, each a multiple of 32 rows."""
+    costs = np.concatenate([one.fine_cost.reshape(-1, ROWS, SYMBOLS) for one in tables])
+    bits = costs.min(axis=(0, 2))[class_rows()] / FINE_COST_UNIT + class_shifts()
+    bits[0] = 0.0
+    return np.asarray(bits)
+
+
+def have_room(size: int, classes: np.ndarray, counts: np.ndarray | int, least: np.ndarray) -> bool:
+    """Whether levels may lie in `size` bytes: counts of each of `classes`, least bits by class.
+
+    A reader asks before it allocates them; twice the bits are allowed for, as states hold some.
+    """
+    return float(np.sum(least[classes] * counts)) <= 2 * 8 * size

@@ -17,6 +17,9 @@ from embdc_cli.codec.table import VERSIONS, ChunkKind, StageId, codec_for
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.video.levels import Levels
+from embdc_cli.codec.video.samples import VideoSamples
+from embdc_cli.codec.video.stream import Coding
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import CorruptArchive, EmbdcError, MissingModel, UnsupportedArchive
 from tests.codec.codec_cases import LIMITS, smooth, spec_of
@@ -164,6 +167,23 @@ def test_unknown_kinds_and_methods_need_a_newer_reader() -> None:
         codec_for(9, SPEC, b"", LIMITS, missing)
     with pytest.raises(UnsupportedArchive, match="lossless method 200"):
         LOSSLESS.decode(b"\xc8", 1)
+
+
+def test_tokens_without_channels_are_few() -> None:
+    """Any number of them would fit into no bytes."""
+    empty = spec_of((4, 3, 0), "float16")
+    models = Fit(empty, [np.zeros((4, 3, 0), np.float16)], None, FitOptions()).models(1.0).to_bytes()
+    many = spec_of((4, 1 << 31, 0), "float16")
+    with pytest.raises(CorruptArchive, match="channels of so many tokens"):
+        codec_for(ChunkKind.TRANSFORM, many, models, LIMITS, missing).decode(b"", 4)
+
+
+def test_every_frame_of_a_video_takes_a_byte() -> None:
+    """A mosaic of one token is a frame of 64 x 64 samples for every row."""
+    levels = Levels(8, np.zeros(1, np.int32), np.zeros(1, np.int32))
+    samples = VideoSamples(Coding("h264", 20, inter=False, effort=0), 1.0, 1, levels)
+    with pytest.raises(CorruptArchive, match="1048576 frames in 100 bytes"):
+        samples.decoded(bytes(100), (1 << 20, 1, 1))
 
 
 def test_a_lossless_stage_is_no_transform_stage() -> None:

@@ -405,6 +405,16 @@ CASES: dict[str, Case] = {
         head_edited(lambda head: head["streams"][0].update(row_shape=[(1 << 32) - 1] * 3)),
         (3, 5, 3),
     ),
+    "chunk-expands": Case(
+        "rows of more values than so few bytes may be",
+        head_edited(
+            lambda head: (
+                head["streams"][0].update(row_shape=[1 << 21, 3]),
+                head["limits"].update(max_chunk_values=1 << 30),
+            )
+        ),
+        (3, 5, 3),
+    ),
     "limits-too-large": Case(
         "limits beyond the caps", head_edited(lambda head: head["limits"].update(max_chunk_values=1 << 40)), NEWER
     ),
@@ -439,6 +449,26 @@ CASES: dict[str, Case] = {
     "stage-unknown": Case(
         "a stage that nobody knows",
         transform_edited(spec.MODELS, lambda content: content[:9] + b"\x7f" + content[10:]),
+        (0, 0, 6),
+    ),
+    "stage-version-newer": Case(
+        "a later version of a stage",
+        transform_edited(spec.MODELS, lambda content: content[:12] + b"\2" + content[13:]),
+        (0, 0, 6),
+    ),
+    "stage-version-huge": Case(
+        "a version of a stage that takes 41 bits",
+        transform_edited(spec.MODELS, lambda content: content[:12] + bytes([128] * 5) + b"\x20" + content[13:]),
+        (0, 0, 6),
+    ),
+    "stage-lossless": Case(
+        "a stage of lossless coding in a transform",
+        transform_edited(spec.MODELS, lambda content: content[:11] + b"\x41" + content[12:]),
+        INSIDE,
+    ),
+    "stage-lossless-newer": Case(
+        "a later version of a stage of lossless coding in a transform",
+        transform_edited(spec.MODELS, lambda content: content[:11] + b"\x41\2" + content[13:]),
         (0, 0, 6),
     ),
     "models-trailing": Case(

@@ -65,7 +65,7 @@ def test_documented_limits_are_those_of_the_program() -> None:
     documented = {
         name: int(value) for name, value in re.findall(r"^\.It Dv (\w+) Ta (\d+) ", section("LIMITS"), re.MULTILINE)
     }
-    names = [name for name in vars(spec) if re.match(r"MAX_|CAP_|DEFAULT_|OPENING_|CHECKPOINT_", name)]
+    names = [name for name in vars(spec) if re.match(r"MAX_|CAP_|FREE_|DEFAULT_|OPENING_|CHECKPOINT_", name)]
     assert documented == {name: getattr(spec, name) for name in names}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.vq.quantiser import VectorIndices
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.values import StreamSpec
+
+_MOST_EMPTY_TOKENS: Final = 1 << 20
+"""Tokens without channels have no values that limits could bound; embdc keeps such streams without loss."""
 
 
 class TransformCodec:
@@ -99,6 +103,8 @@ class TransformCodec:
         """The codes of every token group, and the record of exact values."""
         length = chunk_length(self.spec, rows, token_counts, self.limits)
         fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
+        if not self.models.layout.fold and length * sum(self.models.layout.tokens) > _MOST_EMPTY_TOKENS:
+            raise fields.corrupt("expected channels of so many tokens, found none")
         record = bytes(fields.blob()) if self.models.keeps_values else b""
         coded = []
         for models, tokens in zip(self.models.groups, self.models.layout.tokens, strict=True):

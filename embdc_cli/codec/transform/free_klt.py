@@ -16,7 +16,7 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import Basis, entry_class, read_exponents, write_exponents
-from embdc_cli.codec.transform.parameters import Scope, read_levels, write_levels
+from embdc_cli.codec.transform.parameters import Scope, check_room, read_levels, write_levels
 from embdc_cli.entropy.tables import entry_tables
 
 
@@ -44,13 +44,16 @@ class FreeKlt(Basis):
 
     def write(self, out: FieldWriter) -> None:
         write_exponents(out, self.exponents)
-        write_levels(out, self.codes.ravel(), _classes(self.exponents, self.codes.shape[1]), entry_tables())
+        channels = self.codes.shape[1]
+        write_levels(out, self.codes.ravel(), np.repeat(_classes(self.exponents, channels), channels), entry_tables())
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> FreeKlt:
         channels = scope.channels
         exponents = read_exponents(fields, scope)
-        codes = read_levels(fields, _classes(exponents, channels), entry_tables())
+        classes = _classes(exponents, channels)
+        check_room(fields, classes, channels, entry_tables())
+        codes = read_levels(fields, np.repeat(classes, channels), entry_tables())
         return cls(codes.reshape(len(exponents), channels), exponents, scope.metric)
 
 
@@ -63,4 +66,5 @@ def least_squares(synthesis: np.ndarray, metric: np.ndarray | None) -> np.ndarra
 
 
 def _classes(exponents: np.ndarray, channels: int) -> np.ndarray:
-    return np.repeat(np.array([entry_class(int(e), channels) for e in exponents], np.uint8), channels)
+    """(r,) uint8, of the vectors."""
+    return np.array([entry_class(int(e), channels) for e in exponents], np.uint8)

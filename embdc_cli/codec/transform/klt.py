@@ -15,7 +15,7 @@ import numpy as np
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import Basis, entry_class, read_exponents, write_exponents
-from embdc_cli.codec.transform.parameters import Scope, read_levels, write_levels
+from embdc_cli.codec.transform.parameters import Scope, check_room, read_levels, write_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
 from embdc_cli.entropy.tables import entry_tables
 
@@ -44,18 +44,21 @@ class ReflectedKlt(Basis):
 
     def write(self, out: FieldWriter) -> None:
         write_exponents(out, self.exponents)
-        write_levels(out, self.codes, _classes(self.exponents, self.channels), entry_tables())
+        write_levels(out, self.codes, np.repeat(*_classes(self.exponents, self.channels)), entry_tables())
 
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> ReflectedKlt:
         channels = scope.channels
         exponents = read_exponents(fields, scope)
-        codes = read_levels(fields, _classes(exponents, channels), entry_tables())
+        classes, lengths = _classes(exponents, channels)
+        check_room(fields, classes, lengths, entry_tables())
+        codes = read_levels(fields, np.repeat(classes, lengths), entry_tables())
         check_codes(codes, len(exponents), channels, fields)
         return cls(codes, exponents, channels)
 
 
-def _classes(exponents: np.ndarray, channels: int) -> np.ndarray:
+def _classes(exponents: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """(classes (r,) uint8, lengths (r,) int64) of the vectors."""
     lengths = lengths_of(len(exponents), channels)
     classes = [entry_class(int(e), int(length)) for e, length in zip(exponents, lengths, strict=True)]
-    return np.repeat(np.array(classes, np.uint8), lengths)
+    return np.array(classes, np.uint8), lengths

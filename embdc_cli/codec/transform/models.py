@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from embdc_cli.codec.chain import Chain
-from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.fields import MAX_VARINT, FieldReader, FieldWriter
 from embdc_cli.codec.layout import Layout
 from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import VERSIONS, Codebook, Limits, LookupCodebook, StageId, check_stage
@@ -233,7 +233,8 @@ def _read_stage_list(fields: FieldReader) -> list[tuple[type[SegmentStage], int]
     """(stage, version) of each."""
     listed = []
     for _ in range(fields.byte(limit=_MAX_STAGES)):
-        number, version = fields.varint(limit=1 << 31), fields.varint(limit=1 << 31)
+        # any number may become a stage or a version, so that none is corrupt
+        number, version = fields.varint(limit=MAX_VARINT), fields.varint(limit=MAX_VARINT)
         stage_id = check_stage(number, version)
         if stage_id not in _STAGES:
             raise fields.corrupt(f"stage {StageId(stage_id).name.lower()} is none of the transform codec's")

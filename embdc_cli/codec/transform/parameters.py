@@ -13,7 +13,7 @@ from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import Codebook, Limits
 from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.levels import decode_levels, encode_levels
-from embdc_cli.entropy.tables import Tables, class_of_mean, static_tables
+from embdc_cli.entropy.tables import Tables, class_of_mean, have_room, least_bits, static_tables
 
 if TYPE_CHECKING:
     from embdc_cli.codec.transform.mixture.stage import Mixture
@@ -70,6 +70,13 @@ def write_levels(out: FieldWriter, levels: np.ndarray, classes: np.ndarray, tabl
 def read_levels(fields: FieldReader, classes: np.ndarray, tables: Tables) -> np.ndarray:
     """int32 (n,) of these classes, each within +-MAX_LEVEL. Raises CorruptArchive."""
     return decode_levels(fields.blob(), classes, tables, MAX_LEVEL)
+
+
+def check_room(fields: FieldReader, classes: np.ndarray, counts: np.ndarray | int, tables: Tables) -> None:
+    """Raises CorruptArchive when what is left is too short for so many levels of each of these classes."""
+    if not have_room(fields.left, classes, counts, least_bits(tables)):
+        integers = np.broadcast_to(counts, classes.shape).sum()
+        raise fields.corrupt(f"expected {integers} integers, found {fields.left} bytes for them")
 
 
 def write_uniform_levels(out: FieldWriter, levels: np.ndarray) -> None:

@@ -85,6 +85,8 @@ class VideoSamples(Quantiser, SegmentStage):
             if side:
                 raise CorruptArchive("video bitstream: expected none for a chunk without values")
             return np.zeros(shape, np.int32)
+        if tiling.frames[0] > len(side):
+            raise CorruptArchive(f"video bitstream: {tiling.frames[0]} frames in {len(side)} bytes")
         frames = backend.decode(side, self.coding.standard, self.coding.depth, tiling.frames, self.backend)
         return tiling.undo(frames).astype(np.int32)
 

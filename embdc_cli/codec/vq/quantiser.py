@@ -28,6 +28,7 @@ from embdc_cli.codec.vq import flags, gain, gaussian, indices
 from embdc_cli.codec.vq.borrowed import NONE, Borrowed
 from embdc_cli.codec.vq.levels import EXPONENTS, MAX_LEVELS, LearntLevel, Level
 from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
+from embdc_cli.errors import CorruptArchive
 
 MAX_QUANTA: Final = 1 << 24
 _MAX_ENTRY_QUANTA: Final = 1 << 26
@@ -38,6 +39,9 @@ _WITHOUT_GAINS: Final = 1
 """The version of this stage whose Gaussian levels are as they are for all tokens."""
 _MATTERS: Final = 0.5
 """Of what a bit may cost: coefficients of less variance do not count in the energy of a token."""
+_FREE_CODES: Final = 1 << 26
+"""What a reader takes on whatever the bytes: 8 for each value of the largest chunk that is written; 4 are the most."""
+_MAX_CODES_RATIO: Final = 64  # codes for each byte of larger chunks
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +206,8 @@ class VectorIndices(Coder, SegmentStage):
         if 0 in shape:
             FieldReader(data, "chunk").end()
             return np.zeros(shape, np.int32)
+        if rows * tokens * levels > max(_FREE_CODES, _MAX_CODES_RATIO * len(data)):
+            raise CorruptArchive(f"vector indices: {rows * tokens * levels} codes in {len(data)} bytes")
         q = self.quantiser
         return indices.decode(data, (rows, tokens, levels), q.sizes, q.width, q.classes, self.most)
 

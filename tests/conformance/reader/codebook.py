@@ -60,6 +60,7 @@ def parsed(data: bytes) -> Codebook:
     exponents = np.cumsum(_integers(_section(fields, "EXPO"), 1, rank)[0])
     _integers(_section(fields, "SPEC"), 1, rank)
     basis = _integers(_section(fields, "BASI"), rank, channels)
+    check(basis.any(axis=1).all(), "a vector of zeros")
     tables = {}
     if fields.at < len(fields.data) and fields.data[fields.at : fields.at + 4] != b"LEVL":
         tables = {title: table_in(_section(fields, name)) for name, title in _TABLES.items()}

@@ -99,9 +99,9 @@ class Models:
         listed = []
         for _ in range(fields.byte(16)):
             number, version = fields.varint(), fields.varint()
-            check(number not in _LOSSLESS, "a stage of lossless coding")
-            if number not in STAGES or not 1 <= version <= (2 if number == 70 else 1):
+            if number not in (*STAGES, *_LOSSLESS) or not 1 <= version <= (2 if number == 70 else 1):
                 raise Unsupported(f"stage {number}, version {version}")
+            check(number in STAGES, "a stage of lossless coding")
             listed.append((number, version))
         channels = stream.row_shape[stream.channel_axis] if stream.row_shape else 1
         self.fold = fields.varint(8192)
@@ -124,6 +124,7 @@ class Models:
     def decode(self, payload: bytes, rows: int) -> Decoded:
         """A chunk. rows: tokens, where they are ragged."""
         fields = Fields(payload)
+        check(self.fold or rows * sum(self.groups) <= 1 << 20, "tokens without channels")
         record = fields.blob() if self.keeps else b""
         groups, steps, codes, crc = [], [], [], 0
         for chain, tokens in zip(self.chains, self.groups, strict=True):

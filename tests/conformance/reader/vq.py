@@ -78,6 +78,7 @@ class VectorIndices(Coder):
         self.quantiser, self.most = before, scope.code_levels
 
     def codes(self, data: bytes, shape: tuple[int, ...], sides: list[Any]) -> np.ndarray:
+        check(np.prod(shape, dtype=float) <= max(1 << 26, 64 * len(data)), "codes of so few bytes")
         codes = np.zeros(shape, np.int64)
         if not codes.size:
             check(not data, "bytes of no codes")

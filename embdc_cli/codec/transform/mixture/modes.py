@@ -29,15 +29,7 @@ from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
 from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
 from embdc_cli.entropy.dependent.tables import entry_path_tables
-from embdc_cli.entropy.tables import (
-    CLASSES,
-    FINE_COST_UNIT,
-    ROWS,
-    class_rows,
-    class_shifts,
-    classes_of_means,
-    static_tables,
-)
+from embdc_cli.entropy.tables import CLASSES, classes_of_means, have_room, least_bits, static_tables
 
 KINDS: Final = (PLAIN, TRELLIS)
 MAX_MODES: Final = 64
@@ -191,7 +183,7 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
     if np.abs(offsets).max() > _MAX_OFFSET:
         raise fields.corrupt(f"class offsets: expected at most {_MAX_OFFSET}, found {np.abs(offsets).max()}")
     each, lengths = _large(list(zip(mean_classes, h, strict=True)), channels)
-    if float(_least_bits()[each] @ lengths) > 2 * 8 * fields.left:
+    if not have_room(fields.left, each, lengths, _least_bits()):
         raise fields.corrupt(f"expected {lengths.sum()} means and basis entries, found {fields.left} bytes for them")
     large = entries.read(fields, np.repeat(each, lengths), lengths)
     modes, at, row = [], 0, 0
@@ -233,10 +225,7 @@ def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.n
 @cache
 def _least_bits() -> np.ndarray:
     """(CLASSES,) float64: what a level of each class takes at least, whichever way it is coded."""
-    rows = np.concatenate([static_tables().fine_cost[None], entry_path_tables().fine_cost.reshape(2, ROWS, -1)])
-    bits = rows.min(axis=(0, 2))[class_rows()] / FINE_COST_UNIT + class_shifts()
-    bits[0] = 0.0
-    return np.asarray(bits)
+    return least_bits(static_tables(), entry_path_tables())
 
 
 def _folded(values: np.ndarray) -> np.ndarray:
