@@ -430,6 +430,19 @@ def test_gains_pay_where_some_tokens_are_larger_than_others() -> None:
     assert costs[1] < 0.8 * costs[0]
 
 
+def test_few_wide_tokens_are_coded_as_finely_as_asked() -> None:
+    """Levels are too few for 1280 channels as they are, so a basis is worth its price."""
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((150, 12)) @ rng.standard_normal((12, 1280))).astype(np.float32)[:, None]
+    errors = []
+    for step in (0.3, 0.1, 0.03):
+        fit = Fit(spec_of(rows.shape), [rows], None, FitOptions(vector=True))
+        models = fit.models(step * fit.rms)
+        errors.append(nmse(rows, TransformCodec(spec_of(rows.shape), models).encode(rows).decoded))
+    assert errors[1] < 0.3 * errors[0]
+    assert errors[2] < 0.3 * errors[1]
+
+
 def test_version_1_has_no_gains() -> None:
     out = FieldWriter()
     dataclasses.replace(quantiser(), gains=False, classes=even_classes(6)).write(out)

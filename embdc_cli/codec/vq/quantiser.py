@@ -85,7 +85,8 @@ class VectorQuantiser(Quantiser, SegmentStage):
             return Packed.of(self.levels)
         variances = np.exp2(self.scales / 2)
         counted = variances > min(_MATTERS * self._lagrangian, variances.max() / 2)
-        expected = np.where(counted, variances * counted.sum(), np.inf)
+        deviations = np.sqrt(variances)  # large coefficients count more, small ones are more: between both
+        expected = np.where(counted, deviations * deviations[counted].sum(), np.inf)
         return Packed.of(self.levels, self._gain_level, expected)
 
     @property
