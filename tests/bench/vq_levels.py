@@ -8,8 +8,8 @@ on the clip itself, codebook counted in float16 (`own`).
 
 `levels`: every token has that many levels and nothing is entropy coded. Of `vq` these are the first levels that it
 learns and adds by itself, and everything that a decoder needs is counted: mean, basis, codewords. bits_per_value =
-indices / values + model bits / values. Seconds are those of finding the indices alone, one thread each, the least of
-five times.
+indices / values + model bits / values. Seconds are those of finding the indices alone, one thread each, processor time,
+the least of five times.
 `archive`: the whole archive that has the error of FAISS `others` at that many levels; bits over those of its indices.
 `encode_seconds` of it has everything: reading, learning, search for the rate, writing.
 """
@@ -63,12 +63,12 @@ def nmse(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def least(work: Callable[[], np.ndarray]) -> tuple[np.ndarray, float]:
-    """(what it gives, the least seconds of TIMES)."""
+    """(what it gives, the least processor time of TIMES, in seconds)."""
     seconds = np.inf
     for _ in range(TIMES):
-        start = time.perf_counter()
+        start = time.process_time()
         found = work()
-        seconds = min(seconds, time.perf_counter() - start)
+        seconds = min(seconds, time.process_time() - start)
     return found, seconds
 
 
