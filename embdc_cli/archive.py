@@ -24,7 +24,7 @@ from embdc_cli.codec.table import codec_for
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Stream
 from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.device import check_device
+from embdc_cli.device import check_device, computing_device
 from embdc_cli.errors import CorruptArchive, UsageError
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.recent import Recent
@@ -236,9 +236,11 @@ class Archive:
         """The codec of the chunks of that kind in a segment. Raises: CorruptArchive, MissingModel."""
         limits = self.reader.parts[stream.part].header.limits
 
+        device = computing_device(self.device)
+
         def make() -> ChunkCodec:
             models = self.reader.models(stream, segment)
-            return codec_for(kind, stream.spec, models, limits, self.codebook, self._backend, self._levels)
+            return codec_for(kind, stream.spec, models, limits, self.codebook, self._backend, self._levels, device)
 
         key = (stream.part, stream.number, segment, kind)
         return self._codecs.get(key, make, lambda _: 8 * stream.spec.channels**2)

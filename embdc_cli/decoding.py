@@ -102,13 +102,13 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
 def opened(source: str, options: DecodeOptions) -> Iterator[Archive]:
     """The archive at a path or URL; standard input is spooled first, since reading seeks."""
     if source != "-":
-        with Archive(source, codebooks=options.codebooks, backend=options.backend, levels=options.levels) as archive:
+        with Archive(source, codebooks=options.codebooks, backend=options.backend, levels=options.levels, device=options.device) as archive:
             yield archive
         return
     with scratch_file() as spooled:
         copy_stream(sys.stdin.buffer, spooled)
         spooled.seek(0)
-        with Archive(spooled, codebooks=options.codebooks, backend=options.backend, levels=options.levels) as archive:
+        with Archive(spooled, codebooks=options.codebooks, backend=options.backend, levels=options.levels, device=options.device) as archive:
             yield archive
 
 

@@ -14,6 +14,11 @@ def device_word(text: str) -> str:
     return text
 
 
+def computing_device(device: str) -> str:
+    """Where a codec that can choose works: on the CPU unless a CUDA device is asked for by name."""
+    return "cpu" if device == "auto" else device
+
+
 def check_device(device: str) -> None:
     """Nothing, when `device` can be used here; `auto` and `cpu` always can.
 

@@ -219,7 +219,9 @@ def test_compiled_sums_are_those_of_the_definition(tmp_path: Path) -> None:
     for width in (1, 5):
         tables = RNG.standard_normal((codes.shape[1], 1 + packed.codewords.shape[1], width))
         tables[:, 0] = 0
-        np.testing.assert_allclose(cpu.inner(codes, tables), reference.inner(codes, tables), atol=1e-9)
+        np.testing.assert_allclose(
+            cpu.inner(codes, tables, packed.gain), reference.inner(codes, tables, packed.gain), atol=1e-9
+        )
     for function, arguments in (("squares", (quadratic, linear)), ("added", (rank, edges, factors))):
         found, expected = (getattr(module, function)(codes, packed, *arguments) for module in (cpu, reference))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * abs(expected).max())

@@ -72,7 +72,7 @@ class LosslessMethod(IntEnum):
     DELTA_CHANNEL_PLANES = 3
 
 
-VERSIONS: Final[dict[StageId, int]] = dict.fromkeys(StageId, 1)
+VERSIONS: Final[dict[StageId, int]] = {**dict.fromkeys(StageId, 1), StageId.VECTOR_QUANTISER: 2}
 """The version of each stage that this embdc writes; it reads that one and all below."""
 
 
@@ -153,10 +153,12 @@ def codec_for(
     lookup_codebook: LookupCodebook,
     backend: str = "auto",
     levels: int | None = None,
+    device: str = "cpu",
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
 
     backend: who decodes video (`codec.video.backend`). levels: how many a vector quantiser reads, None for all.
+    device: where it looks codewords up.
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes, UsageError
     for levels of a codec that has none.
@@ -174,7 +176,7 @@ def codec_for(
         coarse = read if levels is None else read.with_levels(levels)
         if coarse is None:
             raise _without_levels(spec)
-        return TransformCodec(spec, coarse, limits)
+        return TransformCodec(spec, coarse.on_device(device), limits)
     if kind == ChunkKind.LOSSLESS:
         raise _without_levels(spec)
     raise UnsupportedArchive(

@@ -26,6 +26,7 @@ from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
+from embdc_cli.device import computing_device
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.segments import Segment, divide, pieces_of
 from embdc_cli.encoding.sensitive import kept_exactly
@@ -261,7 +262,7 @@ class StreamPlan:
         weighting, video = self.fit_options.weighting, self.fit_options.video
         backend = video.backend if video is not None else "auto"
         read = TransformModels.from_bytes(models, self.spec, Limits(), lookup, weighting, backend)
-        return TransformCodec(self.spec, read)
+        return TransformCodec(self.spec, read.on_device(self.fit_options.device))
 
     @cached_property
     def unit(self) -> float:
@@ -417,6 +418,7 @@ def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey)
         padding=seen.padding,
         video=_video_options(options),
         vector=options.codec == "vq",
+        device=computing_device(options.device),
     )
 
 

@@ -1,6 +1,6 @@
 """What every stage is worth: bits at equal error with one stage off, against everything on, over real dumps.
 
-    python tests/bench/ablation.py [--dumps WORD] [--variants NAME ...] [--rows N]
+    python tests/bench/ablation.py [--dumps WORD] [--variants NAME ...] [--rows N] [--errors E ... --csv NAME]
 
 Stages have no switches in the product; here they are replaced while a variant runs. A choice among chains stays: where
 a crippled chain costs more by the encoder's own reckoning than the next best, the next best is taken.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,13 @@ import record
 from embdc_cli.codec.transform.activity import LOWEST
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.mixture.entries import PLAIN
+from embdc_cli.codec.transform.mixture.mixture_fit import MixtureFit
+from embdc_cli.codec.transform.mixture.statistics import ModeStatistics, Principal
 from embdc_cli.codec.transform.mixture.tracks import Tracks, longest_levels
 from embdc_cli.entropy.tables import TOTAL, Tables
 from embdc_cli.parallel import one_blas_thread
 
-TARGETS = (0.1, 0.05, 0.02, 0.01)
+ERRORS = (0.1, 0.05, 0.02, 0.01)
 IMAGES = 48  # of the dump of single images: enough to tell, and they are 197 tokens each
 SPARSER = 12  # every 12th row: 2 to 2.5 a second
 LEAST_ROWS = 5
@@ -70,6 +72,12 @@ def same_activity(motion: object, magnitudes: np.ndarray, tracks: Tracks) -> np.
     return np.full(len(tracks.level), 1 - LOWEST, np.uint8)
 
 
+def without_mean(fit: MixtureFit, tokens: np.ndarray, first: int) -> ModeStatistics:
+    """In the place of `MixtureFit._mode_statistics`: no centroids, every basis through the mean of the segment."""
+    axes = fit._principal if fit.count == 1 else Principal.of_tokens(tokens)
+    return ModeStatistics(len(tokens), np.zeros(tokens.shape[1]), axes.variances, axes.vectors, first)
+
+
 def free(symbol: int, symbols: int = 25) -> Tables:
     """Under which `symbol` costs next to nothing."""
     freq = np.ones((1, symbols), np.int64)
@@ -91,8 +99,11 @@ VARIANTS = (
     Variant("no trellis, plain dead zone", (NO_TRELLIS, ROUNDING)),
     Variant("one mode", (modes(1),)),
     Variant("one mode not offered", (modes(4, 8, 16, 32, 64),)),
+    Variant("at most 4 modes", (modes(1, 4),)),
     Variant("at most 16 modes", (modes(1, 4, 8, 16),)),
     Variant("at most 32 modes", (modes(1, 4, 8, 16, 32),)),
+    Variant("up to 128 modes", (modes(1, 4, 8, 16, 32, 64, 128),)),
+    Variant("no centroids", ((f"{MIXTURE}.mixture_fit.MixtureFit._mode_statistics", without_mean),)),
     Variant("modes of effort 1", (modes(1, 8, 48),)),
     Variant("modes learnt in one round", ((f"{MIXTURE}.learning.ROUNDS", 1),)),
     Variant("all tracks of 16 rows", ((f"{MIXTURE}.search._cut", one_length(4)),)),
@@ -121,27 +132,32 @@ def inputs(folder: Path, word: str, limit: int) -> Iterator[tuple[str, str, str,
             yield path.stem, "sparser", measure, np.ascontiguousarray(x[::every])
 
 
-def measured(variant: Variant, x: np.ndarray, measure: str) -> list[float]:
-    """Bits per value at the TARGETS."""
+def measured(variant: Variant, x: np.ndarray, measure: str, errors: Sequence[float]) -> list[float]:
+    """Bits per value at the errors."""
     with ExitStack() as replaced:
         for name, value in variant.replaced:
             replaced.enter_context(mock.patch(name, value))
-        points = curves.curve(x, variant.effort, measure, TARGETS)
-    return [curves.bits_at(points, target) for target in TARGETS]
+        points = curves.curve(x, variant.effort, measure, errors)
+    return [curves.bits_at(points, error) for error in errors]
 
 
-def row(dump: str, rate: str, measure: str, variant: str, bits: Sequence[float], ratio: float) -> dict[str, Any]:
-    """A line of the table; the change is against everything. bits: at the TARGETS, or none."""
-    columns = {f"bits_at_{target}": "" for target in TARGETS}
-    columns |= {f"bits_at_{target}": f"{one:.5f}" for target, one in zip(TARGETS, bits, strict=False)}
+def row(
+    dump: str, rate: str, measure: str, variant: str, bits: Mapping[float, float | None], ratio: float
+) -> dict[str, Any]:
+    """A line of the table; the change is against everything. bits: by error, None in a summary."""
+    columns = {f"bits_at_{error}": "" if one is None else f"{one:.5f}" for error, one in bits.items()}
     change = {"change_percent": round(100 * (ratio - 1), 2), "low": "", "high": ""}
     return {"dump": dump, "rate": rate, "measure": measure, "variant": variant, **columns, **change}
 
 
-def summary(rate: str, variant: str, ratios: Sequence[float]) -> dict[str, Any]:
+def summary(rate: str, variant: str, ratios: Sequence[float], errors: Sequence[float]) -> dict[str, Any]:
     """The geometric mean over dumps and its bootstrap interval."""
     low, high = (round(100 * (one - 1), 2) for one in curves.interval(ratios))
-    return {**row("all", rate, "both", variant, (), curves.geometric_mean(ratios)), "low": low, "high": high}
+    return {
+        **row("all", rate, "both", variant, dict.fromkeys(errors), curves.geometric_mean(ratios)),
+        "low": low,
+        "high": high,
+    }
 
 
 def main() -> None:
@@ -149,21 +165,25 @@ def main() -> None:
     parser.add_argument("--dumps", default="", help="only dumps with this in their name")
     parser.add_argument("--variants", nargs="*", default=[], help="only these")
     parser.add_argument("--rows", type=int, default=1 << 30, help="at most so many rows of each dump")
+    parser.add_argument("--errors", type=float, nargs="+", default=ERRORS)
+    parser.add_argument("--csv", default="ablation", help="where to: a file has one set of errors")
     args = parser.parse_args()
     folder = Path(os.environ["EMBDC_TEST_DATA"]) / "data/embeddings"
     others = [one for one in VARIANTS[1:] if not args.variants or one.name in args.variants]
     ratios: dict[tuple[str, str], list[float]] = {}
     with one_blas_thread():
         for dump, rate, measure, x in inputs(folder, args.dumps, args.rows):
-            reference = measured(VARIANTS[0], x, measure)
-            rows = [row(dump, rate, measure, VARIANTS[0].name, reference, 1.0)]
+            reference = measured(VARIANTS[0], x, measure, args.errors)
+            by_error = dict(zip(args.errors, reference, strict=True))
+            rows = [row(dump, rate, measure, VARIANTS[0].name, by_error, 1.0)]
             for variant in others:
-                bits = measured(variant, x, measure)
+                bits = measured(variant, x, measure, args.errors)
                 ratio = curves.geometric_mean([a / b for a, b in zip(bits, reference, strict=True)])
                 ratios.setdefault((rate, variant.name), []).append(ratio)
-                rows.append(row(dump, rate, measure, variant.name, bits, ratio))
-            record.append("ablation", rows)
-    record.append("ablation", [summary(rate, variant, found) for (rate, variant), found in ratios.items()])
+                by_error = dict(zip(args.errors, bits, strict=True))
+                rows.append(row(dump, rate, measure, variant.name, by_error, ratio))
+            record.append(args.csv, rows)
+    record.append(args.csv, [summary(rate, variant, found, args.errors) for (rate, variant), found in ratios.items()])
 
 
 if __name__ == "__main__":

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.codec.transform.parameters import Scope
-from embdc_cli.codec.vq import flags, gaussian, indices
+from embdc_cli.codec.vq import flags, gain, gaussian, indices
 from embdc_cli.codec.vq.borrowed import Borrowed
+from embdc_cli.codec.vq.fit import counted
 from embdc_cli.codec.vq.learning import Learner
 from embdc_cli.codec.vq.levels import LearntLevel, Level
-from embdc_cli.codec.vq.quantiser import VectorQuantiser, even_classes
+from embdc_cli.codec.vq.quantiser import VectorIndices, VectorQuantiser, even_classes
 from embdc_cli.codec.vq.search import Packed, Prices, cpu, lookup, reference, search
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
@@ -44,7 +46,14 @@ def some_levels(seed: int = 0, rank: int = RANK) -> list[Level]:
         ).at(-3)
         for width, count, exponent in [(5, 16, 0), (1, 2, 1), (rank, 64, -2), (3, 256, -5)]
     ]
-    return [*learnt, *gaussian.levels(np.full(rank, 32), 5)]
+    return [*learnt, gain.level(), *gaussian.levels(np.full(rank, 32), 5)]
+
+
+def packed_of(levels: list[Level], rank: int = RANK) -> Packed:
+    """With the gains that `some_levels` have, and two coefficients that do not matter for them."""
+    gains = [number for number, level in enumerate(levels) if not len(level.channels)]
+    expected = np.where(np.arange(rank) < rank - 2, 2.0**16 * rank, np.inf)
+    return Packed.of(levels, *gains, expected=expected)
 
 
 def walk(shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
@@ -63,7 +72,7 @@ def prices_of(levels: list[Level], seed: int = 0) -> Prices:
 @pytest.mark.parametrize("lagrangian", [0.0, 3e3, 5e4, 1e6])
 def test_kernels_agree(shape: tuple[int, int, int], lagrangian: float) -> None:
     levels = some_levels()
-    y, packed, prices = walk(shape), Packed.of(levels), prices_of(levels)
+    y, packed, prices = walk(shape), packed_of(levels), prices_of(levels)
     slow, fast = (kernel.search(y, packed, prices, lagrangian) for kernel in (reference, cpu))
     assert np.array_equal(slow, fast)
     assert np.array_equal(reference.lookup(slow, packed, RANK), cpu.lookup(slow, packed, RANK))
@@ -98,9 +107,9 @@ def test_without_a_price_each_level_takes_what_is_nearest() -> None:
 @pytest.mark.parametrize("shape", [(3, 0, RANK), (0, 3, RANK)])
 def test_nothing_has_no_codes(shape: tuple[int, int, int]) -> None:
     levels = some_levels()
-    codes = search(walk(shape), Packed.of(levels), prices_of(levels), 1.0)
+    codes = search(walk(shape), packed_of(levels), prices_of(levels), 1.0)
     assert codes.shape == (*shape[:2], len(levels))
-    assert lookup(codes, Packed.of(levels), RANK).shape == shape
+    assert lookup(codes, packed_of(levels), RANK).shape == shape
 
 
 def test_scores_are_exact_for_the_largest_numbers() -> None:
@@ -116,7 +125,7 @@ def test_scores_are_exact_for_the_largest_numbers() -> None:
 
 def test_without_a_price_every_token_has_every_level() -> None:
     levels = some_levels()
-    codes = search(walk((4, 3, RANK)), Packed.of(levels), prices_of(levels), 0.0)
+    codes = search(walk((4, 3, RANK)), packed_of(levels), prices_of(levels), 0.0)
     assert codes.min() == 1
 
 
@@ -163,10 +172,10 @@ def test_a_level_that_serves_badly_does_not_hide_those_after_it() -> None:
 def test_what_stands_still_keeps_its_indices() -> None:
     levels = some_levels()
     y = np.repeat(walk((1, 6, RANK)), 32, axis=0)
-    y = y + np.random.default_rng(1).integers(-8, 9, y.shape).astype(np.int32)
+    y = y + np.random.default_rng(1).integers(-3, 4, y.shape).astype(np.int32)
     prices = prices_of(levels)
     prices.keep[:] = 0.05
-    codes = search(y, Packed.of(levels), prices, 3e3)
+    codes = search(y, packed_of(levels), prices, 3e3)
     assert codes.any()
     assert np.array_equal(codes[1:], codes[:-1])
 
@@ -175,7 +184,7 @@ def test_what_stands_still_keeps_its_indices() -> None:
 @settings(deadline=None, max_examples=60)
 def test_indices_come_back(rows: int, tokens: int, width: int, lagrangian: float, seed: int) -> None:
     levels = some_levels(seed)
-    codes = search(walk((rows, tokens, RANK), seed), Packed.of(levels), prices_of(levels), lagrangian)
+    codes = search(walk((rows, tokens, RANK), seed), packed_of(levels), prices_of(levels), lagrangian)
     sizes = np.array([len(level.codewords) for level in levels])
     classes = np.random.default_rng(seed).integers(0, flags.CLASSES, (len(levels), indices.CONTEXTS)).astype(np.uint8)
     data = indices.encode(codes, sizes, width, classes)
@@ -184,7 +193,7 @@ def test_indices_come_back(rows: int, tokens: int, width: int, lagrangian: float
 
 def test_damaged_indices_are_refused_and_levels_are_read_by_themselves() -> None:
     levels = some_levels()
-    codes = search(walk((9, 6, RANK)), Packed.of(levels), prices_of(levels), 3e3)
+    codes = search(walk((9, 6, RANK)), packed_of(levels), prices_of(levels), 3e3)
     sizes = np.array([len(level.codewords) for level in levels])
     classes = even_classes(len(levels))
     good = indices.encode(codes, sizes, 3, classes)
@@ -259,12 +268,12 @@ def quantiser() -> VectorQuantiser:
     learnt = tuple(
         LearntLevel.rounded(np.arange(3, 9, dtype=np.int32), rng.standard_normal((32, 6)), -6) for _ in range(2)
     )
-    return VectorQuantiser(0.1, -9, RANK, learnt, np.arange(RANK, dtype=np.int32), 4, 3, even_classes(6))
+    return VectorQuantiser(0.1, -9, RANK, learnt, np.arange(RANK, dtype=np.int32), 4, 3, even_classes(7))
 
 
 def read_back(data: bytes) -> VectorQuantiser:
     fields = FieldReader(data, "models")
-    found = VectorQuantiser.read(fields, Scope(RANK, 1, LIMITS, fixed_tables(), None, None))
+    found = VectorQuantiser.read(fields, Scope(RANK, 1, LIMITS, fixed_tables(), None, None, version=2))
     fields.end()
     return found
 
@@ -390,6 +399,49 @@ def test_every_weighting_codes(weighting: Weighting) -> None:
         assert nmse(rows, values) < 0.2
         return
     assert nmse(rows[..., :7], values[..., :7]) < 0.2
+
+
+def test_a_gain_is_kept_while_it_is_nearly_as_near() -> None:
+    for g, middle in enumerate(gain.ENERGIES):
+        assert gain.nearest(middle, -1) == g
+        assert gain.nearest(middle * 1.7, g) == gain.nearest(middle / 1.7, g) == g
+        around = [gain.nearest(middle * 1.8, g), gain.nearest(middle / 1.8, g)]
+        assert around == [min(g + 1, gain.COUNT - 1), max(g - 1, 0)]
+    assert gain.nearest(0.0, 3) == gain.nearest(0.0, -1) == 0
+    assert gain.nearest(np.inf, 3) == gain.COUNT - 1
+
+
+def test_gains_pay_where_some_tokens_are_larger_than_others() -> None:
+    """One token in 20 is 16 times as large: error plus bits at the price of the fit, with gains and without."""
+    rng = np.random.default_rng(0)
+    factors = np.where(rng.random((64, 40, 1)) < 0.05, 16.0, 1.0)
+    rows = (rng.standard_normal((64, 40, 16)) * factors).astype(np.float32)
+    fit = Fit(spec_of(rows.shape), [rows], None, FitOptions(vector=True))
+    *head, fitted, _ = fit.models(0.3).groups[0].chain.stages
+    y = rows
+    for stage in head:
+        y = stage.forward(y, b"")
+    costs = []
+    for gains in (False, True):
+        q = counted(replace(fitted, gains=gains, classes=even_classes(0)), [y])
+        codes = q.forward(y, b"")
+        error = float(np.square(q.inverse(codes, b"") - y, dtype=np.float64).sum())
+        costs.append(8 * len(VectorIndices(q).encode(codes, b"")) + error / (LAMBDA * q.step**2))
+    assert costs[1] < 0.8 * costs[0]
+
+
+def test_version_1_has_no_gains() -> None:
+    out = FieldWriter()
+    dataclasses.replace(quantiser(), gains=False, classes=even_classes(6)).write(out)
+    fields = FieldReader(out.bytes(), "models")
+    found = VectorQuantiser.read(fields, Scope(RANK, 1, LIMITS, fixed_tables(), None, None, version=1))
+    fields.end()
+    assert len(found.levels) == 6
+    codes = np.ones((1, 1, 6), np.int32)
+    sums = np.zeros(RANK)
+    for level in found.levels:
+        sums[level.channels] += level.codewords[0]
+    assert np.array_equal(found.inverse(codes, b"")[0, 0], np.ldexp(sums, found.exponent).astype(np.float32))
 
 
 def test_learnt_levels_are_taken_where_they_pay() -> None:

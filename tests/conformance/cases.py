@@ -91,6 +91,7 @@ _x = moving(80, 8, 12)
 _grid = moving(16, 12, 8, 7).reshape(16, 3, 4, 8)
 _white = np.random.default_rng(8).standard_normal((96, 24)).astype(np.float32)
 _noise = np.random.default_rng(6).normal(0, 2.0 ** np.arange(0, -3, -0.25), (20, 3, 4, 12)).astype(np.float32)
+_large_and_small = moving(24, 6, 12) * np.exp2(np.arange(24 * 6) % 7 - 3).reshape(24, 6, 1).astype(np.float16)
 _vectors = encoded(moving(8, 6, 8), codec="vq", target_cosine=0.99)
 _edges = np.cumsum(np.random.default_rng(1).integers(30, 50, 13))
 
@@ -282,6 +283,16 @@ CASES: dict[str, Case] = {
         "blocks whose variances are nearly a third of each other",
         odd_vectors([*[40] * 8, *[36, 37] * 4, *[37] * 8], 6, 0),
         levels=3,
+    ),
+    "vq-gains": Case(
+        "tokens much larger than others; the code level of gains is the last of those read alone",
+        encoded(_large_and_small, codec="vq", target_nmse=0.02),
+        levels=1,
+    ),
+    "vq-gains-odd": Case(
+        "gains of every kind, to the last digit",
+        odd_vectors([37, 41, 23, 9, 1, -7, -31, -130, 39, 38, 33, 34, 7, 6, 5, 4, 40, 27, 3, -2], 14, 2, 5.0),
+        levels=5,
     ),
     "vq-codebook-external": Case(
         "code levels of a codebook beside the archive",

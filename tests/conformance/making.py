@@ -146,12 +146,16 @@ def with_vector_codebook(seed: int, *, embed: str) -> Callable[[Path], bytes]:
     return make
 
 
-def odd_vectors(scales: Sequence[int], gaussian: int, learnt: int = 3) -> Callable[[Path], bytes]:
-    """Levels that no search would make: finer and coarser than a quantum, scales of every kind, a step of a quantum."""
+def odd_vectors(scales: Sequence[int], gaussian: int, learnt: int = 3, spread: float = 0.0) -> Callable[[Path], bytes]:
+    """Levels that no search would make: finer and coarser than a quantum, scales of every kind, a step of a quantum.
+
+    spread: octaves by which tokens are larger or smaller than the scales say.
+    """
 
     def make(_: Path) -> bytes:
         rng = np.random.default_rng(10)
         x = (rng.standard_normal((6, 9, len(scales))) * 2.0 ** (np.array(scales) / 4)).astype(np.float32)
+        x *= np.exp2(np.linspace(-spread, spread, 54)).reshape(6, 9, 1).astype(np.float32)
         stream = StreamSpec("data", "float32", "t,n,c", (9, len(scales)), 6)
         models = Fit(stream, [x], None, FitOptions(vector=True)).models(1.0)
         *head, quantiser, _ = models.groups[0].chain.stages
@@ -176,7 +180,7 @@ def odd_vectors(scales: Sequence[int], gaussian: int, learnt: int = 3) -> Callab
             gaussian=gaussian,
             width=4,
         )
-        quantiser = quantiser.with_classes(rng.integers(8, 56, (learnt + gaussian, 45)).astype(np.uint8))
+        quantiser = quantiser.with_classes(rng.integers(8, 56, (len(quantiser.levels), 45)).astype(np.uint8))
         chain = Chain([*head, quantiser, VectorIndices(quantiser)])
         codec = TransformCodec(stream, replace(models, groups=(replace(models.groups[0], chain=chain),)))
         coded = codec.encode(x)

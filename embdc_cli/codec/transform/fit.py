@@ -35,6 +35,7 @@ class FitOptions:
     padding: whether the stream has tokens of nothing but zeros that are to stay so.
     segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
     video: code with a video codec instead of the mixture and the entropy coder. vector: with a vector quantiser.
+    device: where that searches; codes are the same everywhere.
     """
 
     effort: int = 1
@@ -45,6 +46,7 @@ class FitOptions:
     segment_rows: int | None = None
     video: VideoOptions | None = None
     vector: bool = False
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

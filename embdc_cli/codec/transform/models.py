@@ -135,6 +135,19 @@ class TransformModels:
             groups.append(GroupModels(Chain([*links, replace(coder, most=most)]), group.group))
         return replace(self, groups=tuple(groups))
 
+    def on_device(self, device: str) -> TransformModels:
+        """The same models with a vector quantiser, where there is one, that works on `device` (torch's words)."""
+        if not any(isinstance(stage, VectorQuantiser) for group in self.groups for stage in group.chain):
+            return self
+        groups = []
+        for group in self.groups:
+            stages = [
+                replace(stage, device=device) if isinstance(stage, VectorQuantiser) else stage
+                for stage in group.chain.stages
+            ]
+            groups.append(replace(group, chain=Chain(stages)))
+        return replace(self, groups=tuple(groups))
+
     def to_bytes(self) -> bytes:
         """The models payload of the segment."""
         used = sorted({stage.stage for group in self.groups for stage in group.chain})
@@ -216,25 +229,31 @@ def _with_step_scaled(stage: Stage, factor: float) -> Stage:
     return stage.scaled(factor) if isinstance(stage, VideoSamples | VectorQuantiser) else stage
 
 
-def _read_stage_list(fields: FieldReader) -> list[type[SegmentStage]]:
+def _read_stage_list(fields: FieldReader) -> list[tuple[type[SegmentStage], int]]:
+    """(stage, version) of each."""
     listed = []
     for _ in range(fields.byte(limit=_MAX_STAGES)):
-        stage_id = check_stage(fields.varint(limit=1 << 31), fields.varint(limit=1 << 31))
+        number, version = fields.varint(limit=1 << 31), fields.varint(limit=1 << 31)
+        stage_id = check_stage(number, version)
         if stage_id not in _STAGES:
             raise fields.corrupt(f"stage {StageId(stage_id).name.lower()} is none of the transform codec's")
-        listed.append(_STAGES[stage_id])
+        listed.append((_STAGES[stage_id], version))
     return listed
 
 
-def _read_chain(fields: FieldReader, listed: Sequence[type[SegmentStage]], scope: Scope) -> Chain:
+def _read_chain(fields: FieldReader, listed: Sequence[tuple[type[SegmentStage], int]], scope: Scope) -> Chain:
     count = fields.byte(limit=_MAX_STAGES)
-    kinds = [listed[fields.byte(limit=len(listed) - 1)] for _ in range(count)]
+    places = [fields.byte(limit=len(listed) - 1) for _ in range(count)]
+    kinds = [listed[place][0] for place in places]
     # the coefficients of a mixture are flat: other stages take rows of tokens
     if _FLAT & set(kinds) and (kinds[-3:] not in _MIXTURES or _FLAT & set(kinds[:-3])):
         raise fields.corrupt("expected a mixture, its quantiser and its coder, and nothing after them")
     if (VectorQuantiser in kinds) != (VectorIndices in kinds):
         raise fields.corrupt("expected indices after a vector quantiser, and nowhere else")
-    stages = [kind.read(fields, scope) for kind in kinds]
+    stages = []
+    for place in places:
+        kind, scope.version = listed[place]
+        stages.append(kind.read(fields, scope))
     try:
         return Chain(stages)
     except ValueError as error:

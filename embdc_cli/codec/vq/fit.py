@@ -202,14 +202,14 @@ class VectorFit(TokenGroup):
         exponent = quantum_exponent(
             step, max([largest, *(float(np.abs(lent.centres()).max()) for lent in borrowed.levels)])
         )
-        room = MAX_LEVELS - len(learnt) - len(borrowed.places)
+        room = MAX_LEVELS - 1 - len(learnt) - len(borrowed.places)
         return VectorQuantiser(
             step=step,
             exponent=exponent,
             rank=rank,
             learnt=tuple(self._rounded(level, step, signs) for level in learnt),
             scales=scales_of(energies, exponent),
-            gaussian=min(gaussian_levels(energies, LAMBDA * step**2), room),
+            gaussian=max(0, min(gaussian_levels(energies, LAMBDA * step**2), room)),
             width=grid_width(self.spec, self.tokens_per_row, self.spec.channels // max(1, self.moments.channels)),
             classes=even_classes(0),
             borrowed=borrowed if borrowed.places else NONE,

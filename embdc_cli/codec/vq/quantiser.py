@@ -2,9 +2,11 @@
 
     y' = 2^exponent sum over levels l of codeword[l, index l]
 
+Gaussian levels are multiplied by the gain of the token (`gain`), itself a level before them.
 x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
 Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
-limited to that. Decoding adds integers and multiplies once, so every machine gets the same numbers.
+limited to that. Decoding adds integers, and multiplies each of two sums once, so every machine
+gets the same numbers.
 Levels: those of a codebook, those learnt from the segment, and Gaussian ones for what these leave.
 """
 
@@ -22,7 +24,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.dead_zone import read_step
 from embdc_cli.codec.transform.estimate import LAMBDA
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage, read_uniform_levels, write_uniform_levels
-from embdc_cli.codec.vq import flags, gaussian, indices
+from embdc_cli.codec.vq import flags, gain, gaussian, indices
 from embdc_cli.codec.vq.borrowed import NONE, Borrowed
 from embdc_cli.codec.vq.levels import EXPONENTS, MAX_LEVELS, LearntLevel, Level
 from embdc_cli.codec.vq.search import Packed, Prices, lookup, search
@@ -32,6 +34,10 @@ _MAX_ENTRY_QUANTA: Final = 1 << 26
 _CLASSES: Final = indices.CONTEXTS + 3
 """Of a level: of its contexts, then of going on, of keeping after leaving and after keeping, whatever is around."""
 _MIDDLE: Final = flags.CLASSES // 2
+_WITHOUT_GAINS: Final = 1
+"""The version of this stage whose Gaussian levels are as they are for all tokens."""
+_MATTERS: Final = 0.5
+"""Of what a bit may cost: coefficients of less variance do not count in the energy of a token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +46,8 @@ class VectorQuantiser(Quantiser, SegmentStage):
 
     exponent: of a quantum. rank: coefficients of a token. learnt: the segment's own levels, after those borrowed from a
     codebook. scales: (r,) deviations of what these leave, 2^(scale / 4) quanta. gaussian: levels after them.
-    width: of the token grid.
+    width: of the token grid. gains: whether tokens have gains, where there are Gaussian levels.
+    device: where to search and look up; no part of an archive.
     classes: (L, 45) uint8, of flags (`indices`); its last three columns are for the search.
     """
 
@@ -54,16 +61,33 @@ class VectorQuantiser(Quantiser, SegmentStage):
     width: int
     classes: np.ndarray
     borrowed: Borrowed = NONE
+    gains: bool = True
+    device: str = "cpu"
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """All levels, in order."""
         learnt = [level.at(self.exponent) for level in (*self.borrowed.levels, *self.learnt)]
-        return (*learnt, *gaussian.levels(self.scales, self.gaussian))
+        gains = [gain.level()] if self._gain_level is not None else []
+        return (*learnt, *gains, *gaussian.levels(self.scales, self.gaussian))
+
+    @property
+    def _gain_level(self) -> int | None:
+        return len(self.borrowed.levels) + len(self.learnt) if self.gains and self.gaussian else None
 
     @cached_property
     def packed(self) -> Packed:
-        return Packed.of(self.levels)
+        if self._gain_level is None:
+            return Packed.of(self.levels)
+        variances = np.exp2(self.scales / 2)
+        counted = variances > min(_MATTERS * self._lagrangian, variances.max() / 2)
+        expected = np.where(counted, variances * counted.sum(), np.inf)
+        return Packed.of(self.levels, self._gain_level, expected)
+
+    @property
+    def _lagrangian(self) -> float:
+        """Squared quanta that a bit may cost."""
+        return LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -72,9 +96,16 @@ class VectorQuantiser(Quantiser, SegmentStage):
 
     @cached_property
     def prices(self) -> Prices:
-        """What the flags of each level cost on average."""
+        """What the flags of each level cost on average.
+
+        Who stops is told at the gain, and with it for the level after it.
+        """
         stop, go_on = flags.bits_of(self.classes[:, -3])
         leave, keep = flags.bits_of(self.classes[:, -2:])
+        first = self._gain_level
+        if first is not None:
+            stop[first + 1] = stop[first]
+            go_on[first + 1] = go_on[first] + min(leave[first, 0] + np.log2(gain.COUNT), keep[first, 0] + 1)
         return Prices(go_on, stop, keep, leave, np.log2(self.sizes))
 
     def shape(self, shape: Shape, side: bytes) -> Shape:
@@ -87,12 +118,10 @@ class VectorQuantiser(Quantiser, SegmentStage):
         return np.asarray(np.clip(np.nan_to_num(y), -MAX_QUANTA, MAX_QUANTA), np.int32)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        lagrangian = LAMBDA * float(np.ldexp(self.step, -self.exponent)) ** 2
-        return search(self.quanta(x), self.packed, self.prices, lagrangian)
+        return search(self.quanta(x), self.packed, self.prices, self._lagrangian, self.device)
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        sums = lookup(y, self.packed, self.rank)
-        return np.asarray(np.ldexp(sums.astype(np.float32), self.exponent))
+        return np.asarray(np.ldexp(lookup(y, self.packed, self.rank, self.device), self.exponent), np.float32)
 
     def scaled(self, factor: float) -> VectorQuantiser:
         """With bits `factor` squared times as dear."""
@@ -104,6 +133,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
     def write(self, out: FieldWriter) -> None:
         """[f64] step, [i8] exponent, levels of the codebook (`borrowed`), [byte] learnt levels and each, [byte] how
         many Gaussian ones, scales if any, [varint] width, then the classes, as differences from level to level.
+        Version 1 has no gains.
         """
         out.float64(self.step)
         out.signed_byte(self.exponent)
@@ -120,6 +150,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> VectorQuantiser:
         rank = scope.channels
+        gains = scope.version > _WITHOUT_GAINS
         step = read_step(fields)
         exponent = fields.signed_byte()
         if exponent not in EXPONENTS:
@@ -129,7 +160,7 @@ class VectorQuantiser(Quantiser, SegmentStage):
         learnt = tuple(LearntLevel.read(fields, rank) for _ in range(fields.byte(limit=most)))
         if any(level.largest > 2.0**exponent * _MAX_ENTRY_QUANTA for level in (*borrowed.levels, *learnt)):
             raise fields.corrupt(f"vector quantiser: expected codewords of up to {_MAX_ENTRY_QUANTA} quanta")
-        count = fields.byte(limit=most - len(learnt))
+        count = fields.byte(limit=max(0, most - len(learnt) - gains))
         scales = np.zeros(0, np.int32)
         if count:
             if not rank:
@@ -141,12 +172,12 @@ class VectorQuantiser(Quantiser, SegmentStage):
         width = fields.varint(limit=1 << 31)
         if width == 0:
             raise fields.corrupt("width of the token grid: expected at least 1, found 0")
-        levels = len(borrowed.levels) + len(learnt) + count
+        levels = len(borrowed.levels) + len(learnt) + count + (gains and count > 0)
         differences = read_uniform_levels(fields, levels * _CLASSES).reshape(levels, _CLASSES)
         classes = _MIDDLE + np.cumsum(differences, axis=0, dtype=np.int64)
         if classes.size and not (classes.min() >= 0 and classes.max() < flags.CLASSES):
             raise fields.corrupt(f"vector quantiser: expected classes below {flags.CLASSES}")
-        found = cls(step, exponent, rank, learnt, scales, count, width, classes.astype(np.uint8), borrowed)
+        found = cls(step, exponent, rank, learnt, scales, count, width, classes.astype(np.uint8), borrowed, gains)
         scope.vectors = found
         return found
 

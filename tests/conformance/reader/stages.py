@@ -29,6 +29,7 @@ class Scope:
     """What stages of a chain know: channels at this point, rows of a group, limits, and what came before them.
 
     video: who decodes bitstreams, if anybody. code_levels: how many of a vector quantiser are wanted, None for all.
+    version: of the stage that is read.
     """
 
     channels: int
@@ -39,6 +40,7 @@ class Scope:
     video: DecodeVideo | None = None
     before: list[Stage] = field(default_factory=list)
     code_levels: int | None = None
+    version: int = 1
 
     def table(self, title: str) -> Table:
         """A table of coefficients: the codebook's, or that of the page."""

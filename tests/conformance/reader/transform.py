@@ -100,9 +100,9 @@ class Models:
         for _ in range(fields.byte(16)):
             number, version = fields.varint(), fields.varint()
             check(number not in _LOSSLESS, "a stage of lossless coding")
-            if number not in STAGES or version != 1:
+            if number not in STAGES or not 1 <= version <= (2 if number == 70 else 1):
                 raise Unsupported(f"stage {number}, version {version}")
-            listed.append(number)
+            listed.append((number, version))
         channels = stream.row_shape[stream.channel_axis] if stream.row_shape else 1
         self.fold = fields.varint(8192)
         check(self.fold == channels or (self.fold and channels % self.fold == 0), "fold does not divide the channels")
@@ -159,14 +159,14 @@ def _group_sizes(stream: Stream, folds: int) -> list[int]:
     return [special * folds, (total - special) * folds] if special else [total * folds]
 
 
-def _chain(fields: Fields, listed: list[int], scope: Scope) -> list[Stage]:
+def _chain(fields: Fields, listed: list[tuple[int, int]], scope: Scope) -> list[Stage]:
     places = [fields.byte() for _ in range(fields.byte(16))]
     check(places and all(place < len(listed) for place in places), "a stage that is not listed")
-    numbers = [listed[place] for place in places]
+    numbers = [listed[place][0] for place in places]
     mixed = [number for number in numbers if number in _MIXTURE]
     check(not mixed or (mixed in ([33, 67, 131], [33, 68, 133]) and numbers[-3:] == mixed), "stages of a mixture")
     check((70 in numbers) == (135 in numbers), "a vector quantiser without its indices")
-    for number in numbers:
+    for number, scope.version in (listed[place] for place in places):
         scope.before.append(STAGES[number](fields, scope))
     *before, last = scope.before
     right = isinstance(last, Coder) and before and before[-1].quantiser

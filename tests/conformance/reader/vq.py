@@ -35,10 +35,15 @@ class VectorQuantiser(Stage):
         learnt += [code_level(fields, self.rank) for _ in range(fields.byte(MOST - len(learnt)))]
         self.words = [(level.channels, _in_units(level, self.exponent)) for level in learnt]
         count = fields.byte(MOST - len(learnt))
+        self.gain: int | None = None
         if count:
             check(self.rank, "Gaussian code levels of no channels")
             scales = np.cumsum(uniform(fields, self.rank), dtype=np.int64)
             check(scales.max() <= 112, "a scale out of range")
+            self.gain = len(self.words) if scope.version > 1 else None
+            if self.gain is not None:
+                check(self.gain + count < MOST, "too many code levels")
+                self.words.append((np.zeros(0, np.int64), np.zeros((16, 0), np.int64)))
             self.words += _gaussian(np.maximum(scales, -112).tolist(), count)
         self.width = fields.varint(1 << 31, 1)
         steps = np.array(uniform(fields, len(self.words) * _CLASSES), np.int64)
@@ -49,10 +54,17 @@ class VectorQuantiser(Stage):
         return (*shape[:-1], len(self.words))
 
     def undo(self, y: np.ndarray, step: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarray]:
-        sums = np.zeros((*y.shape[:2], self.rank), np.int64)
+        first = len(self.words) if self.gain is None else self.gain
+        sums, gained = np.zeros((2, *y.shape[:2], self.rank), np.int64)
         for level, (channels, words) in enumerate(self.words):
             t, n = np.nonzero(y[..., level])
-            sums[t[:, None], n[:, None], channels] += words[y[t, n, level] - 1]
+            to = sums if level < first else gained
+            to[t[:, None], n[:, None], channels] += words[y[t, n, level] - 1]
+        if self.gain is not None:
+            factors = np.array([0, *((65536, 92682)[g % 2] * 2 ** (g // 2) // 4 for g in range(16))])
+            return np.ldexp(
+                _wrapped(sums) + _wrapped(gained) * (factors[y[..., first]] / 65536)[..., None], self.exponent
+            ), np.array(self.step)
         return np.ldexp(_wrapped(sums).astype(float), self.exponent), np.array(self.step)
 
 

@@ -8,8 +8,9 @@ Layout: in the models of a segment: [8 bytes] step, float64; the tables of track
 the side information of a chunk: the tracks (`cutting`); [blob] their activities (`motion`);
 the extents of large blocks (`extents`).
 Source: mixtures of probabilistic PCA, Tipping and Bishop, Neural Computation 11, 1999; transforms that follow the
-signal's activity in time, Mallat, "A Wavelet Tour of Signal Processing", ch. 8 (best bases). Not here: labels for
-each row (a track of one row is one), bases that modes share.
+signal's activity in time, Mallat, "A Wavelet Tour of Signal Processing", ch. 8 (best bases). A mode of rank 0 is a
+centroid, as half of them are at the lowest rates. Not here: labels for each row (a track of one row is one); centroids
+that share one basis, which cost 2 to 9 % more from 0.003 to 0.15 bits per value, with 8 to 128 of them.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A decoded token is x = f (m + y S), y = 2^e sum over levels l of codeword[l, ind
 S (r, D) the basis. So for a query q
 
     q.x   = f (q.m + sum over levels l of table[l, index l]),   table[l, k] = 2^e codeword[l, k] . (S q at its channels)
+
+where sums of levels after a gain are multiplied by it, and
     |x|^2 = f^2 (|m|^2 + 2 y.(S m) + y G y),                     G = S S^T, the identity where S is orthonormal
 
 A token takes L additions per query and its length r multiplications once, where decoding takes r D.
@@ -102,7 +104,7 @@ class Synthesis:
         for level, width in enumerate(packed.widths):
             inner = packed.codewords[level, :, :width] @ analysed[:, packed.channels[level, :width]].T
             tables[level, 1:] = np.ldexp(inner, self.quantiser.exponent)
-        return Tables(queries @ self.mean, tables)
+        return Tables(queries @ self.mean, tables, packed.gain)
 
     def squares(self, codes: np.ndarray) -> np.ndarray:
         """(n,) float64: |m + y S|^2 of codes (n, L)."""
@@ -125,14 +127,18 @@ class Synthesis:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What each codeword adds to inner products with the queries. means: (Q,). tables: (L, 1 + K, Q), 0 for no code."""
+    """What each codeword adds to inner products with the queries.
+
+    means: (Q,). tables: (L, 1 + K, Q), 0 for no code. gain: the level of gains, L for none.
+    """
 
     means: np.ndarray
     tables: np.ndarray
+    gain: int
 
     def sums(self, codes: np.ndarray) -> np.ndarray:
         """(n, Q) float64 of codes (n, L)."""
-        return np.asarray(self.means + kernels(__name__).inner(codes, self.tables))
+        return np.asarray(self.means + kernels(__name__).inner(codes, self.tables, self.gain))
 
 
 @dataclass(frozen=True, eq=False)

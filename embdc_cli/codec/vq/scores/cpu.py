@@ -11,13 +11,16 @@ import numba
 import numpy as np
 from numba.core import config
 
+from embdc_cli.codec.vq import gain
 from embdc_cli.codec.vq.scores import reference
 from embdc_cli.codec.vq.search import Packed
+from embdc_cli.codec.vq.search.cpu import sum_codewords
 
 if getattr(config, "DISABLE_JIT", False):
     raise ImportError("numba is switched off (NUMBA_DISABLE_JIT), and interpreted loops are slower than numpy")
 
 coefficients = reference.coefficients
+_GAINS = np.array(gain.GAINS)
 
 
 def _in(dtype: Any, axes: int) -> Any:
@@ -25,51 +28,60 @@ def _in(dtype: Any, axes: int) -> Any:
 
 
 _CODES = _in(numba.uint16, 2)
-_LEVELS = (_in(numba.int32, 2), _in(numba.int32, 1), _in(numba.int32, 3))
+_LEVELS = (_in(numba.int32, 2), _in(numba.int32, 1), _in(numba.int32, 3), numba.int64)
 _FLOATS1 = _in(numba.float64, 1)
 
 
-def inner(codes: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def inner(codes: np.ndarray, tables: np.ndarray, gain_level: int) -> np.ndarray:
     """As in `reference.py`."""
     found = np.zeros((len(codes), tables.shape[2]))
     if tables.shape[2] == 1:
-        _inner(codes, np.ascontiguousarray(tables[..., 0]), found[:, 0])
+        _inner(codes, np.ascontiguousarray(tables[..., 0]), gain_level, found[:, 0])
     else:
-        _inner_of_several(codes, np.ascontiguousarray(tables), found)
+        _inner_of_several(codes, np.ascontiguousarray(tables), gain_level, found)
     return found
 
 
 def squares(codes: np.ndarray, packed: Packed, quadratic: np.ndarray, linear: np.ndarray) -> np.ndarray:
     """As in `reference.py`."""
     found = np.zeros(len(codes))
-    _squares(codes, packed.channels, packed.widths, packed.codewords, quadratic, linear, found)
+    _squares(codes, packed.channels, packed.widths, packed.codewords, packed.gain, quadratic, linear, found)
     return found
 
 
 def added(codes: np.ndarray, packed: Packed, rank: int, edges: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """As in `reference.py`."""
     found = np.zeros((len(edges) - 1, rank))
-    _added(codes, packed.channels, packed.widths, packed.codewords, edges.astype(np.int64), factors, found)
+    _added(codes, packed.channels, packed.widths, packed.codewords, packed.gain, edges.astype(np.int64), factors, found)
     return found
 
 
-@numba.njit(numba.void(_CODES, _in(numba.float64, 2), numba.float64[:]), nogil=True, cache=True)
-def _inner(codes: np.ndarray, tables: np.ndarray, found: np.ndarray) -> None:
+@numba.njit(numba.void(_CODES, _in(numba.float64, 2), numba.int64, numba.float64[:]), nogil=True, cache=True)
+def _inner(codes: np.ndarray, tables: np.ndarray, gain_level: int, found: np.ndarray) -> None:
+    levels = codes.shape[1]
     for token in range(codes.shape[0]):
         total = 0.0
-        for level in range(codes.shape[1]):
+        for level in range(min(gain_level, levels)):
             total += tables[level, codes[token, level]]
+        if gain_level < levels and codes[token, gain_level] > 0:
+            after = 0.0
+            for level in range(gain_level + 1, levels):
+                after += tables[level, codes[token, level]]
+            total += after * _GAINS[codes[token, gain_level]]
         found[token] = total
 
 
-@numba.njit(numba.void(_CODES, _in(numba.float64, 3), numba.float64[:, ::1]), nogil=True, cache=True)
-def _inner_of_several(codes: np.ndarray, tables: np.ndarray, found: np.ndarray) -> None:
+@numba.njit(numba.void(_CODES, _in(numba.float64, 3), numba.int64, numba.float64[:, ::1]), nogil=True, cache=True)
+def _inner_of_several(codes: np.ndarray, tables: np.ndarray, gain_level: int, found: np.ndarray) -> None:
     for token in range(codes.shape[0]):
+        factor = 1.0
         for level in range(codes.shape[1]):
             code = codes[token, level]
-            if code > 0:
+            if level == gain_level:
+                factor = _GAINS[code]
+            elif code > 0:
                 for query in range(tables.shape[2]):
-                    found[token, query] += tables[level, code, query]
+                    found[token, query] += factor * tables[level, code, query]
 
 
 @numba.njit(numba.void(_CODES, *_LEVELS, _FLOATS1, _FLOATS1, numba.float64[::1]), nogil=True, cache=True)
@@ -78,18 +90,14 @@ def _squares(
     channels: np.ndarray,
     widths: np.ndarray,
     codewords: np.ndarray,
+    gain_level: int,
     quadratic: np.ndarray,
     linear: np.ndarray,
     found: np.ndarray,
 ) -> None:
-    y = np.empty(linear.size)
+    y, sums = np.empty(linear.size), np.zeros((2, linear.size), np.int32)
     for token in range(codes.shape[0]):
-        y[:] = 0
-        for level in range(widths.size):
-            code = codes[token, level]
-            if code > 0:
-                for j in range(widths[level]):
-                    y[channels[level, j]] += codewords[level, code - 1, j]
+        sum_codewords(codes[token], channels, widths, codewords, gain_level, sums, y)
         total = 0.0
         for j in range(y.size):
             total += (quadratic[j] * y[j] + linear[j]) * y[j]
@@ -102,14 +110,14 @@ def _added(
     channels: np.ndarray,
     widths: np.ndarray,
     codewords: np.ndarray,
+    gain_level: int,
     edges: np.ndarray,
     factors: np.ndarray,
     found: np.ndarray,
 ) -> None:
+    y, sums = np.empty(found.shape[1]), np.zeros((2, found.shape[1]), np.int32)
     for row in range(found.shape[0]):
         for token in range(edges[row], edges[row + 1]):
-            for level in range(widths.size):
-                code = codes[token, level]
-                if code > 0:
-                    for j in range(widths[level]):
-                        found[row, channels[level, j]] += factors[token] * codewords[level, code - 1, j]
+            sum_codewords(codes[token], channels, widths, codewords, gain_level, sums, y)
+            for j in range(y.size):
+                found[row, j] += factors[token] * y[j]

@@ -1,8 +1,8 @@
 """Which codeword of each level, and how many levels, each token gets: squared error plus lambda times bits.
 
-`reference.py` is the definition, `cpu.py` its compiled twin. Both work on whole numbers: coefficients and codewords are
-quanta, and a level sees them shifted so that every inner product is an integer below 2^24, exact in float32 in any
-order of summation. So the codes of given coefficients are the same on every machine.
+`reference.py` is the definition, `cpu.py` its compiled twin, `cuda.py` its twin on a device. All work on whole numbers:
+coefficients and codewords are quanta, and a level sees them shifted so that every inner product is an integer below
+2^24, exact in float32 in any order of summation. So the codes of given coefficients are the same on every machine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Packed:
 
     channels (L, W) int32, widths (L,) int32; codewords (L, K, W) int32 in quanta; seen (L, W', K) float32, padded to W'
     channels and shifted by shifts (L,) int32; halves (L, K) float32: half their squared lengths, negative; bounds (L,)
-    int32: of what is seen of a coefficient.
+    int32: of what is seen of a coefficient. gain: the level of gains, L where there is none. expected: (r,) float64,
+    for the search alone: what the square of each coefficient is divided by to compare it with the others, infinite for
+    those that do not matter.
     """
 
     channels: np.ndarray
@@ -55,9 +57,11 @@ class Packed:
     halves: np.ndarray
     shifts: np.ndarray
     bounds: np.ndarray
+    gain: int
+    expected: np.ndarray
 
     @classmethod
-    def of(cls, levels: Sequence[Level]) -> Packed:
+    def of(cls, levels: Sequence[Level], gain: int | None = None, expected: np.ndarray | None = None) -> Packed:
         widest = max((len(level.channels) for level in levels), default=1)
         most = max((len(level.codewords) for level in levels), default=1)
         most = -(-most // LANES) * LANES
@@ -70,6 +74,8 @@ class Packed:
             halves=np.full((count, most), NEVER, np.float32),
             shifts=np.zeros(count, np.int32),
             bounds=np.zeros(count, np.int32),
+            gain=count if gain is None else gain,
+            expected=np.zeros(0) if expected is None else expected,
         )
         for number, level in enumerate(levels):
             k, width = level.codewords.shape
@@ -82,7 +88,7 @@ class Packed:
             packed.seen[number, :width, :k] = seen.T
             packed.halves[number, :k] = -((seen**2).sum(axis=1) // 2)
             packed.shifts[number] = shift
-            packed.bounds[number] = int(_LONGEST_TOKEN / width**0.5)
+            packed.bounds[number] = int(_LONGEST_TOKEN / max(1, width) ** 0.5)
         return packed
 
 
@@ -95,17 +101,31 @@ def _shift(codewords: np.ndarray) -> int:
     return shift
 
 
-def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> np.ndarray:
+def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float, device: str = "cpu") -> np.ndarray:
     """Codes (F, N, L) int32 of y (F, N, r) int32: 0 from where a token stops, else 1 + the index of a codeword.
 
-    lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost.
+    A token that has no level after its gain has no gain either.
+
+    lagrangian: squared quanta per bit; 0 for all levels of every token, whatever they cost. device: where, in torch's
+    words; codes are the same everywhere.
     """
     shape = (*y.shape[:2], len(packed.widths))
     if 0 in shape:
         return np.zeros(shape, np.int32)
+    if device != "cpu":
+        from embdc_cli.codec.vq.search import cuda
+
+        return cuda.search(y, packed, prices, lagrangian, device)
     return np.asarray(kernels(__name__).search(y, packed, prices, lagrangian))
 
 
-def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
-    """(F, N, r) int32: the sums of the codewords that codes (F, N, L) name."""
+def lookup(codes: np.ndarray, packed: Packed, rank: int, device: str = "cpu") -> np.ndarray:
+    """(F, N, r) float64: the sums of the codewords that codes (F, N, L) name, and those after a gain times it.
+
+    The sums are of 32 bits, and wrap; one product and one addition in float64 then give the same everywhere.
+    """
+    if device != "cpu":
+        from embdc_cli.codec.vq.search import cuda
+
+        return cuda.lookup(codes, packed, rank, device)
     return np.asarray(kernels(__name__).lookup(codes, packed, rank))

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numba.core import config
 
+from embdc_cli.codec.vq import gain
 from embdc_cli.codec.vq.gaussian import SAVED, WIDTH
 from embdc_cli.codec.vq.search import NEVER, SIDE, Packed, Prices
 from embdc_cli.codec.vq.search.cpu_loops import advance, first_of, score
@@ -33,6 +34,7 @@ _TOKEN: Final = np.dtype(
         ("kept", np.bool_),  # its index, at the level before
         ("begins", np.bool_),  # best anew from a row that has stopped
         ("ends", np.bool_),  # best with a codeword
+        ("energy_of_gain", np.float64),
         ("hope", np.float32),
         ("keep", np.float32),
         ("anew", np.float32),
@@ -47,6 +49,10 @@ def _in(dtype: Any, axes: int) -> Any:
     return numba.types.Array(dtype, axes, "C", readonly=True)
 
 
+_GAINS: Final = np.array(gain.GAINS)
+_INVERSES: Final = np.array(gain.INVERSES)
+_ENERGIES: Final = np.array(gain.ENERGIES)
+_nearest: Any = numba.njit(cache=True)(gain.nearest)
 _TOKENS1 = numba.from_dtype(_TOKEN)[::1]
 _INTS1, _INTS2, _INTS3 = (_in(numba.int32, axes) for axes in (1, 2, 3))
 _FLOATS1, _FLOATS2, _FLOATS3 = (_in(numba.float32, axes) for axes in (1, 2, 3))
@@ -77,6 +83,8 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
         costs,
         lagrangian * prices.index,
         levels_after / scales,
+        packed.gain,
+        packed.expected,
         codes,
     )
     return codes
@@ -84,10 +92,10 @@ def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float) -> 
 
 def lookup(codes: np.ndarray, packed: Packed, rank: int) -> np.ndarray:
     """As in `reference.py`."""
-    y = np.zeros((*codes.shape[:-1], rank), np.int32)
+    y = np.zeros((*codes.shape[:-1], rank))
     if codes.size and rank:
         flat = np.ascontiguousarray(codes).reshape(-1, codes.shape[-1])
-        _lookup(flat, packed.channels, packed.widths, packed.codewords, y.reshape(-1, rank))
+        _lookup(flat, packed.channels, packed.widths, packed.codewords, packed.gain, y.reshape(-1, rank))
     return y
 
 
@@ -105,7 +113,8 @@ def _path(tokens: np.ndarray, scores: np.ndarray, nothing: np.ndarray, costs: np
         token.keep = costs[_KEEP + token.kept]
         none = max(best, none) - costs[_STOP]
         values = scores[token.place]
-        token.greatest = advance(values, before, highest, token.keep, token.anew, token.hope, costs[_GO_ON])
+        times = np.float32(token.energy_of_gain)
+        token.greatest = advance(values, before, highest, token.keep, token.anew, token.hope, times, costs[_GO_ON])
         before, highest = values, max(token.greatest, none)
         best, none = token.greatest - highest, none - highest
         token.highest = highest
@@ -127,6 +136,31 @@ def _path(tokens: np.ndarray, scores: np.ndarray, nothing: np.ndarray, costs: np
         token.code = code
 
 
+@numba.njit(nogil=True, cache=True)
+def _take_gains(tokens: np.ndarray, left: np.ndarray, expected: np.ndarray, codes: np.ndarray) -> None:
+    """Gains of the tokens of one place (F,); from here on what is left (F, r) is divided by them."""
+    before = -1
+    for t in range(tokens.size):
+        token = tokens[t]
+        if not token.active:
+            before = -1
+            continue
+        total = 0.0
+        for j in range(expected.size):
+            total += np.float64(left[t, j]) * np.float64(left[t, j]) / expected[j]
+        found = _nearest(total, before)
+        codes[t] = found + 1
+        token.kept = found == before
+        token.energy_of_gain = _ENERGIES[found]
+        energy = np.int64(0)
+        for j in range(expected.size):
+            value = np.int64(left[t, j]) * _INVERSES[found] + (1 << 15) >> 16
+            left[t, j] = value
+            energy += value * value
+        token.energy = energy
+        before = found
+
+
 @numba.njit(
     numba.void(
         _INTS3,
@@ -137,6 +171,8 @@ def _path(tokens: np.ndarray, scores: np.ndarray, nothing: np.ndarray, costs: np
         _INTS1,
         _FLOATS2,
         _DOUBLES1,
+        _DOUBLES1,
+        numba.int64,
         _DOUBLES1,
         numba.int32[:, :, ::1],
     ),
@@ -155,6 +191,8 @@ def _search(
     costs: np.ndarray,
     index_costs: np.ndarray,
     hopes: np.ndarray,
+    gain_level: int,
+    expected: np.ndarray,
     codes: np.ndarray,
 ) -> None:
     rows, count, rank = y.shape
@@ -177,7 +215,13 @@ def _search(
                     left[n * rows + t, j] = value
                     energy += value * value
                 token.energy = energy
+                token.energy_of_gain = 1.0
         for level in range(widths.size):
+            if level == gain_level:
+                for n in range(places):
+                    part = slice(n * rows, (n + 1) * rows)
+                    _take_gains(tokens[part], left[part], expected, codes[:, start + n, level])
+                continue
             half, bound = np.int32(1) << shifts[level] >> 1, bounds[level]
             active = 0
             for number in range(places * rows):
@@ -186,7 +230,7 @@ def _search(
                     for j in range(widths[level]):
                         value = left[number, np.uint32(channels[level, j])] + half >> shifts[level]
                         x[active, j] = min(max(value, -bound), bound)
-                    to_come = SAVED / blocks * np.float64(token.energy) - index_costs[level]
+                    to_come = SAVED / blocks * np.float64(token.energy) - index_costs[level] / token.energy_of_gain
                     token.hope = np.float32(max(0.0, to_come) * hopes[level])
                     token.place = active
                     active += 1
@@ -213,13 +257,40 @@ def _search(
                             left[number, channel] = now
                             energy += now * now - was * was
                         token.energy = energy
+        if gain_level + 1 < widths.size:
+            for n in range(start, start + places):
+                for t in range(rows):
+                    if codes[t, n, gain_level + 1] == 0:
+                        codes[t, n, gain_level] = 0
 
 
-@numba.njit(numba.void(_INTS2, *_LEVELS, numba.int32[:, ::1]), nogil=True, cache=True)
-def _lookup(codes: np.ndarray, channels: np.ndarray, widths: np.ndarray, codewords: np.ndarray, y: np.ndarray) -> None:
+@numba.njit(nogil=True, cache=True)
+def sum_codewords(
+    codes: np.ndarray,
+    channels: np.ndarray,
+    widths: np.ndarray,
+    codewords: np.ndarray,
+    gain_level: int,
+    sums: np.ndarray,
+    y: np.ndarray,
+) -> None:
+    """y (r,) float64 of the codes (L,) of a token. sums: (2, r) int32 zeros, and left so."""
+    for level in range(widths.size):
+        code = codes[level]
+        if code > 0:
+            to = sums[0] if level <= gain_level else sums[1]
+            for j in range(widths[level]):
+                to[channels[level, j]] += codewords[level, code - 1, j]
+    times = _GAINS[codes[gain_level]] if gain_level < widths.size else 0.0
+    for j in range(y.size):
+        y[j] = sums[0, j] + sums[1, j] * times
+    sums[:] = 0
+
+
+@numba.njit(numba.void(_INTS2, *_LEVELS, numba.int64, numba.float64[:, ::1]), nogil=True, cache=True)
+def _lookup(
+    codes: np.ndarray, channels: np.ndarray, widths: np.ndarray, codewords: np.ndarray, gain_level: int, y: np.ndarray
+) -> None:
+    sums = np.zeros((2, y.shape[1]), np.int32)
     for token in range(codes.shape[0]):
-        for level in range(widths.size):
-            code = codes[token, level]
-            if code > 0:
-                for j in range(widths[level]):
-                    y[token, channels[level, j]] += codewords[level, code - 1, j]
+        sum_codewords(codes[token], channels, widths, codewords, gain_level, sums, y[token])

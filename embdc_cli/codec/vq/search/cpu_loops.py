@@ -62,13 +62,15 @@ def score(x: np.ndarray, seen: np.ndarray, halves: np.ndarray, scores: np.ndarra
                 s[k] = s[k] + s0 * v0 + s1 * v1 + s2 * v2 + s3 * v3
 
 
-@numba.njit(_FLOAT(_VALUES, _VALUES, _FLOAT, _FLOAT, _FLOAT, _FLOAT, _FLOAT), nogil=True, cache=True)
-def advance(scores: np.ndarray, before: np.ndarray, highest: Any, keep: Any, anew: Any, hope: Any, go_on: Any) -> Any:
+@numba.njit(_FLOAT(_VALUES, _VALUES, _FLOAT, _FLOAT, _FLOAT, _FLOAT, _FLOAT, _FLOAT), nogil=True, cache=True)
+def advance(
+    scores: np.ndarray, before: np.ndarray, highest: Any, keep: Any, anew: Any, hope: Any, times: Any, go_on: Any
+) -> Any:
     """Makes scores (K,) of a row its values V, and returns the greatest. before: values of the row before."""
     greatest = np.float32(-np.inf)
     for k in range(scores.size):
         same = before[k] - highest - keep
-        value = scores[k] + hope - go_on + (same if same >= anew else anew)
+        value = (scores[k] + hope) * times - go_on + (same if same >= anew else anew)
         scores[k] = value
         greatest = _greater(greatest, value)
     return greatest

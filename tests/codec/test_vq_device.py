@@ -1,0 +1,87 @@
+"""Vector quantisation on a device finds and decodes the same as the definition: in torch on the CPU, and on a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embdc_cli as embdc
+from embdc_cli.codec.vq.levels import Level
+from embdc_cli.codec.vq.search import Packed, Prices, cuda, lookup, reference, search
+from tests.codec.codec_cases import smooth
+from tests.codec.test_vq import RANK, packed_of, prices_of, some_levels, walk
+
+ON_CPU = "cpu:0"
+"""Not `cpu`, so that torch is used."""
+DEVICES = [ON_CPU, pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(7, 5, RANK), (1, 1, RANK), (24, 2, RANK), (3, 50, RANK)])
+@pytest.mark.parametrize("lagrangian", [0.0, 3e3, 1e6])
+def test_codes_and_sums_are_those_of_the_cpu(shape: tuple[int, int, int], lagrangian: float, device: str) -> None:
+    levels = some_levels()
+    y, packed, prices = walk(shape), packed_of(levels), prices_of(levels)
+    codes = search(y, packed, prices, lagrangian)
+    assert np.array_equal(search(y, packed, prices, lagrangian, device), codes)
+    assert np.array_equal(lookup(codes, packed, RANK, device), lookup(codes, packed, RANK))
+
+
+@given(st.integers(1, 20), st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.integers(0, 99))
+@settings(deadline=None, max_examples=12)
+def test_of_equals_the_same_is_taken(rows: int, places: int, lagrangian: float, seed: int) -> None:
+    """Few different numbers: most codewords are as good as others, and paths as paths."""
+    rng = np.random.default_rng(seed)
+    levels = [
+        Level(np.arange(width, dtype=np.int32), rng.integers(-2, 3, (count, width)).astype(np.int32))
+        for width, count in [(3, 32), (1, 8), (6, 16)]
+    ]
+    prices = Prices(*(rng.integers(0, 3, shape) / 2.0 for shape in [3, 3, (3, 2), (3, 2), 3]))
+    y, packed = rng.integers(-3, 4, (rows, places, 6)).astype(np.int32), Packed.of(levels)
+    assert np.array_equal(
+        cuda.search(y, packed, prices, lagrangian, ON_CPU), reference.search(y, packed, prices, lagrangian)
+    )
+
+
+def test_torch_may_round_products_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does with TF32: scores are multiplied out in float64, which it never shortens."""
+    import torch
+
+    def refused(self: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        assert self.dtype == other.dtype == torch.float64
+        return torch.matmul(self, other)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", refused)
+    levels = some_levels()
+    assert search(walk((4, 3, RANK)), packed_of(levels), prices_of(levels), 3e3, ON_CPU).any()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_archives_are_the_same_from_any_device(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = smooth((40, 12, 16)).astype(np.float16)
+    embdc.encode(x, str(tmp_path / "cpu.embdc"), codec="vq", target_cosine=0.99)
+    expected = embdc.open(str(tmp_path / "cpu.embdc"))["data"][:]
+    if device == ON_CPU:  # no word of --device
+        for module in ("encoding.plan", "archive"):
+            monkeypatch.setattr(f"embdc_cli.{module}.computing_device", lambda _: device)
+    searched: list[str] = []
+    for name in ("search", "lookup"):
+        original = getattr(cuda, name)
+
+        def counted(*args: object, name: str = name, original: object = original) -> object:
+            searched.append(name)
+            return original(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(cuda, name, counted)
+    chosen = "auto" if device == ON_CPU else device
+    embdc.encode(x, str(tmp_path / "device.embdc"), codec="vq", target_cosine=0.99, device=chosen)
+    assert (tmp_path / "device.embdc").read_bytes() == (tmp_path / "cpu.embdc").read_bytes()
+    assert "search" in searched
+    searched.clear()
+    decoded = embdc.open(str(tmp_path / "cpu.embdc"), device="cpu" if device == ON_CPU else device)["data"][:]
+    assert searched == ["lookup"]
+    assert bool((decoded.cpu() == expected).all())
