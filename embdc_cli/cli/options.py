@@ -436,6 +436,7 @@ class Training:
         str | None, option("-o", "--output", metavar="FILE", help="The codebook, FILE.embdcb. Required.")
     ] = None
     force: Annotated[bool, flag("-f", "--force", help="Overwrite codebook and report.")] = False
+    resume: Annotated[bool, flag("--resume", help="Go on where the same training was stopped.")] = False
     kind: Annotated[str, choice("--kind", choices=("transform", "vq"), help="What to learn.")] = "transform"
     max_bytes: Annotated[
         int | None, option("--max-bytes", metavar="SIZE", read=quantities.size, help="At most this file size.")

@@ -7,6 +7,7 @@ in float64.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +33,18 @@ class CorpusStatistics:
         self._sum += stream.mean * stream.count
         self._within += stream.covariance * stream.count
         self.tokens += stream.count
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The sums, from which `of` makes the same."""
+        return {"tokens": np.array(self.tokens), "sum": self._sum, "within": self._within}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> CorpusStatistics:
+        """From `arrays`."""
+        found = cls(len(arrays["sum"]), int(arrays["tokens"]))
+        found._sum, found._within = arrays["sum"], arrays["within"]
+        return found
 
     @property
     def mean(self) -> np.ndarray:

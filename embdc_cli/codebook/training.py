@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
+from embdc_cli.codebook.checkpoint import Checkpoint, checkpointed
 from embdc_cli.codebook.codebook import Codebook
-from embdc_cli.codebook.corpus import Corpus, assemble, read_tokens, sample_chunks
+from embdc_cli.codebook.corpus import Chunk, Corpus, assemble, read_tokens, sample_chunks
 from embdc_cli.codebook.file import read, write
 from embdc_cli.codebook.opening import open_any
+from embdc_cli.codebook.recipe import digest_of
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
@@ -26,7 +28,7 @@ from embdc_cli.options import EncodeOptions
 from embdc_cli.output import check_not_input, check_output
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
-from embdc_cli.values import Dump
+from embdc_cli.values import Dump, Tensor
 
 KINDS: Final = ("transform", "vq")
 TOKENS_PER_CHANNEL = 10
@@ -43,6 +45,7 @@ class TrainOptions:
 
     max_bytes: size of the file that limits rank and levels. sample: tokens used of the training inputs. holdout: share
     of the inputs kept for the report. reading: how inputs are opened (encoder, fps, key ...), as for `embdc encode`.
+    resume: go on from what an earlier run of the same training has kept (`checkpoint`).
     Of kind vq alone: refine: steps of refinement. init: file of a codebook to start from. weighting, probe: what counts
     as error (`vector.losses`), as `--weighting` of encode and `--probe` of compare.
     """
@@ -53,6 +56,7 @@ class TrainOptions:
     seed: int = 0
     holdout: float = 0.1
     force: bool = False
+    resume: bool = False
     refine: int | None = None
     init: str | None = None
     weighting: str = "none"
@@ -74,7 +78,7 @@ def train(
     codebook on inputs that were not trained on, at the default effort of encode, every byte counted but those of the
     codebook; `break_even_bytes` is how much float16 data saves as much as the codebook costs, None when it never does.
     Raises: UsageError for options and inputs that do not go together, TargetMissed when not even one vector fits
-    into `max_bytes`, OutputExists, SourceError.
+    into `max_bytes`, OutputExists, SourceError; Stopped when it is interrupted and `resume` can go on.
     """
     options, reporter = options or TrainOptions(), reporter or Silent()
     _check(inputs, options)
@@ -83,9 +87,10 @@ def train(
     check_not_input(output, *(name for name in (options.init, options.probe) if name is not None))
     with one_blas_thread(), _opened(inputs, options, reporter, open_input) as (names, dumps):
         corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
-        codebook, learnt = _learn(corpus, len(inputs), options, reporter)
-        report = held_out_report(codebook, corpus.heldout, reporter)
-        write(codebook, output, force=options.force)
+        with checkpointed(output, _recipe(corpus, options), resume=options.resume) as checkpoint:
+            codebook, learnt = _learn(corpus, len(inputs), options, reporter, checkpoint)
+            report = held_out_report(codebook, corpus.heldout, reporter)
+            write(codebook, output, force=options.force)
     warnings = [*corpus.warnings, *_sample_warnings(codebook), *_init_warnings(learnt.get("init"))]
     if report.streams < len(corpus.heldout):
         warnings.append(f"the report covers {report.streams} of {len(corpus.heldout)} held-out streams")
@@ -157,9 +162,19 @@ def _opened(
             dump.close()
 
 
-def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter) -> tuple[Codebook, dict[str, Any]]:
-    """The codebook, and what its kind adds to the report."""
-    sample = sample_chunks(corpus.train, options.sample, options.seed)
+def _recipe(corpus: Corpus, options: TrainOptions) -> str:
+    """What a checkpoint is bound to."""
+    decide = ("kind", "max_bytes", "sample", "seed", "holdout", "refine")
+    settings = {name: getattr(options, name) for name in decide}
+    return digest_of(settings, (options.init, options.weighting, options.probe), [*corpus.train, *corpus.heldout])
+
+
+def _statistics(
+    corpus: Corpus, sample: Sequence[tuple[Tensor, list[Chunk]]], reporter: Reporter, checkpoint: Checkpoint
+) -> CorpusStatistics:
+    known = checkpoint.find("statistics")
+    if known is not None:
+        return CorpusStatistics.of(known)
     statistics = CorpusStatistics(corpus.channels)
     for done, (tensor, chunks) in enumerate(sample):
         reporter.progress("statistics", done, len(sample), "streams")
@@ -167,6 +182,16 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
         for chunk in chunks:
             moments.add(read_tokens(tensor, chunk))
         statistics.add(moments)
+    checkpoint.keep("statistics", statistics.arrays)
+    return statistics
+
+
+def _learn(
+    corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter, checkpoint: Checkpoint
+) -> tuple[Codebook, dict[str, Any]]:
+    """The codebook, and what its kind adds to the report."""
+    sample = sample_chunks(corpus.train, options.sample, options.seed)
+    statistics = _statistics(corpus, sample, reporter, checkpoint)
     covariance = statistics.covariance
     if not covariance.any():
         raise SourceError(
@@ -185,13 +210,18 @@ def _learn(corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporte
         training={"inputs": inputs, "seed": options.seed, "tokens": statistics.tokens},
     )
     if options.kind == "vq":
-        return _with_levels(plain, statistics, corpus, options, reporter)
+        return _with_levels(plain, statistics, corpus, options, reporter, checkpoint)
     codebook = plain if corpus.lossy else replace(plain, tables=trained_tables(plain, sample, reporter))
     return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes), {}
 
 
 def _with_levels(
-    plain: Codebook, statistics: CorpusStatistics, corpus: Corpus, options: TrainOptions, reporter: Reporter
+    plain: Codebook,
+    statistics: CorpusStatistics,
+    corpus: Corpus,
+    options: TrainOptions,
+    reporter: Reporter,
+    checkpoint: Checkpoint,
 ) -> tuple[Codebook, dict[str, Any]]:
     # the only ones that need torch and the reader of heads
     from embdc_cli.codebook.vector.losses import loss_of
@@ -213,7 +243,7 @@ def _with_levels(
         max_bytes=options.max_bytes,
         seed=options.seed,
     )
-    learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter)
+    learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter, checkpoint)
     return learnt.codebook, learnt.report
 
 

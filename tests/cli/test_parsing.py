@@ -269,6 +269,7 @@ def test_train_settings(embdc: Embdc, fake: Fake) -> None:
     assert fake.last["output"] == "c.embdcb"
     assert fake.last["settings"] == {
         "force": True,
+        "resume": False,
         "kind": "transform",
         "max_bytes": 262_144,
         "sample": 500_000,
@@ -284,6 +285,8 @@ def test_train_settings_fit_the_library(embdc: Embdc, fake: Fake) -> None:
     embdc(
         "train-codebook", "a", "-o", "c", "--max-bytes", "1MB", "--sample", "1M", "--seed", "1", "--holdout", "0",
         "--kind", "vq", "--refine", "2", "--init", "i.embdcb", "--weighting", "token", "--probe", "p.npy",
+        "--resume",
     )  # fmt: skip
     assert TrainOptions(**fake.last["settings"]).sample == 1_000_000
+    assert TrainOptions(**fake.last["settings"]).resume
     assert set(fake.last["settings"]) == {field.name for field in dataclasses.fields(TrainOptions)}

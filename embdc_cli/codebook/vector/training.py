@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from embdc_cli.codebook.checkpoint import Checkpoint
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import Chunk, sample_chunks
 from embdc_cli.codebook.vector.clips import MAX_VALUES, Clip, read_clips
 from embdc_cli.codebook.vector.hard import STEPS, code, total, unit_of
+from embdc_cli.codebook.vector.keeping import arrays_of, model_of
 from embdc_cli.codebook.vector.losses import Loss
 from embdc_cli.codebook.vector.model import Model
 from embdc_cli.codebook.vector.refine import refine
@@ -55,23 +57,31 @@ def learn_levels(
     loss: Loss,
     options: VectorOptions,
     reporter: Reporter,
+    checkpoint: Checkpoint | None = None,
 ) -> Learnt:
     """Levels for the basis of `plain`, which may turn it. covariance: (D, D) of the corpus.
+
+    The start and every step of refinement are kept in `checkpoint`, and those found there are not learnt again.
 
     Raises: SourceError for too few tokens, MissingModel for a codebook of other channels to start from.
     """
     clips = read_clips(_sample(train, plain.channels, options.seed))
     judges = read_clips(_sample(heldout, plain.channels, options.seed)) or clips
-    afresh = _from_scratch(plain, covariance, clips, loss, options)
+    checkpoint = checkpoint or Checkpoint()
+    start = checkpoint.find("start") or arrays_of(model=_from_scratch(plain, covariance, clips, loss, options))
+    afresh = model_of(start, "model")
     if not afresh.levels:
         tokens = sum(len(clip.tokens) for clip in clips)
         raise SourceError(f"train-codebook: {tokens} tokens, expected some thousands to learn codewords from")
-    refined = refine(afresh, clips, options.refine, loss, options.seed, reporter)
+    checkpoint.keep("start", start)
+    refined = refine(afresh, clips, options.refine, loss, options.seed, reporter, checkpoint)
     model = refined.model
     report: dict[str, Any] = {"refinement": _refinement(refined.costs, afresh, model, judges, loss), "init": None}
     if options.init is not None:
-        start = fitting(_from_codebook(options.init, plain, clips, options), options.max_bytes, _as(plain, covariance))
-        moved = refine(start, clips, options.refine, loss, options.seed, reporter).model
+        given = fitting(_from_codebook(options.init, plain, clips, options), options.max_bytes, _as(plain, covariance))
+        moved = refine(
+            given, clips, options.refine, loss, options.seed, reporter, checkpoint, "refinement from init"
+        ).model
         with_init, without = (_outcome(one, judges, loss) for one in (moved, model))
         report["init"] = with_init | {f"{name}_without": value for name, value in without.items()}
         model = moved
