@@ -31,7 +31,7 @@ def memory_mib(process: int | str = "self") -> int:
 
 @pytest.mark.parametrize(
     ("gigabytes", "options"),
-    [(30, ["--lossless"]), (2, ["--effort", "0", "--target-nmse", "0.1"])],
+    [(10, ["--lossless"]), (1, ["--effort", "0", "--target-nmse", "0.1"])],
     ids=["lossless", "transform"],
 )
 def test_a_dump_through_a_pipe_takes_no_more_memory_the_longer_it_is(
