@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
@@ -29,9 +30,15 @@ def memory_mib(process: int | str = "self") -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) // 1024
 
 
+def now() -> tuple[int, int]:
+    """(MiB, open descriptors), after the cycles between archives and their streams are collected."""
+    gc.collect()
+    return memory_mib(), len(os.listdir("/proc/self/fd"))
+
+
 @pytest.mark.parametrize(
     ("gigabytes", "options"),
-    [(30, ["--lossless"]), (2, ["--effort", "0", "--target-nmse", "0.1"])],
+    [(10, ["--lossless"]), (1, ["--effort", "0", "--target-nmse", "0.1"])],
     ids=["lossless", "transform"],
 )
 def test_a_dump_through_a_pipe_takes_no_more_memory_the_longer_it_is(
@@ -71,14 +78,14 @@ def test_many_openings_and_slices_leave_nothing_open(tmp_path: Path) -> None:
             row = rng.randrange(CHUNKS)
             assert (archive["data"].numpy(range(row, row + 1))[0] == rows[row]).all()
         if number in (CHUNKS // 4, CHUNKS - 1):
-            seen.append((memory_mib(), len(os.listdir("/proc/self/fd"))))
+            seen.append(now())
     opened = time.monotonic() - begun
     with embdc.open(path) as archive:
         for number in range(CHUNKS):
             row = rng.randrange(CHUNKS - 3)
             assert (archive["data"][row : row + 3].numpy() == rows[row : row + 3]).all()
             if number in (CHUNKS // 4, CHUNKS - 1):
-                seen.append((memory_mib(), len(os.listdir("/proc/self/fd"))))
+                seen.append(now())
     sliced = time.monotonic() - begun - opened
     print(f"{CHUNKS} openings {opened:.0f} s, as many slices {sliced:.0f} s; (MiB, descriptors) {seen}")
     for (early, files), (late, files_late) in (seen[:2], seen[2:]):

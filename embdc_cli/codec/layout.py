@@ -113,7 +113,10 @@ class Layout:
         return [np.ascontiguousarray(group) for group in np.split(x, cuts, axis=1)]
 
     def join(self, groups: list[np.ndarray]) -> np.ndarray:
-        """Rows (F, *row_shape) in storage dtype, of groups as `split` gives them."""
+        """Rows (F, *row_shape) in storage dtype, of groups as `split` gives them.
+
+        Raises CorruptArchive where float32 was not enough for what models of extreme numbers ask for.
+        """
         x = groups[0] if len(groups) == 1 else np.concatenate(groups, axis=1)
         if self.exponent:
             largest = np.float32(np.finfo(np.float32).max * 2.0**-self.exponent) if self.exponent > 0 else np.inf

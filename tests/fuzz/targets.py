@@ -40,6 +40,7 @@ ENCODED = {
     "transform-1": (embeddings(ROWS, 9, 12), {"target_nmse": 0.02, "effort": 1}),
     "transform-2": (embeddings(ROWS, 10, 12), {"target_nmse": 0.02, "effort": 2, "special_tokens": "1"}),
     "sparse": (RELU, {"target_nmse": 0.02, "effort": 2}),
+    "vq": (embeddings(ROWS, 9, 12), {"codec": "vq", "target_nmse": 0.1}),
     "lossless": (embeddings(ROWS, 4, 8), {"lossless": True}),
     "h264": (embeddings(ROWS, 9, 12), {"codec": "h264", "target_nmse": 0.2}),
     "hevc": (embeddings(ROWS, 9, 12), {"codec": "hevc", "target_nmse": 0.2}),
@@ -92,7 +93,7 @@ def coded(name: str, data: bytes) -> None:
 
 
 @functools.cache
-def coding(name: str) -> tuple[bytes, bytes, Callable[[bytes, bytes], None]]:
+def coding(name: str) -> tuple[bytes, bytes, Callable[[bytes, bytes], np.ndarray]]:
     """(models, payload, decode) of the first chunk of an archive made with `ENCODED[name]`."""
     source, options = ENCODED[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -104,9 +105,10 @@ def coding(name: str) -> tuple[bytes, bytes, Callable[[bytes, bytes], None]]:
             limits = opened.reader.header.limits
     kind, spec = entry.record.kind, view.spec
 
-    def decode(models: bytes, payload: bytes) -> None:
+    def decode(models: bytes, payload: bytes) -> np.ndarray:
         rows, _ = codec_for(kind, spec, models, limits, opened.codebook).decode(payload, ROWS)
         assert rows.shape == (ROWS, *spec.row_shape)
+        return rows
 
     return models, payload, decode
 
