@@ -22,7 +22,7 @@ from embdc_cli.codebook.find import find
 from embdc_cli.codec.stage import ChunkCodec
 from embdc_cli.codec.table import codec_for
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.contents import Entry, Stream
+from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.device import check_device, computing_device
 from embdc_cli.errors import CorruptArchive, UsageError
@@ -75,13 +75,13 @@ class Archive:
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
-        self._streams: dict[str, StreamView] = {}
+        self._streams: dict[str, tuple[Stream, Item]] = {}  # no views: what is dropped is freed at once, without cycles
         for item in self._reader.items:
             for stream in item.streams:
                 name = f"{item.name}/{stream.name}" if several else stream.name
                 if name in self._streams:  # two items of one name
                     name = f"{item.number}/{stream.name}"
-                self._streams[name] = StreamView(self, name, stream, item)
+                self._streams[name] = stream, item
 
     def __getstate__(self) -> dict[str, Any]:
         if not isinstance(self._path, str):
@@ -115,10 +115,10 @@ class Archive:
         return self._reader.complete
 
     def __getitem__(self, name: str) -> StreamView:
-        view = self._streams.get(name)
-        if view is None:
+        found = self._streams.get(name)
+        if found is None:
             raise UsageError(f"stream {name!r} is not in the archive", hint=f"it has {', '.join(self._streams)}")
-        return view
+        return StreamView(self, name, *found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._streams)
@@ -132,7 +132,7 @@ class Archive:
         Time counts from the first row: in an archive of `--time 60s..90s` of a video, 0 is the frame at 60 s.
         stream: whose clock; needed only when items differ. Raises: UsageError where no times are kept.
         """
-        view = self[stream] if stream is not None else next(iter(self._streams.values()))
+        view = self[stream if stream is not None else next(iter(self._streams))]
         return view.at(seconds)
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Archive:
         self.close()
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {list(view.shape)}" for name, view in self._streams.items())
+        shapes = ", ".join(f"{name} {list(self[name].shape)}" for name in self._streams)
         return f"<embdc archive: {shapes}{'' if self.complete else ', incomplete'}>"
 
     def rows(self, view: StreamView, entry: Entry | None, wanted: range) -> np.ndarray:
