@@ -47,6 +47,7 @@ class Archive:
     codebooks: files to look in for a codebook that the archive refers to.
     device: where tensors go: cpu, cuda, cuda:N, or auto. backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
+    reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Archive:
         device: str = "cpu",
         backend: str = "auto",
         levels: int | None = None,
+        reconstruction: bool = True,
     ) -> None:
         if levels is not None and levels < 1:
             raise UsageError(f"--levels: expected at least 1, found {levels}")
         self._levels = levels
+        self._reconstruction = reconstruction
         self._path = path
         self._codebooks = tuple(codebooks)
         check_device(device)
@@ -92,6 +95,7 @@ class Archive:
             "device": self.device,
             "backend": self._backend,
             "levels": self._levels,
+            "reconstruction": self._reconstruction,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -238,7 +242,8 @@ class Archive:
 
         def make() -> ChunkCodec:
             models = self.reader.models(stream, segment)
-            return codec_for(kind, stream.spec, models, limits, self.codebook, self._backend, self._levels)
+            told = (self._backend, self._levels, self._reconstruction)
+            return codec_for(kind, stream.spec, models, limits, self.codebook, *told)
 
         key = (stream.part, stream.number, segment, kind)
         return self._codecs.get(key, make, lambda _: 8 * stream.spec.channels**2)

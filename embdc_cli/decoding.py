@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -102,14 +102,24 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
 def opened(source: str, options: DecodeOptions) -> Iterator[Archive]:
     """The archive at a path or URL; standard input is spooled first, since reading seeks."""
     if source != "-":
-        with Archive(source, codebooks=options.codebooks, backend=options.backend, levels=options.levels) as archive:
+        with _archive(source, options) as archive:
             yield archive
         return
     with scratch_file() as spooled:
         copy_stream(sys.stdin.buffer, spooled)
         spooled.seek(0)
-        with Archive(spooled, codebooks=options.codebooks, backend=options.backend, levels=options.levels) as archive:
+        with _archive(spooled, options) as archive:
             yield archive
+
+
+def _archive(source: str | BinaryIO, options: DecodeOptions) -> Archive:
+    return Archive(
+        source,
+        codebooks=options.codebooks,
+        backend=options.backend,
+        levels=options.levels,
+        reconstruction=options.reconstruction,
+    )
 
 
 def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:

@@ -19,6 +19,7 @@ from embdc_cli.codebook.opening import open_any
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
+from embdc_cli.codec.reconstruction.strength import MODES
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError, TargetMissed, UsageError
@@ -45,6 +46,7 @@ class TrainOptions:
     of the inputs kept for the report. reading: how inputs are opened (encoder, fps, key ...), as for `embdc encode`.
     Of kind vq alone: refine: steps of refinement. init: file of a codebook to start from. weighting, probe: what counts
     as error (`vector.losses`), as `--weighting` of encode and `--probe` of compare.
+    reconstruction: whether it gets a network (`reconstruction.training`); None is "auto" of kind vq, else "off".
     """
 
     kind: str = "transform"
@@ -57,6 +59,7 @@ class TrainOptions:
     init: str | None = None
     weighting: str = "none"
     probe: str | None = None
+    reconstruction: str | None = None
     reading: EncodeOptions = field(default_factory=EncodeOptions)
 
 
@@ -84,6 +87,7 @@ def train(
     with one_blas_thread(), _opened(inputs, options, reporter, open_input) as (names, dumps):
         corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
         codebook, learnt = _learn(corpus, len(inputs), options, reporter)
+        codebook, learnt["reconstruction"] = _with_network(codebook, corpus, options, reporter)
         report = held_out_report(codebook, corpus.heldout, reporter)
         write(codebook, output, force=options.force)
     warnings = [*corpus.warnings, *_sample_warnings(codebook), *_init_warnings(learnt.get("init"))]
@@ -120,6 +124,8 @@ def _check(inputs: Sequence[str], options: TrainOptions) -> None:
         raise UsageError(f"--{given[0]}: only for --kind vq")
     if options.probe is not None and options.weighting != "none":
         raise UsageError("--probe: does not go with --weighting", hint="both say what counts as error")
+    if options.reconstruction not in (None, *MODES):
+        raise UsageError(f"--reconstruction: expected {', '.join(MODES)}, found {options.reconstruction!r}")
     if options.refine is not None and options.refine < 0:
         raise UsageError(f"--refine: expected 0 steps or more, found {options.refine}")
     if not inputs:
@@ -215,6 +221,17 @@ def _with_levels(
     )
     learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter)
     return learnt.codebook, learnt.report
+
+
+def _with_network(
+    codebook: Codebook, corpus: Corpus, options: TrainOptions, reporter: Reporter
+) -> tuple[Codebook, dict[str, Any] | None]:
+    mode = options.reconstruction or ("auto" if options.kind == "vq" else "off")
+    if mode == "off" or (mode == "auto" and (not corpus.heldout or corpus.lossy)):
+        return codebook, None
+    from embdc_cli.codebook.reconstruction.training import with_network  # needs torch
+
+    return with_network(codebook, corpus.train, corpus.heldout, mode, options.max_bytes, options.seed, reporter)
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:

@@ -14,6 +14,7 @@ from embdc_cli.errors import UnsupportedArchive, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from embdc_cli.codec.reconstruction.network import Network
     from embdc_cli.codec.stage import ChunkCodec
     from embdc_cli.codec.vq.levels import LearntLevel
     from embdc_cli.entropy.coding_tables import CodingTables
@@ -33,6 +34,7 @@ class StageId(IntEnum):
     # array -> array
     TOKEN_SCALE = 1
     NORMALISE = 2
+    RECONSTRUCTION = 3
     IDENTITY = 16
     HADAMARD = 20
     REFLECTED_KLT = 17
@@ -96,8 +98,8 @@ class Limits(Protocol):
 
 
 class Codebook(Protocol):
-    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables, and
-    levels of vector quantisation in that basis.
+    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables,
+    levels of vector quantisation in that basis, and a network that improves decoded tokens.
     """
 
     @property
@@ -108,6 +110,9 @@ class Codebook(Protocol):
 
     @property
     def levels(self) -> tuple[LearntLevel, ...]: ...
+
+    @property
+    def network(self) -> Network | None: ...
 
     @property
     def channels(self) -> int: ...
@@ -153,10 +158,12 @@ def codec_for(
     lookup_codebook: LookupCodebook,
     backend: str = "auto",
     levels: int | None = None,
+    reconstruction: bool = True,
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
 
     backend: who decodes video (`codec.video.backend`). levels: how many a vector quantiser reads, None for all.
+    reconstruction: whether the network of a codebook is run, where the models ask for it.
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes, UsageError
     for levels of a codec that has none.
@@ -170,7 +177,9 @@ def codec_for(
         from embdc_cli.codec.transform.codec import TransformCodec
         from embdc_cli.codec.transform.models import TransformModels
 
-        read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, backend=backend)
+        read = TransformModels.from_bytes(
+            models, spec, limits, lookup_codebook, backend=backend, reconstruction=reconstruction and levels is None
+        )
         coarse = read if levels is None else read.with_levels(levels)
         if coarse is None:
             raise _without_levels(spec)

@@ -33,7 +33,7 @@ class Scope:
      channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
      metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
      mixture, samples, vectors: the mixture, video samples or vector quantiser of the chain, once read.
-    backend: who decodes video.
+    backend: who decodes video. reconstructs: whether the network of the codebook is run.
     """
 
     channels: int
@@ -46,6 +46,7 @@ class Scope:
     samples: VideoSamples | None = None
     vectors: VectorQuantiser | None = None
     backend: str = "auto"
+    reconstructs: bool = True
 
 
 class SegmentStage(Stage, ABC):
