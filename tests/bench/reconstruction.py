@@ -7,9 +7,9 @@ Each of three clips, in both layers of a ViT that are at hand, is coded with two
 as `train-codebook` does, with the refined levels at hand; those that are not refined get the same network. What is
 coded is the last 16 rows, which borrow levels, and all 64, which hardly do. Codings are `--codec vq` with levels as
 k-means leaves them and refined, and `--codec transform`; each without the network (off), with as much of it as the
-encoder chooses (auto), and with all of it (on). All are coded at five steps from 0.5 to 2 rms. `nmse` is that at the
-bits which the coding without network and refinement takes at 0.5, 1 and 2 rms, read off between the nearest points on
-logarithmic axes, and beyond the ends as between the last two; models and chunks count, the codebook does not. `gain` is
+encoder chooses (auto), and with all of it (on). `nmse` is that at the bits which the coding without network and
+refinement takes at steps of 0.5, 1 and 2 rms, read off between the nearest points on logarithmic axes, and beyond the
+ends as between the last two; models and chunks count, the codebook does not. `gain` is
 how far that is below the error without either. `kept` is whether `train-codebook --reconstruction auto` would keep the
 network by what it does for this clip; of `own`, for the first clip.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,18 +42,18 @@ MODES = ("off", "auto", "on")
 CODED = (16, 64)
 
 Points = list[tuple[float, float]]
-"""(bits per value, nmse) at STEPS."""
+"""(bits per value, nmse) at each step."""
 
 
-def curve(rows: np.ndarray, codebook: Codebook, mode: str, *, vector: bool) -> Points:
-    """What a clip (T, N, D) costs."""
+def curve(rows: np.ndarray, codebook: Codebook, mode: str, steps: Sequence[float], *, vector: bool) -> Points:
+    """What a clip (T, N, D) costs at these steps."""
     spec = tensor_of(rows).spec
     options = FitOptions(effort=EFFORT, codebook=codebook, vector=vector, reconstruction=mode)
     fit = Fit(spec, [rows], None, options)
     x = rows.astype(np.float32)
     energy = float(np.square(x - x.mean(axis=(0, 1)), dtype=np.float64).sum())
     found = []
-    for step in STEPS:
+    for step in steps:
         models = fit.models(step * fit.rms)
         coded = TransformCodec(spec, models).encode(rows)
         error = float(np.square(x - coded.decoded.astype(np.float32), dtype=np.float64).sum())
@@ -75,7 +76,8 @@ def rows_of(dump: str, rows: np.ndarray, learnt_from: str, books: Books) -> list
         plain: Points = []
         for refined, mode in itertools.product((False, True) if vector else (False,), MODES):
             began = time.monotonic()
-            points = curve(rows, books.refined if refined else books.plain, mode, vector=vector)
+            book, steps = (books.refined, STEPS) if refined else (books.plain, SHOWN)
+            points = curve(rows, book, mode, steps, vector=vector)
             plain = plain or points
             row: dict[str, object] = {
                 "dump": dump,
@@ -87,7 +89,7 @@ def rows_of(dump: str, rows: np.ndarray, learnt_from: str, books: Books) -> list
                 "kept": int(books.kept),
             }
             for step in SHOWN:
-                bits, before = plain[STEPS.index(step)]
+                bits, before = plain[SHOWN.index(step)]
                 after = nmse_at(bits, points)
                 row |= {
                     f"bits_{step:g}": f"{bits:.5f}",
@@ -100,7 +102,7 @@ def rows_of(dump: str, rows: np.ndarray, learnt_from: str, books: Books) -> list
 
 @dataclass(frozen=True)
 class Books:
-    """Codebooks with levels as k-means leaves them, and refined; both with one network. kept: by the clip that judges."""
+    """Codebooks with levels as k-means leaves them, and refined; with one network. kept: by the clip that judges."""
 
     plain: Codebook
     refined: Codebook
