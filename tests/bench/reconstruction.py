@@ -5,7 +5,7 @@
 Each of three clips, in both layers of a ViT that are at hand, is coded with two codebooks: one learnt from the two
 `others`, and one learnt from all three, the corpus it serves (`own`). Levels are learnt from every eighth row, networks
 as `train-codebook` does, with the refined levels at hand; those that are not refined get the same network. What is
-coded is the last 16 rows, which borrow levels, and all 64, which hardly do. Codings are `--codec vq` with levels as
+coded is the last 16 rows, and all 64, which borrow no refined levels and are not tried with them. Codings are `--codec vq` with levels as
 k-means leaves them and refined, and `--codec transform`; each without the network (off), with as much of it as the
 encoder chooses (auto), and with all of it (on). `nmse` is that at the bits which the coding without network and
 refinement takes at steps of 0.5, 1 and 2 rms, read off between the nearest points on logarithmic axes, and beyond the
@@ -19,7 +19,6 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,8 +35,7 @@ from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.reporter import Silent
 
 LAYERS = ("final", "penultimate")
-STEPS = (0.5, 0.7, 1.0, 1.4, 2.0)
-SHOWN = (0.5, 1.0, 2.0)
+STEPS = (0.5, 1.0, 2.0)
 MODES = ("off", "auto", "on")
 CODED = (16, 64)
 
@@ -45,19 +43,21 @@ Points = list[tuple[float, float]]
 """(bits per value, nmse) at each step."""
 
 
-def curve(rows: np.ndarray, codebook: Codebook, mode: str, steps: Sequence[float], *, vector: bool) -> Points:
-    """What a clip (T, N, D) costs at these steps."""
+def curves(rows: np.ndarray, codebook: Codebook, *, vector: bool) -> dict[str, Points]:
+    """What a clip (T, N, D) costs at each step, by mode."""
     spec = tensor_of(rows).spec
-    options = FitOptions(effort=EFFORT, codebook=codebook, vector=vector, reconstruction=mode)
-    fit = Fit(spec, [rows], None, options)
+    fit = Fit(spec, [rows], None, FitOptions(effort=EFFORT, codebook=codebook, vector=vector))
     x = rows.astype(np.float32)
     energy = float(np.square(x - x.mean(axis=(0, 1)), dtype=np.float64).sum())
-    found = []
-    for step in steps:
-        models = fit.models(step * fit.rms)
-        coded = TransformCodec(spec, models).encode(rows)
-        error = float(np.square(x - coded.decoded.astype(np.float32), dtype=np.float64).sum())
-        found.append((8 * (len(coded.payload) + len(models.to_bytes())) / rows.size, error / energy))
+    found: dict[str, Points] = {}
+    for mode in MODES:
+        fit.options = replace(fit.options, reconstruction=mode)
+        found[mode] = []
+        for step in STEPS:
+            models = fit.models(step * fit.rms)
+            coded = TransformCodec(spec, models).encode(rows)
+            error = float(np.square(x - coded.decoded.astype(np.float32), dtype=np.float64).sum())
+            found[mode].append((8 * (len(coded.payload) + len(models.to_bytes())) / rows.size, error / energy))
     return found
 
 
@@ -74,29 +74,28 @@ def rows_of(dump: str, rows: np.ndarray, learnt_from: str, books: Books) -> list
     found: list[dict[str, object]] = []
     for vector in (True, False):
         plain: Points = []
-        for refined, mode in itertools.product((False, True) if vector else (False,), MODES):
+        for refined in (False, True) if vector and len(rows) == min(CODED) else (False,):
             began = time.monotonic()
-            book, steps = (books.refined, STEPS) if refined else (books.plain, SHOWN)
-            points = curve(rows, book, mode, steps, vector=vector)
-            plain = plain or points
-            row: dict[str, object] = {
-                "dump": dump,
-                "rows": len(rows),
-                "learnt_from": learnt_from,
-                "codec": "vq" if vector else "transform",
-                "refined": int(refined),
-                "network": mode,
-                "kept": int(books.kept),
-            }
-            for step in SHOWN:
-                bits, before = plain[SHOWN.index(step)]
-                after = nmse_at(bits, points)
-                row |= {
-                    f"bits_{step:g}": f"{bits:.5f}",
-                    f"nmse_{step:g}": f"{after:.5f}",
-                    f"gain_{step:g}": f"{round(1 - after / before, 4) + 0.0:.4f}",
+            measured = curves(rows, books.refined if refined else books.plain, vector=vector)
+            for mode, points in measured.items():
+                plain = plain or points
+                row: dict[str, object] = {
+                    "dump": dump,
+                    "rows": len(rows),
+                    "learnt_from": learnt_from,
+                    "codec": "vq" if vector else "transform",
+                    "refined": int(refined),
+                    "network": mode,
+                    "kept": int(books.kept),
                 }
-            found.append(row | {"seconds": f"{time.monotonic() - began:.1f}"})
+                for step, (bits, before) in zip(STEPS, plain, strict=True):
+                    after = nmse_at(bits, points)
+                    row |= {
+                        f"bits_{step:g}": f"{bits:.5f}",
+                        f"nmse_{step:g}": f"{after:.5f}",
+                        f"gain_{step:g}": f"{round(1 - after / before, 4) + 0.0:.4f}",
+                    }
+                found.append(row | {"seconds": f"{time.monotonic() - began:.1f}"})
     return found
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RADIUS: Final = 2
 HIDDEN: Final = 16
 STEPS: Final = 800
-_BATCH: Final = 512
+_BATCH: Final = 256
 _TOGETHER: Final = 4
 _RATE: Final = 3e-3
 _GATES_START: Final = 0.1
