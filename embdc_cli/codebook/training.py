@@ -16,6 +16,7 @@ from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import Corpus, assemble, read_tokens, sample_chunks
 from embdc_cli.codebook.file import read, write
 from embdc_cli.codebook.opening import open_any
+from embdc_cli.codebook.reconstruction.training import with_network
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
@@ -229,8 +230,6 @@ def _with_network(
     mode = options.reconstruction or ("auto" if options.kind == "vq" else "off")
     if mode == "off" or (mode == "auto" and (not corpus.heldout or corpus.lossy)):
         return codebook, None
-    from embdc_cli.codebook.reconstruction.training import with_network  # needs torch
-
     return with_network(codebook, corpus.train, corpus.heldout, mode, options.max_bytes, options.seed, reporter)
 
 

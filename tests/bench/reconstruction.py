@@ -4,14 +4,14 @@
 
 Each of three clips, in both layers of a ViT that are at hand, is coded with two codebooks: one learnt from the two
 `others`, and one learnt from all three, the corpus it serves (`own`). Levels are learnt from every eighth row, networks
-as `train-codebook` does, with the refined levels at hand; those that are not refined get the same network. What is
-coded is the last 16 rows, and all 64, which borrow no refined levels and are not tried with them. Codings are `--codec vq` with levels as
-k-means leaves them and refined, and `--codec transform`; each without the network (off), with as much of it as the
-encoder chooses (auto), and with all of it (on). `nmse` is that at the bits which the coding without network and
-refinement takes at steps of 0.5, 1 and 2 rms, read off between the nearest points on logarithmic axes, and beyond the
-ends as between the last two; models and chunks count, the codebook does not. `gain` is
-how far that is below the error without either. `kept` is whether `train-codebook --reconstruction auto` would keep the
-network by what it does for this clip; of `own`, for the first clip.
+as `train-codebook` does, with the refined levels at hand; levels that are not refined get the same network. What is
+coded is the last 16 rows, and all 64, which hardly borrow levels and are not tried with refined ones. Codings are
+`--codec vq` with levels as k-means leaves them and refined, and `--codec transform`; each without the network (off),
+with as much of it as the encoder chooses (auto), and with all of it (on). `nmse` is that at the bits which the coding
+without network and refinement takes at steps of 0.5, 1 and 2 rms, read off between the nearest points on logarithmic
+axes, and beyond the ends as between the last two; models and chunks count, the codebook does not. `gain` is how far
+that is below the error without either. `kept` is whether `train-codebook --reconstruction auto` would keep the network
+by what it does for this clip; of `own`, for the first clip.
 """
 
 from __future__ import annotations
