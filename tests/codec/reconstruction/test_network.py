@@ -46,6 +46,12 @@ def test_what_no_writer_writes_is_refused(place: int, value: int) -> None:
         read(bytes(data))
 
 
+@pytest.mark.parametrize(("radius", "hidden"), [(5, 1), (1, 65)])
+def test_networks_beyond_the_limits_are_refused(radius: int, hidden: int) -> None:
+    with pytest.raises(CorruptArchive, match="expected at most"):
+        read(make_network(0, radius, hidden).to_bytes())
+
+
 def test_every_truncation_is_refused() -> None:
     data = make_network(hidden=2).to_bytes()
     for size in range(len(data)):
