@@ -33,6 +33,8 @@ _FLOOR: Final = 2.0**-10
 _OCTAVES: Final = 4.0
 _LIMIT: Final = 8.0
 _COARSENESS: Final = 8.0
+_BLOCK_VALUES: Final = 1 << 16
+"""Of the tokens that are worked on together: what is in between stays in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,19 +114,16 @@ class Network:
         step: of the quantiser. coarseness: step over the rms of the tokens, in quarter octaves. vector: whether they
         come from a vector quantiser.
         """
-        rows, count, _ = x.shape
         if not x.size:
             return x
-        features = features_of(x, self.radius, step, coarseness, vector=vector)
-        gates = self.gates(features.reshape(rows * count, -1)).reshape(rows, count, -1, 1) * np.float32(strength)
-        own = 1 + gates[:, :, 0]
-        found = np.zeros_like(x)
-        for k, (before, after) in enumerate(zip(*_sides(gates), strict=True), start=1):
-            own[k:] -= before[k:]
-            own[:-k] -= after[:-k]
-            found[k:] += before[k:] * x[:-k]
-            found[:-k] += after[:-k] * x[k:]
-        return np.asarray(found + own * x)
+        found = np.empty_like(x)
+        wide = max(1, _BLOCK_VALUES // (x.shape[0] * x.shape[2]))
+        for at in range(0, x.shape[1], wide):
+            block = np.ascontiguousarray(x[:, at : at + wide])
+            features = features_of(block, self.radius, step, coarseness, vector=vector)
+            gates = self.gates(features.reshape(-1, features.shape[2])) * np.float32(strength)
+            _weigh(block, gates.reshape(*block.shape[:2], -1, 1), found[:, at : at + wide])
+        return found
 
     def write(self, out: FieldWriter) -> None:
         """[byte] radius, [byte] width of the inner layers, the layers."""
@@ -177,7 +176,14 @@ def _mean_squares(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("fnd,fnd->fn", x, x) / np.float32(x.shape[-1]))
 
 
-def _sides(gates: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Gates of the rows before, nearest first, and of those after; (F, N, 1) each."""
-    pairs = range(1, gates.shape[2], 2)
-    return [gates[:, :, at] for at in pairs], [gates[:, :, at + 1] for at in pairs]
+def _weigh(x: np.ndarray, gates: np.ndarray, out: np.ndarray) -> None:
+    """Tokens x (F, N, D) as gates (F, N, 2R + 1, 1) say, to `out`."""
+    own = 1 + gates[:, :, 0]
+    pairs = [(gates[:, :, at], gates[:, :, at + 1]) for at in range(1, gates.shape[2], 2)]
+    for k, (before, after) in enumerate(pairs, start=1):
+        own[k:] -= before[k:]
+        own[:-k] -= after[:-k]
+    np.multiply(own, x, out=out)
+    for k, (before, after) in enumerate(pairs, start=1):
+        out[k:] += before[k:] * x[:-k]
+        out[:-k] += after[:-k] * x[k:]

@@ -19,7 +19,7 @@ from embdc_cli.codec.reconstruction.stage import FULL, MAX_STRENGTH, Reconstruct
 from embdc_cli.codec.transform.normalise import Normalise
 
 WORTHWHILE: Final = 0.01
-"""Of the error: the network adds a third to the time that decoding takes."""
+"""Of the error: for the 10 ns that a value takes; without the network 23 for `vq`, 6 for a mixture."""
 _PARAMETER_BITS: Final = 8.0 * 14
 MODES: Final = ("auto", "on", "off")
 
