@@ -134,8 +134,9 @@ def test_parameters_come_back() -> None:
     found = Reconstruction.read(FieldReader(written(), "stage"), scope(GOOD))
     assert (found.step, found.coarseness, found.vector, found.strength) == (0.5, -7, True, 20)
     assert found.network is not None
-    bare = Reconstruction.read(FieldReader(written(), "stage"), scope(None, reconstructs=False))
-    assert np.array_equal(bare.inverse(ROWS, b""), ROWS)
+    for network in (None, GOOD):
+        bare = Reconstruction.read(FieldReader(written(), "stage"), scope(network, reconstructs=False))
+        assert np.array_equal(bare.inverse(ROWS, b""), ROWS)
 
 
 @pytest.mark.parametrize(
