@@ -47,7 +47,7 @@ def with_network(
     if not trained:
         return codebook, None
     network = learnt_network(trained, seed)
-    points = [_point(network, trained, judged, step, vector) for vector in (False, True) for step in STEPS]
+    points = [gains_of(network, trained, judged, step, vector=vector) for vector in (False, True) for step in STEPS]
     better = replace(codebook, network=network)
     fits = max_bytes is None or len(better.file_bytes) <= max_bytes
     kept = fits and (mode == "on" or pays(points))
@@ -70,7 +70,11 @@ def pays(points: Sequence[dict[str, Any]]) -> bool:
     return any(mean >= WORTHWHILE for mean in means)
 
 
-def _point(network: Network, trained: list[Pairs], judged: list[Pairs], step: float, vector: bool) -> dict[str, Any]:
+def gains_of(
+    network: Network, trained: list[Pairs], judged: list[Pairs], step: float, *, vector: bool
+) -> dict[str, Any]:
+    """One of `reconstruction.points` of the document."""
+
     def of(pairs: list[Pairs]) -> list[Pairs]:
         return [one for one in pairs if one.step == step and one.vector == vector]
 

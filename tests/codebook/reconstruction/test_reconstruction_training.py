@@ -13,7 +13,7 @@ import embdc_cli as embdc
 from embdc_cli.codebook import file
 from embdc_cli.codebook.reconstruction.learning import drawn, gradient, learnt_network, loss
 from embdc_cli.codebook.reconstruction.pairs import STEPS, Pairs, coded_pairs
-from embdc_cli.codebook.reconstruction.training import pays, with_network
+from embdc_cli.codebook.reconstruction.training import gains_of, pays, with_network
 from embdc_cli.codec.reconstruction.network import shapes
 from embdc_cli.errors import UsageError
 from embdc_cli.reporter import Silent
@@ -89,6 +89,14 @@ def test_a_network_is_left_out_where_it_does_not_pay_or_does_not_fit(learnt: tup
         size = len(bare.file_bytes) + 10
         codebook, report = with_network(bare, [stream(0)], [stream(1)], mode, size, 0, Silent())
         assert (codebook.network, report["kept"]) == (None, False)
+
+
+def test_a_gain_that_the_encoder_would_not_take_is_none(learnt: tuple[Any, Any], pairs: list[Pairs]) -> None:
+    network = learnt[0].network
+    most = [replace(one, error=50 * one.error) for one in pairs]
+    point = gains_of(network, pairs, most, 0.5, vector=True)
+    assert point["gain_forced"] > 0
+    assert point["gain_heldout"] == 0
 
 
 def test_nothing_to_learn_from_is_no_network() -> None:
