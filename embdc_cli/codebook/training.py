@@ -20,7 +20,6 @@ from embdc_cli.codebook.reconstruction.training import with_network
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
-from embdc_cli.codec.reconstruction.strength import MODES
 from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError, TargetMissed, UsageError
@@ -125,8 +124,6 @@ def _check(inputs: Sequence[str], options: TrainOptions) -> None:
         raise UsageError(f"--{given[0]}: only for --kind vq")
     if options.probe is not None and options.weighting != "none":
         raise UsageError("--probe: does not go with --weighting", hint="both say what counts as error")
-    if options.reconstruction not in (None, *MODES):
-        raise UsageError(f"--reconstruction: expected {', '.join(MODES)}, found {options.reconstruction!r}")
     if options.refine is not None and options.refine < 0:
         raise UsageError(f"--refine: expected 0 steps or more, found {options.refine}")
     if not inputs:

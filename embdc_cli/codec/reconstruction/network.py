@@ -7,9 +7,9 @@ x_{t+1} - x_t, x_{t-2} - x_t and so on, of x_{t+1} - x_{t-1} and of x_t; then co
 quantiser, 0 for any other. Rows that are not in the chunk have no part: their differences are 0.
 
 It sees lengths alone, so it does not know channels, bases or scenes, and what it learns on some clips holds in others:
-of the error of `vq` at 0.5, 1 and 2 steps per rms it took 9.6, 4.7 and 1.9 % in a third clip. Networks that see the
-values themselves made it worse, and so did linear filters of each coefficient along time or among the tokens around;
-gates by bands of coefficients and of tokens around gained nothing over these.
+of the error of `vq` in the last layer of a ViT it takes 1 to 12 % in clips it has not seen (tests/bench). Filters of
+each coefficient, along time and among the tokens around, made other clips worse in trials; gates by bands of
+coefficients, and of the tokens around, gained nothing over these.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from embdc_cli.codec.transform.normalise import Normalise
 WORTHWHILE: Final = 0.01
 """Of the error: for the 10 ns that a value takes; without the network 23 for `vq`, 6 for a mixture."""
 _PARAMETER_BITS: Final = 8.0 * 14
-MODES: Final = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def inserted(chain: Chain, stage: Reconstruction) -> Chain:
 def chosen(chain: Chain, stage: Reconstruction, probe: Sequence[np.ndarray], mode: str, bits: float) -> Chain:
     """The chain with the stage, where it is worth it or `mode` says so. bits: of the segment.
 
-    mode: of `MODES`; "on" takes all of it whatever it does.
+    mode: "auto", or "on", which takes all of it whatever it does.
     """
     if mode == "on":
         return inserted(chain, stage)

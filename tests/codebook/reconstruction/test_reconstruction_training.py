@@ -134,6 +134,10 @@ def test_a_codebook_is_trained_with_it_and_used(tmp_path: Path) -> None:
     assert np.square(bare - x).sum() > 1.01 * np.square(full - x).sum()
     embdc.decode(str(archive), str(tmp_path / "bare.npy"), reconstruction=False)
     assert np.array_equal(np.load(tmp_path / "bare.npy"), bare)
+    for mode, same in (("off", True), ("on", False)):
+        embdc.encode(x, str(tmp_path / "b.embdc"), reconstruction=mode, force=True, **options)
+        with embdc.open(tmp_path / "b.embdc") as one, embdc.open(tmp_path / "b.embdc", reconstruction=False) as other:
+            assert np.array_equal(one["data"][:].numpy(), other["data"][:].numpy()) == same
     hits = embdc.search(str(archive), full[3, 7], k=1, metric="l2")["hits"]
     assert (hits[0]["score"], hits[0]["token"]) == (0, 7)  # not that of the codes, which know no network
 
