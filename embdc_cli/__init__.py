@@ -95,13 +95,19 @@ def _names(paths: Iterable[Name] | Name) -> list[str]:
 
 
 def open(
-    path: Name | BinaryIO, *, codebooks: Sequence[Name] = (), device: str = "cpu", levels: int | None = None
+    path: Name | BinaryIO,
+    *,
+    codebooks: Sequence[Name] = (),
+    device: str = "cpu",
+    levels: int | None = None,
+    reconstruction: bool = True,
 ) -> Archive:
     """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto"); they are decoded on the CPU.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
+    reconstruction: False leaves out the network of a codebook, which some archives ask for.
     Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
     device that is none or not here. A slice raises CorruptArchive when its chunk is damaged, MissingModel when its
     codebook is not found, WrongIndex for rows that are not there.
@@ -109,7 +115,8 @@ def open(
     from embdc_cli.archive import Archive
 
     place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
-    return Archive(place, codebooks=_names(codebooks), device=device, levels=levels)
+    named = _names(codebooks)
+    return Archive(place, codebooks=named, device=device, levels=levels, reconstruction=reconstruction)
 
 
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:
@@ -190,6 +197,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     frames, time: only these rows: "A:B" or "A:B:S", or those that start in "A..B" (such as "60s..1m30s"), counted
     from the first row.
     dtype: "float16", "bfloat16" or "float32"; default: that of the input.
+    reconstruction: False leaves out the network of a codebook, which some archives ask for.
     on_damage: "fail", "skip" (leave the rows of a damaged chunk out) or "nan" (fill them).
     codebooks: files to look in for a codebook that the archive only refers to.
     jobs, force: threads; overwrite `out`.
@@ -316,6 +324,8 @@ def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[st
     kind: "transform", or "vq" for levels of codewords too, which `encode` with codec="vq" uses.
     max_bytes: at most this file size, by keeping fewer basis vectors, levels and codewords.
     refine, init, weighting, probe: of kind vq; see embdc-train-codebook(1).
+    reconstruction: "auto" keeps a network for decoded tokens if held-out inputs gain by it, "on" keeps it anyway, "off"
+    learns none. Default: "auto" of kind vq, else "off".
     sample: tokens to learn from, default 2 million. seed: which tokens and inputs are taken.
     holdout: share of the inputs kept for the report, default 0.1.
     force: overwrite `out`.

@@ -20,7 +20,7 @@ from embdc_cli.codebook import file as codebook_file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import find
 from embdc_cli.codec.stage import ChunkCodec
-from embdc_cli.codec.table import codec_for
+from embdc_cli.codec.table import DecoderChoices, codec_for
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.container.reader import ArchiveReader
@@ -47,6 +47,7 @@ class Archive:
     codebooks: files to look in for a codebook that the archive refers to.
     device: where tensors go: cpu, cuda, cuda:N, or auto. backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
+    reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
     """
 
     def __init__(
@@ -57,15 +58,15 @@ class Archive:
         device: str = "cpu",
         backend: str = "auto",
         levels: int | None = None,
+        reconstruction: bool = True,
     ) -> None:
         if levels is not None and levels < 1:
             raise UsageError(f"--levels: expected at least 1, found {levels}")
-        self._levels = levels
         self._path = path
         self._codebooks = tuple(codebooks)
         check_device(device)
         self.device = device
-        self._backend = backend
+        self._choices = DecoderChoices(backend, levels, reconstruction, computing_device(device))
         self._open()
 
     def _open(self) -> None:
@@ -90,8 +91,9 @@ class Archive:
             "path": self._path,
             "codebooks": self._codebooks,
             "device": self.device,
-            "backend": self._backend,
-            "levels": self._levels,
+            "backend": self._choices.backend,
+            "levels": self._choices.levels,
+            "reconstruction": self._choices.reconstruction,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -174,7 +176,7 @@ class Archive:
         )
 
     def _fetched(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
-        if self._levels is not None and not stream.spec.ragged:
+        if self._choices.levels is not None and not stream.spec.ragged:
             return entry, self._first_levels(stream, entry)
         ((found, payload),) = self.reader.fetch([entry])
         return found, self.decode(stream, found, payload)
@@ -199,7 +201,7 @@ class Archive:
         codec = self.codec(stream, record.segment, record.kind)
         with one_blas_thread():
             rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
-        if self._levels is None:
+        if self._choices.levels is None:
             _check(stream, record, symbol_crc)
         return rows
 
@@ -228,7 +230,7 @@ class Archive:
         ((found, payload),) = self.reader.fetch([entry])
         with one_blas_thread():
             coded, exact, symbol_crc = codec.codes(payload, found.record.rows, found.record.token_counts)
-            if self._levels is None:
+            if self._choices.levels is None:
                 _check(stream, found.record, symbol_crc)
             return found, coded_tokens(codec.models, groups, coded, exact)
 
@@ -236,11 +238,9 @@ class Archive:
         """The codec of the chunks of that kind in a segment. Raises: CorruptArchive, MissingModel."""
         limits = self.reader.parts[stream.part].header.limits
 
-        device = computing_device(self.device)
-
         def make() -> ChunkCodec:
             models = self.reader.models(stream, segment)
-            return codec_for(kind, stream.spec, models, limits, self.codebook, self._backend, self._levels, device)
+            return codec_for(kind, stream.spec, models, limits, self.codebook, self._choices)
 
         key = (stream.part, stream.number, segment, kind)
         return self._codecs.get(key, make, lambda _: 8 * stream.spec.channels**2)

@@ -119,6 +119,7 @@ def _archive(source: str | BinaryIO, options: DecodeOptions) -> Archive:
         backend=options.backend,
         levels=options.levels,
         device=options.device,
+        reconstruction=options.reconstruction,
     )
 
 

@@ -66,6 +66,7 @@ class EncodeOptions:
     weighting: str = "none"  # none | channel | token | path of a vector or matrix
     codebook: str | None = None
     embed_codebook: str = "auto"  # auto | yes | no
+    reconstruction: str = "auto"  # auto | on | off
     chunk_frames: int | None = None  # None: `tokens.usual_chunk_rows`
     device: str = "auto"
     jobs: int = 1
@@ -173,6 +174,7 @@ class DecodeOptions:
     time: str | None = None  # "A..B"
     dtype: str | None = None
     levels: int | None = None  # of streams of codec vq
+    reconstruction: bool = True
     on_damage: str = "fail"  # fail | skip | nan
     codebooks: tuple[str, ...] = ()
     device: str = "auto"
@@ -231,6 +233,7 @@ Options = TypeVar("Options")
 _CHOICES: Final = {
     "codec": CODECS,
     "embed_codebook": ("auto", "yes", "no"),
+    "reconstruction": ("auto", "on", "off"),
     "nonfinite": ("refuse", "keep"),
     "rotation": ROTATIONS,
     "inter": INTER,
@@ -268,7 +271,7 @@ def _as_declared(name: str, value: Any, declared: str) -> Any:
         found = read(value)
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"{flag_of(name)}: expected {words}, found {value!r}") from None
-    if found not in _CHOICES.get(name, (found,)):
+    if declared == "str" and found not in _CHOICES.get(name, (found,)):
         raise UsageError(f"{flag_of(name)}: expected one of {', '.join(_CHOICES[name])}, found {value!r}")
     if name in _AT_LEAST and found < _AT_LEAST[name]:
         raise UsageError(f"{flag_of(name)}: expected a whole number from {_AT_LEAST[name]}, found {value!r}")

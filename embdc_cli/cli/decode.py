@@ -38,7 +38,9 @@ def decode(
     """Decode an archive to npy, npz, safetensors, h5, pt or raw, whole or in part."""
     console = Console(**vars(words))
     streams.check_input([archive])
-    options = fill(DecodeOptions, target, part, reading, video, compute, codebooks=tuple(reading.codebook or ()))
+    codebooks, reconstruction = tuple(reading.codebook or ()), not part.no_reconstruction
+    groups = (target, part, reading, video, compute)
+    options = fill(DecodeOptions, *groups, codebooks=codebooks, reconstruction=reconstruction)
     path = target.output if target.output is not None else _default_output(archive, options)
     streams.check_output([path], json=words.json)
     output.check_not_input(path, archive)

@@ -186,6 +186,9 @@ class Coding:
     embed_codebook: Annotated[
         str, choice("--embed-codebook", choices=("auto", "yes", "no"), help="Put the codebook into the archive.")
     ] = EncodeOptions.embed_codebook
+    reconstruction: Annotated[
+        str, choice("--reconstruction", choices=("auto", "on", "off"), help="Decode with the network of the codebook.")
+    ] = EncodeOptions.reconstruction
     chunk_frames: Annotated[
         int | None,
         option("--chunk-frames", metavar="N", read=quantities.whole(1), help="Most frames per chunk (default 64)."),
@@ -366,6 +369,7 @@ class Decoded(Selection):
         int | None,
         option("--levels", metavar="N", read=quantities.whole(1), help="Only N levels of codec vq: coarser."),
     ] = None
+    no_reconstruction: Annotated[bool, flag("--no-reconstruction", help="Leave out the network of a codebook.")] = False
 
 
 @dataclass(frozen=True)
@@ -463,4 +467,10 @@ class Training:
     ] = None
     probe: Annotated[
         str | None, option("--probe", metavar="FILE", help="vq: a linear head whose output refinement keeps.")
+    ] = None
+    reconstruction: Annotated[
+        str | None,
+        choice(
+            "--reconstruction", choices=("auto", "on", "off"), help="Learn a network that improves what is decoded."
+        ),
     ] = None

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from embdc_cli.codebook.identity import Identity
+from embdc_cli.codec.reconstruction.network import Network
 from embdc_cli.codec.vq.levels import MAX_LEVELS, LearntLevel
 from embdc_cli.entropy.coding_tables import CodingTables
 
@@ -29,6 +30,7 @@ class Codebook:
     exponents: (R,) int8. spectrum: (R,) int16, round(4 log2 eigenvalue). tables: of the coefficients, if trained.
     encoder: whose embeddings these are, None when the corpus did not say. training: counts and seed; never names.
     levels: of vector quantisation, for coefficients in this basis; none in a codebook of kind transform.
+    network: for decoded tokens, whatever codes them.
     """
 
     mean: np.ndarray
@@ -40,6 +42,7 @@ class Codebook:
     encoder: Identity | None
     training: dict[str, int]
     levels: tuple[LearntLevel, ...] = ()
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         rank, channels = self.basis.shape

@@ -2,13 +2,15 @@
 
     [8 B] magic  [u16] version  [u16] 0  [u32] header bytes  [u32] CRC-32 of the 16 bytes before
     header: canonical JSON, then its [u32] CRC-32
-    sections MEAN EXPO SPEC BASI, then TABL TABR TABP if tables were trained, then LEVL in kind vq, each:
+    sections MEAN EXPO SPEC BASI, then TABL TABR TABP if tables were trained, then LEVL in kind vq, then NETW in
+    version 1, each:
         [4 B] name  [u32] payload bytes  [payload]  [u32] CRC-32 of name, length and payload
     [32 B] SHA-256 of everything before
 Numbers are little-endian. MEAN, BASI and the first differences in EXPO and SPEC are matrices of integers: a class byte
 for each row, then the rows' levels (`entropy.levels`, static tables). TABL, TABR and TABP are the planes, rounded and
 paths of `entropy.coding_tables`, as `entropy.tables` writes them: 32 x 16, 32 x 16 and 64 x 16, all three or none.
-LEVL has the levels that the header counts, one after the other, as `codec.vq.levels` writes them into archives.
+LEVL has the levels that the header counts, one after the other, as `codec.vq.levels` writes them into archives; NETW
+a network, as `codec.reconstruction.network` writes it. A codebook without a network is of version 0.
 The file's name in archives is the SHA-256 of all its bytes.
 """
 
@@ -25,18 +27,20 @@ from embdc_cli.codebook import header
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.sections import SectionReader, checked, pack_integers, section
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.reconstruction.network import MAX_BYTES, Network
 from embdc_cli.codec.vq.levels import LearntLevel
 from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive, SourceError, UnsupportedArchive
 
 MAGIC: Final = b"\x8bEMBDCB\n"  # a first byte that is no text, and a line feed that text mode would change
-VERSION: Final = 0
+VERSION: Final = 1
 SUFFIX: Final = ".embdcb"
 MAX_FILE_BYTES: Final = 1 << 28  # a full basis of 8192 channels is about 110 MB
 MAX_TABLE_BYTES: Final = 1 << 18  # 256 rows x 256 symbols at most
 MAX_LEVEL_BYTES: Final = 1 << 18  # 256 codewords of 64 entries, at most 8 bytes each, and what describes them
 _LEVELS: Final = b"LEVL"
+_NETWORK: Final = b"NETW"
 _START = struct.Struct("<8sHHI")
 _HASH_BYTES = 32
 _TABLES: Final = {"planes": b"TABL", "rounded": b"TABR", "paths": b"TABP"}
@@ -54,7 +58,7 @@ def to_bytes(codebook: Codebook) -> bytes:
     }
     fields = header.to_bytes(about | ({"levels": len(codebook.levels)} if codebook.levels else {}))
     parts = [
-        checked(_START.pack(MAGIC, VERSION, 0, len(fields))),
+        checked(_START.pack(MAGIC, int(codebook.network is not None), 0, len(fields))),
         checked(fields),
         section(b"MEAN", pack_integers(codebook.mean[None])),
         section(b"EXPO", pack_integers(_differences(codebook.exponents))),
@@ -65,6 +69,8 @@ def to_bytes(codebook: Codebook) -> bytes:
         parts += [section(name, getattr(codebook.tables, kind).to_bytes()) for kind, name in _TABLES.items()]
     if codebook.levels:
         parts.append(section(_LEVELS, _pack_levels(codebook.levels)))
+    if codebook.network is not None:
+        parts.append(section(_NETWORK, codebook.network.to_bytes()))
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
@@ -129,8 +135,10 @@ def _parse(data: bytes, where: str) -> Codebook:
     spectrum = reader.integers(b"SPEC", 1, rank)[0].cumsum(dtype=np.int64)
     basis = reader.integers(b"BASI", rank, channels, zeros=False)
     vq = fields["kind"] == "vq"
-    tables = _read_tables(reader) if reader.more and not (vq and reader.next_is(_LEVELS)) else None
+    following = (_LEVELS,) * vq + (_NETWORK,) * version
+    tables = _read_tables(reader) if reader.more and not any(map(reader.next_is, following)) else None
     levels = _read_levels(reader, fields["levels"], rank, where) if vq else ()
+    network = _read_network(reader, where) if version else None
     reader.finish()
     return Codebook(
         mean=_narrow(mean, np.int16, "mean"),
@@ -142,6 +150,7 @@ def _parse(data: bytes, where: str) -> Codebook:
         encoder=fields["encoder"],
         training=fields["training"],
         levels=levels,
+        network=network,
     )
 
 
@@ -163,6 +172,13 @@ def _read_levels(reader: SectionReader, count: int, rank: int, where: str) -> tu
     levels = tuple(LearntLevel.read(fields, rank) for _ in range(count))
     fields.end()
     return levels
+
+
+def _read_network(reader: SectionReader, where: str) -> Network:
+    fields = FieldReader(reader.section(_NETWORK, MAX_BYTES), f"codebook: {where}: network")
+    network = Network.read(fields)
+    fields.end()
+    return network
 
 
 def _narrow(values: np.ndarray, dtype: type[np.signedinteger], name: str) -> np.ndarray:

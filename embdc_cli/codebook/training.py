@@ -18,6 +18,7 @@ from embdc_cli.codebook.corpus import Chunk, Corpus, assemble, read_tokens, samp
 from embdc_cli.codebook.file import read, write
 from embdc_cli.codebook.opening import open_any
 from embdc_cli.codebook.recipe import digest_of
+from embdc_cli.codebook.reconstruction.training import with_network
 from embdc_cli.codebook.report import held_out_report
 from embdc_cli.codebook.statistics import CorpusStatistics
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
@@ -48,6 +49,7 @@ class TrainOptions:
     resume: go on from what an earlier run of the same training has kept (`checkpoint`).
     Of kind vq alone: refine: steps of refinement. init: file of a codebook to start from. weighting, probe: what counts
     as error (`vector.losses`), as `--weighting` of encode and `--probe` of compare.
+    reconstruction: whether it gets a network (`reconstruction.training`); None is "auto" of kind vq, else "off".
     """
 
     kind: str = "transform"
@@ -61,6 +63,7 @@ class TrainOptions:
     init: str | None = None
     weighting: str = "none"
     probe: str | None = None
+    reconstruction: str | None = None
     reading: EncodeOptions = field(default_factory=EncodeOptions)
 
 
@@ -89,6 +92,7 @@ def train(
         corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
         with checkpointed(output, _recipe(corpus, options), resume=options.resume) as checkpoint:
             codebook, learnt = _learn(corpus, len(inputs), options, reporter, checkpoint)
+            codebook, learnt["reconstruction"] = _with_network(codebook, corpus, options, reporter)
             report = held_out_report(codebook, corpus.heldout, reporter)
             write(codebook, output, force=options.force)
     warnings = [*corpus.warnings, *_sample_warnings(codebook), *_init_warnings(learnt.get("init"))]
@@ -245,6 +249,15 @@ def _with_levels(
     )
     learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter, checkpoint)
     return learnt.codebook, learnt.report
+
+
+def _with_network(
+    codebook: Codebook, corpus: Corpus, options: TrainOptions, reporter: Reporter
+) -> tuple[Codebook, dict[str, Any] | None]:
+    mode = options.reconstruction or ("auto" if options.kind == "vq" else "off")
+    if mode == "off" or (mode == "auto" and (not corpus.heldout or corpus.lossy)):
+        return codebook, None
+    return with_network(codebook, corpus.train, corpus.heldout, mode, options.max_bytes, options.seed, reporter)
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:

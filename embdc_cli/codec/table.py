@@ -6,6 +6,7 @@ A stage whose bytes change in meaning gets a higher version here, and keeps deco
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,6 +15,7 @@ from embdc_cli.errors import UnsupportedArchive, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from embdc_cli.codec.reconstruction.network import Network
     from embdc_cli.codec.stage import ChunkCodec
     from embdc_cli.codec.vq.levels import LearntLevel
     from embdc_cli.entropy.coding_tables import CodingTables
@@ -33,6 +35,7 @@ class StageId(IntEnum):
     # array -> array
     TOKEN_SCALE = 1
     NORMALISE = 2
+    RECONSTRUCTION = 3
     IDENTITY = 16
     HADAMARD = 20
     REFLECTED_KLT = 17
@@ -96,8 +99,8 @@ class Limits(Protocol):
 
 
 class Codebook(Protocol):
-    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables, and
-    levels of vector quantisation in that basis.
+    """What the codecs use of a codebook: R basis vectors of D channels, the mean they belong to, coding tables,
+    levels of vector quantisation in that basis, and a network that improves decoded tokens.
     """
 
     @property
@@ -108,6 +111,9 @@ class Codebook(Protocol):
 
     @property
     def levels(self) -> tuple[LearntLevel, ...]: ...
+
+    @property
+    def network(self) -> Network | None: ...
 
     @property
     def channels(self) -> int: ...
@@ -145,26 +151,37 @@ def check_stage(number: int, version: int) -> StageId:
     return stage
 
 
+@dataclass(frozen=True)
+class DecoderChoices:
+    """What is up to a decoder, and not in the archive.
+
+    backend: who decodes video (`codec.video.backend`). levels: how many a vector quantiser reads, None for all.
+    reconstruction: whether the network of a codebook is run, where the models ask for it and all levels are read.
+    device: where codewords are looked up, in torch's words.
+    """
+
+    backend: str = "auto"
+    levels: int | None = None
+    reconstruction: bool = True
+    device: str = "cpu"
+
+
 def codec_for(
     kind: int,
     spec: StreamSpec,
     models: bytes | memoryview,
     limits: Limits,
     lookup_codebook: LookupCodebook,
-    backend: str = "auto",
-    levels: int | None = None,
-    device: str = "cpu",
+    choices: DecoderChoices | None = None,
 ) -> ChunkCodec:
     """The codec of chunks of `kind`. models: the segment's models payload, b"" where the codec has none.
-
-    backend: who decodes video (`codec.video.backend`). levels: how many a vector quantiser reads, None for all.
-    device: where it looks codewords up.
 
     Raises UnsupportedArchive for an unknown kind or stage, CorruptArchive for models that no encoder writes, UsageError
     for levels of a codec that has none.
     """
+    choices = choices or DecoderChoices()
     # imported here because the codecs import the ids above
-    if kind == ChunkKind.LOSSLESS and levels is None:
+    if kind == ChunkKind.LOSSLESS and choices.levels is None:
         from embdc_cli.codec.lossless.codec import LosslessCodec
 
         return LosslessCodec(spec, limits)
@@ -172,11 +189,14 @@ def codec_for(
         from embdc_cli.codec.transform.codec import TransformCodec
         from embdc_cli.codec.transform.models import TransformModels
 
-        read = TransformModels.from_bytes(models, spec, limits, lookup_codebook, backend=backend)
-        coarse = read if levels is None else read.with_levels(levels)
+        reconstruction = choices.reconstruction and choices.levels is None
+        read = TransformModels.from_bytes(
+            models, spec, limits, lookup_codebook, backend=choices.backend, reconstruction=reconstruction
+        )
+        coarse = read if choices.levels is None else read.with_levels(choices.levels)
         if coarse is None:
             raise _without_levels(spec)
-        return TransformCodec(spec, coarse.on_device(device), limits)
+        return TransformCodec(spec, coarse.on_device(choices.device), limits)
     if kind == ChunkKind.LOSSLESS:
         raise _without_levels(spec)
     raise UnsupportedArchive(

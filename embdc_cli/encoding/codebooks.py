@@ -15,10 +15,24 @@ _TYPICAL_BITS = 0.5  # per value, where no size target tells the archive's size
 def chosen_codebook(options: EncodeOptions) -> Codebook | None:
     """The codebook of `--codebook`, or None. Raises: UsageError with a lossless target, SourceError, CorruptArchive."""
     if options.codebook is None:
+        _check_reconstruction(options, None)
         return None
     if options.target().kind == "lossless":
         raise UsageError("--codebook: lossless coding uses none", hint="leave out --codebook")
-    return file.read(options.codebook)
+    codebook = file.read(options.codebook)
+    _check_reconstruction(options, codebook)
+    return codebook
+
+
+def _check_reconstruction(options: EncodeOptions, codebook: Codebook | None) -> None:
+    if options.reconstruction != "on":
+        return
+    if options.weighting != "none":
+        raise UsageError("--reconstruction: not with --weighting", hint="the network lowers plain error")
+    if codebook is None or codebook.network is None:
+        raise UsageError(
+            "--reconstruction: expected a codebook with a network", hint="train-codebook --reconstruction on makes one"
+        )
 
 
 def codebook_record(codebook: Codebook | None, options: EncodeOptions, values: int) -> CodebookRecord | None:

@@ -414,6 +414,7 @@ def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey)
         effort=options.effort_level(),
         weighting=Weighting.parse(options.weighting),
         codebook=codebook,
+        reconstruction=options.reconstruction,
         nonfinite_keep=options.nonfinite == "keep",
         padding=seen.padding,
         video=_video_options(options),

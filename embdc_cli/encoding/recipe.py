@@ -33,6 +33,8 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     if codebook is not None:
         recipe["codebook"] = codebook.digest.hex()
         recipe["embed_codebook"] = options.embed_codebook
+        if options.reconstruction != "auto":
+            recipe["reconstruction"] = options.reconstruction
     for name in VIDEO_CODEC_OPTIONS:
         if options.given([name]) and (name, getattr(options, name)) != ("backend", "software"):
             recipe[name] = getattr(options, name)

@@ -13,7 +13,16 @@ SAMPLE_BYTES: Final = 16 << 20
 LARGEST_SAMPLE_BYTES: Final = 256 << 20
 
 RECIPE_OPTIONS: Final = (
-    *("effort", "weighting", "codebook", "embed_codebook", "chunk_frames", "nonfinite", "keep_lossless"),
+    *(
+        "effort",
+        "weighting",
+        "codebook",
+        "embed_codebook",
+        "reconstruction",
+        "chunk_frames",
+        "nonfinite",
+        "keep_lossless",
+    ),
     *VIDEO_OPTIONS,
     *DUMP_OPTIONS,
     "input_format",

@@ -25,6 +25,7 @@ ENCODE = [
     (("--effort", "3"), {"effort": 3}),
     (("--weighting", "w.npy"), {"weighting": "w.npy"}),
     (("--codebook", "c.embdcb", "--embed-codebook", "no"), {"codebook": "c.embdcb", "embed_codebook": "no"}),
+    (("--codebook", "c.embdcb", "--reconstruction", "on"), {"codebook": "c.embdcb", "reconstruction": "on"}),
     (("--chunk-frames", "32"), {"chunk_frames": 32}),
     (("--nonfinite", "keep"), {"nonfinite": "keep"}),
     (("--keep-lossless", "*.norm", "--keep-lossless", "head*"), {"keep_lossless": ("*.norm", "head*")}),
@@ -80,6 +81,7 @@ DECODE = [
     (("--frames", "-10:"), {"frames": "-10:"}),
     (("--time", "60s..65s"), {"time": "60s..65s"}),
     (("--levels", "3"), {"levels": 3}),
+    (("--no-reconstruction",), {"reconstruction": False}),
     (("--dtype", "f32"), {"dtype": "f32"}),
     (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
     (("--on-damage", "nan"), {"on_damage": "nan"}),
@@ -285,7 +287,7 @@ def test_train_settings_fit_the_library(embdc: Embdc, fake: Fake) -> None:
     embdc(
         "train-codebook", "a", "-o", "c", "--max-bytes", "1MB", "--sample", "1M", "--seed", "1", "--holdout", "0",
         "--kind", "vq", "--refine", "2", "--init", "i.embdcb", "--weighting", "token", "--probe", "p.npy",
-        "--resume",
+        "--resume", "--reconstruction", "off",
     )  # fmt: skip
     assert TrainOptions(**fake.last["settings"]).sample == 1_000_000
     assert TrainOptions(**fake.last["settings"]).resume

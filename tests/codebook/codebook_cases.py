@@ -6,6 +6,7 @@ import numpy as np
 
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.identity import Identity
+from embdc_cli.codec.reconstruction.network import Layer, Network, shapes
 from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import ROWS, SYMBOLS, TOTAL, Tables
 
@@ -33,6 +34,18 @@ def make_codebook(
         encoder=encoder,
         training={"inputs": 3, "tokens": 4000, "seed": seed},
     )
+
+
+def make_network(seed: int = 0, radius: int = 2, hidden: int = 5, size: float = 0.1) -> Network:
+    """A network of random weights, whose gates are about as large as `size`."""
+    rng = np.random.default_rng(seed)
+    layers = [
+        Layer.rounded(rng.standard_normal((outputs, inputs)) / np.sqrt(inputs), 0.3 * rng.standard_normal(outputs))
+        for inputs, outputs in shapes(radius, hidden)
+    ]
+    last = layers[-1]
+    shift = round(float(np.log2(size)))
+    return Network(radius, (*layers[:-1], Layer(last.weights, last.biases, (last.exponents + shift).astype(np.int8))))
 
 
 def make_tables(seed: int = 0) -> CodingTables:

@@ -102,7 +102,7 @@ def test_every_flipped_bit_is_noticed() -> None:
 def test_a_later_version_says_both_numbers() -> None:
     data = bytearray(make_codebook().file_bytes)
     data[8] = 3
-    with pytest.raises(UnsupportedArchive, match="version 3, this embdc reads up to 0"):
+    with pytest.raises(UnsupportedArchive, match="version 3, this embdc reads up to 1"):
         file.read(bytes(data))
 
 

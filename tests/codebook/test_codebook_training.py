@@ -56,7 +56,7 @@ def test_the_result_describes_the_file(tmp_path: Path) -> None:
     codebook = file.read(output)
     assert list(result) == [
         "output", "digest", "kind", "file_bytes", "channels", "rank", "tables", "tokens_trained", "inputs", "encoder",
-        "heldout", "break_even_bytes", "warnings", "exit",
+        "reconstruction", "heldout", "break_even_bytes", "warnings", "exit",
     ]  # fmt: skip
     assert result["output"] == str(output)
     assert result["digest"] == hashlib.sha256(data).hexdigest() == codebook.digest.hex()

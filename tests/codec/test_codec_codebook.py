@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from embdc_cli.codec.reconstruction.network import Network
 from embdc_cli.codec.table import ChunkKind, StageId, codec_for
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
@@ -28,6 +29,7 @@ class CorpusBasis:
     tables: CodingTables | None = None
     digest: bytes = bytes(range(32))
     kept: int = D
+    network: Network | None = None
     tokens: np.ndarray = field(default_factory=lambda: ROWS.reshape(-1, D).astype(np.float64))
 
     @property

@@ -231,10 +231,11 @@ def test_bits_behind_those_of_the_channels_are_zero() -> None:
 
 def test_stage_ids_are_permanent() -> None:
     expected = {
-        "TOKEN_SCALE": 1, "NORMALISE": 2, "IDENTITY": 16, "REFLECTED_KLT": 17, "FREE_KLT": 18, "CODEBOOK_KLT": 19,
-        "HADAMARD": 20, "VIDEO_SAMPLES": 69, "VIDEO_BITSTREAM": 134, "VECTOR_QUANTISER": 70, "VECTOR_INDICES": 135,
-        "TIME_DCT": 32, "MIXTURE": 33, "DEAD_ZONE": 64, "BIT_PATTERN": 65, "STICKY": 66, "RATE_ROUNDING": 67,
-        "TRELLIS": 68, "ROW_DELTA": 96, "CHANNEL_MAJOR": 97, "BYTE_PLANES": 98, "PLANES": 128, "STORED": 129,
-        "ZSTANDARD": 130, "TRACK_PLANES": 131, "TIME_CONTEXT": 132, "TRACK_PATHS": 133,
+        "TOKEN_SCALE": 1, "NORMALISE": 2, "RECONSTRUCTION": 3, "IDENTITY": 16, "REFLECTED_KLT": 17,
+        "FREE_KLT": 18, "CODEBOOK_KLT": 19, "HADAMARD": 20, "VIDEO_SAMPLES": 69, "VIDEO_BITSTREAM": 134,
+        "VECTOR_QUANTISER": 70, "VECTOR_INDICES": 135, "TIME_DCT": 32, "MIXTURE": 33, "DEAD_ZONE": 64,
+        "BIT_PATTERN": 65, "STICKY": 66, "RATE_ROUNDING": 67, "TRELLIS": 68, "ROW_DELTA": 96, "CHANNEL_MAJOR": 97,
+        "BYTE_PLANES": 98, "PLANES": 128, "STORED": 129, "ZSTANDARD": 130, "TRACK_PLANES": 131, "TIME_CONTEXT": 132,
+        "TRACK_PATHS": 133,
     }  # fmt: skip
     assert {stage.name: int(stage) for stage in StageId} == expected

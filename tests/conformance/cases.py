@@ -36,6 +36,7 @@ from tests.conformance.making import (
     moving,
     nested,
     nested_damaged,
+    network_codebook,
     odd_floats,
     odd_summary,
     odd_vectors,
@@ -56,6 +57,7 @@ from tests.conformance.making import (
     weighted,
     with_chunk_twice,
     with_codebook,
+    with_network,
     with_vector_codebook,
     without_chunk,
     written,
@@ -245,6 +247,29 @@ CASES: dict[str, Case] = {
     # a mixture of single rows
     "axes-effort-1": Case("rows that have nothing in common, rounding by rate", encoded(_white, effort=1)),
     "axes-effort-2": Case("rows that have nothing in common, trellis", encoded(_white, effort=2)),
+    # a network of a codebook
+    "network-vq": Case(
+        "a network after a vector quantiser, chunks of three rows and of one",
+        with_network(1, 2, 5, moving(7, 9, 24), embed="no", codec="vq", target_nmse=0.05, chunk_frames=3),
+        beside=lambda: network_codebook(1, 2, 5).file_bytes,
+        levels=1,
+    ),
+    "network-mixture": Case(
+        "a network after a mixture, that looks at one row on each side",
+        with_network(2, 1, 8, moving(16, 4, 24), embed="no", effort=1, target_nmse=0.1),
+        beside=lambda: network_codebook(2, 1, 8).file_bytes,
+    ),
+    "network-planes": Case(
+        "a network after a transform in time, that looks at four rows on each side, two token groups",
+        with_network(
+            3, 4, 3, moving(15, 4, 24), embed="yes", effort=0, target_nmse=0.1, chunk_frames=12, special_tokens="1"
+        ),
+    ),
+    "network-missing": Case(
+        "a codebook with a network that is not here",
+        with_network(4, 2, 4, moving(7, 9, 24), embed="no", codec="vq", target_nmse=0.2),
+        (0, 0, 6),
+    ),
     # vector quantisation
     "vq-coarse": Case("few code levels, a grid", encoded(_grid, codec="vq", target_cosine=0.8)),
     "vq-fine": Case(

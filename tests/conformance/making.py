@@ -26,7 +26,7 @@ from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.values import StreamSpec
-from tests.codebook.codebook_cases import make_codebook, make_tables
+from tests.codebook.codebook_cases import make_codebook, make_network, make_tables
 from tests.container import container_cases
 from tests.container.container_cases import dumped, edited, forged, split
 
@@ -142,6 +142,24 @@ def with_vector_codebook(seed: int, *, embed: str) -> Callable[[Path], bytes]:
         x = (book.centre() + inside @ book.vectors()).astype(np.float32)
         options = {"codebook": str(folder / "c.embdcb"), "embed_codebook": embed, "codec": "vq"}
         return encoded(x, target_nmse=0.005, **options)(folder)
+
+    return make
+
+
+def network_codebook(seed: int, radius: int, hidden: int) -> Codebook:
+    """As `vector_codebook`, and a network."""
+    return replace(vector_codebook(seed), network=make_network(seed, radius, hidden))
+
+
+def with_network(
+    seed: int, radius: int, hidden: int, source: np.ndarray, *, embed: str, **options: Any
+) -> Callable[[Path], bytes]:
+    """Tokens that are decoded with a network of a codebook, all of what it says."""
+
+    def make(folder: Path) -> bytes:
+        (folder / "c.embdcb").write_bytes(network_codebook(seed, radius, hidden).file_bytes)
+        codebook = {"codebook": str(folder / "c.embdcb"), "embed_codebook": embed}
+        return encoded(source, reconstruction="on", **codebook, **options)(folder)
 
     return make
 

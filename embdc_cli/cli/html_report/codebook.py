@@ -10,6 +10,7 @@ from embdc_cli.cli.html_report.held_out import held_out
 from embdc_cli.cli.html_report.levels import levels
 from embdc_cli.cli.html_report.markup import Markup, joined
 from embdc_cli.cli.html_report.page import paragraph, section
+from embdc_cli.cli.html_report.reconstruction import reconstruction
 from embdc_cli.cli.html_report.table import table
 from embdc_cli.cli.html_report.values import facts
 
@@ -29,6 +30,8 @@ def _codebook(document: Document) -> Markup:
         parts.append(section("How often it is used", codebook_usage(document["heldout"])))
     if document.get("levels"):
         parts.append(section("Levels", levels(document["levels"])))
+    if document["reconstruction"] is not None:
+        parts.append(section("Network", reconstruction(document["reconstruction"])))
     about = [fact for name in _ABOUT for fact in facts(document[name], name)]
     about += [fact for name in ("refinement", "init") for fact in facts(document.get(name) or {}, name)]
     return joined(*parts, section("What was learned", table("The codebook", ["field", "value"], about, words=2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -11,10 +11,14 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.codec import exact_values
 from embdc_cli.codec.layout import Layout
+from embdc_cli.codec.reconstruction.network import Network
+from embdc_cli.codec.reconstruction.stage import Reconstruction
+from embdc_cli.codec.reconstruction.strength import chosen
 from embdc_cli.codec.table import Codebook
 from embdc_cli.codec.transform.dead_zone import STEPS
 from embdc_cli.codec.transform.group_fit import GroupFit
-from embdc_cli.codec.transform.models import TransformModels
+from embdc_cli.codec.transform.models import GroupModels, TransformModels
+from embdc_cli.codec.transform.offer import Offer
 from embdc_cli.codec.video.fit import VideoFit
 from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.vq.fit import VectorFit
@@ -26,6 +30,9 @@ from embdc_cli.values import StreamSpec
 _TABLES_PAY_FROM_BITS: Final = 1 << 17
 """Tables of a codebook save half a percent, and its name takes 256 bits: the least segment they are used for."""
 _SPECIAL_PRECISION: Final = 0.5
+_PROBES: Final = 4
+_PROBE_VALUES: Final = 1 << 20
+_PROBE_ROWS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class FitOptions:
     segment_rows: rows the models will serve; None takes those of the stream, or of the sample while they are unknown.
     video: code with a video codec instead of the mixture and the entropy coder. vector: with a vector quantiser.
     device: where that searches; codes are the same everywhere.
+    reconstruction: whether decoders run the network of the codebook (`codec.reconstruction.strength`).
     """
 
     effort: int = 1
@@ -47,6 +55,7 @@ class FitOptions:
     video: VideoOptions | None = None
     vector: bool = False
     device: str = "cpu"
+    reconstruction: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Fit:
                 group.prepare()
             for group, tokens in self._tokens(fitted, sample):
                 group.add_coefficients(tokens)
+            self._probes = self._probes_of(fitted, sample) if self._network is not None else []
         self._groups = fitted
         values = sum(group.moments.count for group in fitted) * self.layout.fold
         energy = sum(group.energy for group in fitted)
@@ -108,7 +118,8 @@ class Fit:
     @property
     def bytes_held(self) -> int:
         """About how much memory this takes."""
-        return sum(group.bytes_held for group in self._groups)
+        probes = sum(rows.nbytes for probe in self._probes for rows in probe)
+        return sum(group.bytes_held for group in self._groups) + probes
 
     def foretell(self, step: float) -> Foretold:
         """What coding the segment at `step` will cost, found without coding."""
@@ -134,16 +145,60 @@ class Fit:
         tables = fixed_tables()
         if codebook is not None and codebook.tables is not None and (named or long) and not self.options.vector:
             named, tables = True, codebook.tables
-        chosen = zip(self._parts, offers, strict=True)
-        groups = tuple(group.models(offer, scaled * part, tables) for (group, part), offer in chosen)
+        parts = list(zip(self._parts, offers, strict=True))
+        groups = tuple(group.models(offer, scaled * part, tables) for (group, part), offer in parts)
+        with np.errstate(all="ignore"):
+            groups = self._reconstructed(groups, scaled, offers)
+        improved = any(isinstance(stage, Reconstruction) for group in groups for stage in group.chain)
         return TransformModels(
             layout=self.layout,
             groups=groups,
             nonfinite_keep=self.options.nonfinite_keep,
             padding=self.options.padding,
-            codebook=codebook if named or any(group.by_codebook for group in groups) else None,
+            codebook=codebook if named or improved or any(group.by_codebook for group in groups) else None,
             codebook_tables=tables is not fixed_tables(),
         )
+
+    @property
+    def _network(self) -> Network | None:
+        """The one to try, None where there is none."""
+        options = self.options
+        plain = options.weighting.kind == "none" and options.reconstruction != "off" and options.video is None
+        return options.codebook.network if plain and options.codebook is not None else None
+
+    def _probes_of(
+        self, fitted: Sequence[GroupFit | VideoFit | VectorFit], sample: Sequence[np.ndarray]
+    ) -> list[list[np.ndarray]]:
+        """For every token group some runs of rows that lie evenly in the sample, which the network is tried on."""
+        ends = np.cumsum([len(chunk) for chunk in sample])
+        total = int(ends[-1]) if len(ends) else 0
+        length = max(
+            _PROBE_ROWS, _PROBE_VALUES // max(1, _PROBES * max((chunk[:1].size for chunk in sample), default=1))
+        )
+        runs = []
+        for middle in ((2 * np.arange(_PROBES) + 1) * total // (2 * _PROBES)) if total else ():
+            number = int(np.searchsorted(ends, middle, side="right"))
+            chunk = sample[number]
+            start = max(0, min(int(middle) - int(ends[number]) + len(chunk) - length // 2, len(chunk) - length))
+            runs.append(chunk[start : start + length])
+        found = list(self._tokens(fitted, runs))
+        return [[tokens for own, tokens in found if own is group and tokens.size] for group in fitted]
+
+    def _reconstructed(
+        self, groups: tuple[GroupModels, ...], step: float, offers: Sequence[Offer]
+    ) -> tuple[GroupModels, ...]:
+        """With the network of the codebook where it is worth it."""
+        network = self._network
+        if network is None:
+            return groups
+        found = []
+        for models, (group, part), offer, probe in zip(groups, self._parts, offers, self._probes, strict=True):
+            if group.rms > 0 and probe:
+                stage = Reconstruction.of(network, step * part, group.rms, vector=self.options.vector)
+                chain = chosen(models.chain, stage, probe, self.options.reconstruction, offer.bits)
+                models = replace(models, chain=chain)
+            found.append(models)
+        return tuple(found)
 
     @property
     def _parts(self) -> list[tuple[GroupFit | VideoFit | VectorFit, float]]:

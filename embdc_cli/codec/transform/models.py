@@ -8,13 +8,14 @@ their parameters in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.fields import MAX_VARINT, FieldReader, FieldWriter
 from embdc_cli.codec.layout import Layout
+from embdc_cli.codec.reconstruction.stage import Reconstruction
 from embdc_cli.codec.stage import Stage
 from embdc_cli.codec.table import VERSIONS, Codebook, Limits, LookupCodebook, StageId, check_stage
 from embdc_cli.codec.transform.codebook_klt import CodebookKlt
@@ -39,11 +40,13 @@ from embdc_cli.codec.video.samples import VideoBitstream, VideoSamples
 from embdc_cli.codec.vq.quantiser import VectorIndices, VectorQuantiser
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.entropy.coding_tables import fixed_tables
+from embdc_cli.errors import CorruptArchive, MissingModel
 from embdc_cli.values import StreamSpec
 
 _CLASSES: Final[tuple[type[SegmentStage], ...]] = (
     TokenScale,
     Normalise,
+    Reconstruction,
     Identity,
     ReflectedKlt,
     FreeKlt,
@@ -182,15 +185,47 @@ class TransformModels:
         lookup_codebook: LookupCodebook,
         weighting: Weighting | None = None,
         backend: str = "auto",
+        reconstruction: bool = True,
     ) -> TransformModels:
         """The models in `payload`. weighting: the encoder's, when chunks are still to be encoded with these models.
 
-        backend: who codes video (`codec.video.backend`).
+        backend: who codes video (`codec.video.backend`). reconstruction: False leaves out the network of the codebook,
+        which need not be here if nothing else wants it.
 
         Raises: UnsupportedArchive for an unknown stage or version, MissingModel for a codebook that is not here,
         CorruptArchive for anything that no encoder writes or that exceeds `limits`.
         """
         fields = FieldReader(payload, f"models of stream {spec.name!r}")
+        if reconstruction:
+            return cls._read(fields, spec, limits, lookup_codebook, weighting, backend)
+        missing: list[MissingModel] = []
+
+        def lookup(digest: bytes) -> Codebook | None:
+            try:
+                return lookup_codebook(digest)
+            except MissingModel as error:
+                missing.append(error)
+                return None
+
+        try:
+            return cls._read(fields, spec, limits, lookup, weighting, backend, reconstructs=False)
+        except CorruptArchive:
+            if missing:  # something else wanted the codebook
+                raise missing[0] from None
+            raise
+
+    @classmethod
+    def _read(
+        cls,
+        fields: FieldReader,
+        spec: StreamSpec,
+        limits: Limits,
+        lookup_codebook: Callable[[bytes], Codebook | None],
+        weighting: Weighting | None,
+        backend: str,
+        *,
+        reconstructs: bool = True,
+    ) -> TransformModels:
         listed = _read_stage_list(fields)
         layout = Layout.read(fields, spec)
         flags = fields.byte(limit=_NONFINITE | _CODEBOOK | _TABLES | _PADDING)
@@ -206,7 +241,9 @@ class TransformModels:
             group = fields.byte(limit=min(_MAX_GROUP, limits.max_group))
             if group == 0:
                 raise fields.corrupt("group length: expected at least 1, found 0")
-            scope = Scope(layout.fold, group, limits, tables, codebook, metric, backend=backend)
+            scope = Scope(
+                layout.fold, group, limits, tables, codebook, metric, backend=backend, reconstructs=reconstructs
+            )
             groups.append(GroupModels(_read_chain(fields, listed, scope), group))
         fields.end()
         return cls(
@@ -226,7 +263,7 @@ def _with_step_scaled(stage: Stage, factor: float) -> Stage:
         return VideoBitstream(stage.samples.scaled(factor))
     if isinstance(stage, VectorIndices):
         return VectorIndices(stage.quantiser.scaled(factor))
-    return stage.scaled(factor) if isinstance(stage, VideoSamples | VectorQuantiser) else stage
+    return stage.scaled(factor) if isinstance(stage, VideoSamples | VectorQuantiser | Reconstruction) else stage
 
 
 def _read_stage_list(fields: FieldReader) -> list[tuple[type[SegmentStage], int]]:

@@ -33,7 +33,8 @@ class Scope:
      channels: of the array at this point of the chain. group: rows in a full temporal group. tables: for the codes.
      metric: the encoder's metric between channels (D, D), its diagonal (D,), None for plain error and in decoders.
      mixture, samples, vectors: the mixture, video samples or vector quantiser of the chain, once read.
-    backend: who decodes video. version: of the stage that is being read.
+    backend: who decodes video. reconstructs: whether the network of the codebook is run. version: of the stage that is
+    being read.
     """
 
     channels: int
@@ -47,6 +48,7 @@ class Scope:
     vectors: VectorQuantiser | None = None
     backend: str = "auto"
     version: int = 1
+    reconstructs: bool = True
 
 
 class SegmentStage(Stage, ABC):

@@ -9,7 +9,7 @@ it and embdc both make of an archive is what the pages say. Read in this order:
     lossless          kind 0
     rans, integers    entropy coding
     transform         kind 1: models, token groups, and the chain of stages
-    stages, mixture, time_context, video, codebook    its stages and what they use
+    stages, mixture, time_context, video, codebook, network    its stages and what they use
     archive           all together: open, verify, decode
 
 Not here: the bitstreams of video codecs, which somebody else has to decode (`video`).

@@ -14,6 +14,7 @@ import numpy as np
 from tests.conformance.reader.errors import Corrupt, Unsupported, check
 from tests.conformance.reader.fields import Fields, bounded
 from tests.conformance.reader.integers import Table, levels, table_in, uniform
+from tests.conformance.reader.network import Network, network_in
 from tests.conformance.reader.pages import numbers
 
 KINDS = ("transform", "vq")
@@ -37,6 +38,7 @@ class Codebook:
     vectors: np.ndarray
     tables: Mapping[str, Table]
     levels: list[CodeLevel]
+    network: Network | None
 
 
 def parsed(data: bytes) -> Codebook:
@@ -44,7 +46,7 @@ def parsed(data: bytes) -> Codebook:
     check(len(data) >= 52 and hashlib.sha256(data[:-32]).digest() == data[-32:], "a damaged codebook")
     magic, version, _, size = struct.unpack_from("<8sHHI", data)
     check(magic == bytes.fromhex("8b454d424443420a"), "no codebook")
-    if version:
+    if version > 1:
         raise Unsupported(f"codebook of version {version}")
     fields = Fields(data[:-32])
     _checked(fields, 16)
@@ -62,16 +64,17 @@ def parsed(data: bytes) -> Codebook:
     basis = _integers(_section(fields, "BASI"), rank, channels)
     check(basis.any(axis=1).all(), "a vector of zeros")
     tables = {}
-    if fields.at < len(fields.data) and fields.data[fields.at : fields.at + 4] != b"LEVL":
+    if fields.at < len(fields.data) and fields.data[fields.at : fields.at + 4] not in (b"LEVL", b"NETW"):
         tables = {title: table_in(_section(fields, name)) for name, title in _TABLES.items()}
     found = []
     if kind == "vq":
         payload = Fields(_section(fields, "LEVL"))
         found = [code_level(payload, rank) for _ in range(count)]
         payload.end()
+    network = network_in(Fields(_section(fields, "NETW"))) if version else None
     fields.end()
     vectors = np.ldexp(basis.astype(float), exponents[:, None])
-    return Codebook(np.ldexp(mean.astype(float), exponent), vectors, tables, found)
+    return Codebook(np.ldexp(mean.astype(float), exponent), vectors, tables, found, network)
 
 
 def code_level(fields: Fields, channels: int) -> CodeLevel:

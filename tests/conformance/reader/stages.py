@@ -117,6 +117,23 @@ class Normalise(Stage):
         return x, step * self.scale
 
 
+class Reconstruction(Stage):
+    def __init__(self, fields: Fields, scope: Scope) -> None:
+        self.step = fields.f64()
+        check(2.0**-120 <= self.step <= 2.0**120, "a step out of range")
+        self.coarseness, self.vector = fields.i8(), fields.byte(1)
+        self.strength = bounded(fields.byte(), 1, 32) / 16
+        self.network = None if scope.codebook is None else scope.codebook.network
+        check(self.network is not None or scope.code_levels is not None, "a codebook without a network")
+        if scope.code_levels is not None:
+            self.network = None
+
+    def undo(self, y: np.ndarray, step: np.ndarray, side: Any) -> tuple[np.ndarray, np.ndarray]:
+        if self.network is None:
+            return y, step
+        return y + self.strength * self.network.added(y, self.step, self.coarseness, self.vector), step
+
+
 class Basis(Stage):
     """vectors: (r, D)."""
 

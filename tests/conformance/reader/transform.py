@@ -22,6 +22,7 @@ from tests.conformance.reader.stages import (
     FreeKlt,
     Normalise,
     Planes,
+    Reconstruction,
     ReflectedKlt,
     Scope,
     Stage,
@@ -37,6 +38,7 @@ from tests.conformance.reader.vq import VectorIndices, VectorQuantiser
 STAGES: dict[int, type[Stage]] = {
     1: TokenScale,
     2: Normalise,
+    3: Reconstruction,
     16: Stage,
     17: ReflectedKlt,
     18: FreeKlt,
