@@ -142,7 +142,7 @@ def learnt_network(document: Document, *, verbose: bool) -> Iterator[str]:
         gains = ", ".join(f"{100 * point['gain_heldout']:.1f}" for point in own if point["gain_heldout"] is not None)
         kept = "kept" if found["kept"] else "not kept"
         if gains:
-            yield f"  network for {codec}, {kept}: {gains} % less held-out error at steps of a rising size"
+            yield f"  network {kept}: {gains} % less held-out error of {codec}, at steps of a rising size"
     if verbose:
         nanoseconds = 1e9 * found["seconds_per_value"]
         yield f"  network of {wording.size(found['network_bytes'])}, {nanoseconds:.0f} ns a value"
