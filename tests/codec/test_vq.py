@@ -78,18 +78,22 @@ def test_kernels_agree(shape: tuple[int, int, int], lagrangian: float) -> None:
     assert np.array_equal(reference.lookup(slow, packed, RANK), cpu.lookup(slow, packed, RANK))
 
 
-@given(st.integers(1, 40), st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
-def test_kernels_agree_on_equals(rows: int, places: int, lagrangian: float, seed: int) -> None:
-    """Few different numbers: most codewords are as good as others, and paths as paths."""
+def few_numbers(rows: int, places: int, seed: int) -> tuple[np.ndarray, Packed, Prices]:
+    """Coefficients, levels and prices among which most codewords are as good as others, and paths as paths."""
     rng = np.random.default_rng(seed)
     levels = [
         Level(np.arange(width, dtype=np.int32), rng.integers(-2, 3, (count, width)).astype(np.int32))
         for width, count in [(3, 32), (1, 8), (6, 16)]
     ]
     prices = Prices(*(rng.integers(0, 3, shape) / 2.0 for shape in [3, 3, (3, 2), (3, 2), 3]))
-    y, packed = rng.integers(-3, 4, (rows, places, 6)).astype(np.int32), Packed.of(levels)
-    slow, fast = (kernel.search(y, packed, prices, lagrangian) for kernel in (reference, cpu))
+    return rng.integers(-3, 4, (rows, places, 6)).astype(np.int32), Packed.of(levels), prices
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_kernels_agree_on_equals(rows: int, places: int, lagrangian: float, seed: int) -> None:
+    case = few_numbers(rows, places, seed)
+    slow, fast = (kernel.search(*case, lagrangian) for kernel in (reference, cpu))
     assert np.array_equal(slow, fast)
 
 

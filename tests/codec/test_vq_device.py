@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
-from embdc_cli.codec.vq.levels import Level
-from embdc_cli.codec.vq.search import Packed, Prices, cuda, lookup, reference, search
+from embdc_cli.codec.vq.search import cuda, lookup, reference, search
 from tests.codec.codec_cases import smooth
-from tests.codec.test_vq import RANK, packed_of, prices_of, some_levels, walk
+from tests.codec.test_vq import RANK, few_numbers, packed_of, prices_of, some_levels, walk
 
 ON_CPU = "cpu:0"
 """Not `cpu`, so that torch is used."""
@@ -34,17 +33,8 @@ def test_codes_and_sums_are_those_of_the_cpu(shape: tuple[int, int, int], lagran
 @given(st.integers(1, 20), st.integers(1, 9), st.sampled_from([0.0, 0.5, 3.0, 20.0]), st.integers(0, 99))
 @settings(deadline=None, max_examples=12)
 def test_of_equals_the_same_is_taken(rows: int, places: int, lagrangian: float, seed: int) -> None:
-    """Few different numbers: most codewords are as good as others, and paths as paths."""
-    rng = np.random.default_rng(seed)
-    levels = [
-        Level(np.arange(width, dtype=np.int32), rng.integers(-2, 3, (count, width)).astype(np.int32))
-        for width, count in [(3, 32), (1, 8), (6, 16)]
-    ]
-    prices = Prices(*(rng.integers(0, 3, shape) / 2.0 for shape in [3, 3, (3, 2), (3, 2), 3]))
-    y, packed = rng.integers(-3, 4, (rows, places, 6)).astype(np.int32), Packed.of(levels)
-    assert np.array_equal(
-        cuda.search(y, packed, prices, lagrangian, ON_CPU), reference.search(y, packed, prices, lagrangian)
-    )
+    case = few_numbers(rows, places, seed)
+    assert np.array_equal(cuda.search(*case, lagrangian, ON_CPU), reference.search(*case, lagrangian))
 
 
 def test_torch_may_round_products_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
