@@ -62,12 +62,21 @@ def locked_folder() -> LockedFolder:
         for _ in range(_TRIES):
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             descriptor = os.open(path, os.O_RDONLY)
-            with suppress(OSError):  # file systems without locks, on which nothing is deleted either
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists():
+            if _locked(descriptor) and path.exists():
                 return LockedFolder(path, descriptor)
             os.close(descriptor)  # taken for stale before it was locked
     raise FileNotFoundError(errno.ENOENT, "temporary folders vanish as soon as they are made", parent)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether it is, or lies on a file system without locks, on which nothing is deleted either."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _remove_stale(parent: Path) -> None:

@@ -39,6 +39,9 @@ _TABLE_SHARE: Final = 0.1
 
 OpenInput = Callable[[str, EncodeOptions, Reporter], Iterable[Dump]]
 
+_REVISION: Final = 1
+"""Raised when the same corpus and options would give another codebook: a checkpoint of before is refused then."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -169,7 +172,11 @@ def _opened(
 def _recipe(corpus: Corpus, options: TrainOptions) -> str:
     """What a checkpoint is bound to."""
     decide = ("kind", "max_bytes", "sample", "seed", "holdout", "refine")
-    settings = {name: getattr(options, name) for name in decide}
+    settings = {name: getattr(options, name) for name in decide} | {"revision": _REVISION}
+    if options.weighting != "none" or options.probe is not None:  # refined by gradients, on a GPU where there is one
+        import torch
+
+        settings["cuda"] = torch.cuda.is_available()
     return digest_of(settings, (options.init, options.weighting, options.probe), [*corpus.train, *corpus.heldout])
 
 

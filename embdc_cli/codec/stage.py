@@ -21,7 +21,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from embdc_cli.codec.table import StageId
+from embdc_cli.codec.table import VERSIONS, StageId
 
 Shape = tuple[int, ...]
 TokenCounts = Sequence[int] | np.ndarray
@@ -47,6 +47,11 @@ class Stage(ABC):
     takes: ClassVar[Kind]
     gives: ClassVar[Kind]
     has_side: ClassVar[bool] = False
+
+    @property
+    def version(self) -> int:
+        """Of the stage's bytes, as it writes them."""
+        return VERSIONS[self.stage]
 
     def shape(self, shape: Shape, side: bytes) -> Shape:
         """Shape of what the stage gives when it takes `shape`. Raises CorruptArchive when `side` does not fit it."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.codec import TransformCodec
@@ -459,6 +460,30 @@ def test_version_1_has_no_gains() -> None:
     for level in found.levels:
         sums[level.channels] += level.codewords[0]
     assert np.array_equal(found.inverse(codes, b"")[0, 0], np.ldexp(sums, found.exponent).astype(np.float32))
+
+
+def test_versions_of_stages_are_those_that_were_written() -> None:
+    rows = smooth((16, 5, 8))
+    models = Fit(spec_of(rows.shape), [rows], None, FitOptions(vector=True)).models(0.5)
+    assert models.to_bytes()[:10].count(bytes([StageId.VECTOR_QUANTISER, 2])) == 1
+    (group,) = models.groups
+    *head, quantiser, _ = group.chain.stages
+    assert isinstance(quantiser, VectorQuantiser)
+    old = replace(quantiser, gains=False).with_classes(even_classes(len(replace(quantiser, gains=False).levels)))
+    chain = Chain([*head, old, VectorIndices(old)])
+    data = replace(models, groups=(replace(group, chain=chain),)).to_bytes()
+    read = TransformModels.from_bytes(data, spec_of(rows.shape), LIMITS, lambda digest: make_codebook())
+    (again,) = [stage for stage in read.groups[0].chain if isinstance(stage, VectorQuantiser)]
+    assert not again.gains
+    assert read.to_bytes() == data
+
+
+@pytest.mark.parametrize("seed", [11, 34, 56])
+def test_rows_that_have_stopped_stay_so_at_any_price(seed: int) -> None:
+    case = few_numbers(6, 4, seed)
+    slow, fast = (kernel.search(*case, 1e9) for kernel in (reference, cpu))
+    assert not (slow[..., 1:] > 0)[slow[..., :-1] == 0].any()
+    assert np.array_equal(slow, fast)
 
 
 def test_learnt_levels_are_taken_where_they_pay() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
-from embdc_cli.codec.vq.search import cuda, lookup, reference, search
+from embdc_cli.codec.vq.levels import Level
+from embdc_cli.codec.vq.search import Packed, cuda, lookup, reference, search
 from tests.codec.codec_cases import smooth
 from tests.codec.test_vq import RANK, few_numbers, packed_of, prices_of, some_levels, walk
 
@@ -37,9 +39,35 @@ def test_of_equals_the_same_is_taken(rows: int, places: int, lagrangian: float, 
     assert np.array_equal(cuda.search(*case, lagrangian, ON_CPU), reference.search(*case, lagrangian))
 
 
+@pytest.mark.parametrize("shape", [(4, 5, 0), (0, 5, 2), (4, 0, 2)])
+def test_nothing_is_looked_up_where_there_is_nothing(shape: tuple[int, int, int]) -> None:
+    """As in streams of constants, which have no levels."""
+    packed = Packed.of([Level(np.arange(2, dtype=np.int32), np.ones((2, 2), np.int32))] * shape[2])
+    found = lookup(np.zeros(shape, np.int32), packed, RANK, ON_CPU)
+    assert found.shape == (*shape[:2], RANK)
+    assert not found.any()
+
+
+def test_many_places_are_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = some_levels()
+    y, packed, prices = walk((4, 23, RANK)), packed_of(levels), prices_of(levels)
+    whole = search(y, packed, prices, 3e3, ON_CPU)
+    largest: list[int] = []
+    original = cuda._Level.scores
+
+    def scores(self: cuda._Level, left: torch.Tensor) -> torch.Tensor:
+        found = original(self, left)
+        largest.append(found.numel())
+        return found
+
+    monkeypatch.setattr(cuda, "_SCORES", 4 * 256 * 5)
+    monkeypatch.setattr(cuda._Level, "scores", scores)
+    assert np.array_equal(search(y, packed, prices, 3e3, ON_CPU), whole)
+    assert max(largest) == 4 * 256 * 5
+
+
 def test_torch_may_round_products_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it does with TF32: scores are multiplied out in float64, which it never shortens."""
-    import torch
 
     def refused(self: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         assert self.dtype == other.dtype == torch.float64

@@ -69,7 +69,7 @@ def _code(model: Model, clip: Clip, step: float, loss: Loss) -> Coded:
     energies = np.square(left, dtype=np.float64).mean(axis=0)
     largest = max([float(np.abs(y).max()), *(float(np.abs(level.centres()).max()) for level in offered)])
     exponent = quantum_exponent(step, largest)
-    further = min(gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - 1 - len(offered))
+    further = max(0, min(gaussian_levels(energies, LAMBDA * step**2), MAX_LEVELS - 1 - len(offered)))
     quantiser = counted(
         VectorQuantiser(
             step=step,

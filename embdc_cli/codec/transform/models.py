@@ -17,7 +17,7 @@ from embdc_cli.codec.fields import MAX_VARINT, FieldReader, FieldWriter
 from embdc_cli.codec.layout import Layout
 from embdc_cli.codec.reconstruction.stage import Reconstruction
 from embdc_cli.codec.stage import Stage
-from embdc_cli.codec.table import VERSIONS, Codebook, Limits, LookupCodebook, StageId, check_stage
+from embdc_cli.codec.table import Codebook, Limits, LookupCodebook, StageId, check_stage
 from embdc_cli.codec.transform.codebook_klt import CodebookKlt
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.free_klt import FreeKlt
@@ -153,12 +153,12 @@ class TransformModels:
 
     def to_bytes(self) -> bytes:
         """The models payload of the segment."""
-        used = sorted({stage.stage for group in self.groups for stage in group.chain})
+        used = sorted({(stage.stage, stage.version) for group in self.groups for stage in group.chain})
         out = FieldWriter()
         out.byte(len(used))
-        for stage_id in used:
+        for stage_id, version in used:
             out.varint(stage_id)
-            out.varint(VERSIONS[stage_id])
+            out.varint(version)
         self.layout.write(out)
         named = self.codebook is not None
         flags = _NONFINITE * self.nonfinite_keep | _CODEBOOK * named | _TABLES * self.codebook_tables
@@ -170,7 +170,7 @@ class TransformModels:
             stages = group.chain.stages
             out.byte(len(stages))
             for stage in stages:
-                out.byte(used.index(stage.stage))
+                out.byte(used.index((stage.stage, stage.version)))
             for stage in stages:
                 if isinstance(stage, SegmentStage):
                     stage.write(out)

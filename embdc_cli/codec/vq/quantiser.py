@@ -68,6 +68,10 @@ class VectorQuantiser(Quantiser, SegmentStage):
     gains: bool = True
     device: str = "cpu"
 
+    @property
+    def version(self) -> int:
+        return super().version if self.gains else _WITHOUT_GAINS
+
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """All levels, in order."""

@@ -179,3 +179,12 @@ def test_the_way_into_integers_keeps_what_is_decoded(model: Model) -> None:
     codes = np.random.default_rng(1).integers(0, 9, size=(100, len(model.levels))).astype(np.int32)
     before, after = (levels_sum(one, codes) @ one.basis for one in (mixed, back))
     assert np.abs(before - after).max() < 0.02 * np.abs(before).max()
+
+
+@pytest.mark.parametrize("count", [191, 192])
+def test_as_many_levels_as_there_may_be_are_coded(count: int) -> None:
+    """None are left for what these leave, nor for a gain of it."""
+    basis = np.eye(CHANNELS)
+    level = FloatLevel(np.arange(2, dtype=np.int32), np.random.default_rng(0).normal(size=(2, 2)))
+    (coded, *_) = code(Model(basis, (level,) * count), CLIPS[:1], unit_of(CLIPS), Loss())
+    assert coded.codes.shape[1] == count

@@ -124,6 +124,8 @@ def lookup(codes: np.ndarray, packed: Packed, rank: int, device: str = "cpu") ->
 
     The sums are of 32 bits, and wrap; one product and one addition in float64 then give the same everywhere.
     """
+    if not (codes.size and rank):
+        return np.zeros((*codes.shape[:-1], rank))
     if device != "cpu":
         from embdc_cli.codec.vq.search import cuda
 

@@ -1,6 +1,6 @@
 """Search and lookup in torch, on any device: the same codes and sums as `reference.py`.
 
-All places of a chunk at once, level by level, row by row. Scores are integers below 2^24; they are multiplied out in
+Many places of a chunk at once, level by level, row by row. Scores are integers below 2^24; they are multiplied out in
 float64, since a library may have allowed itself TF32 for products in float32. Everything else is single operations in
 float32 and float64, which round alike everywhere, in the order of the definition.
 """
@@ -8,6 +8,7 @@ float32 and float64, which round alike everywhere, in the order of the definitio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,10 +18,21 @@ from embdc_cli.codec.vq.gaussian import SAVED, WIDTH
 from embdc_cli.codec.vq.search import NEVER, Packed, Prices
 
 _NONE = -1
+_SCORES: Final = 1 << 26
+"""Of a level that are looked at together: 512 MiB in float64."""
 
 
 def search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float, device: str) -> np.ndarray:
-    """As the package's, on `device`."""
+    """As the package's, on `device`, so many places of the grid at once as memory allows."""
+    width = max(1, _SCORES // (y.shape[0] * packed.halves.shape[1]))
+    parts = [
+        _search(y[:, start : start + width], packed, prices, lagrangian, device)
+        for start in range(0, y.shape[1], width)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float, device: str) -> np.ndarray:
     rows, count, rank = y.shape
     levels = len(packed.widths)
     codes = torch.zeros((levels, rows, count), dtype=torch.int32, device=device)

@@ -130,7 +130,7 @@ def _back(stay: np.ndarray, source: np.ndarray, ends: np.ndarray, active: np.nda
     path = np.full(rows, _NONE, np.int32)
     state = int(ends[rows - 1]) if rows else _NONE
     for t in range(rows - 1, -1, -1):
-        path[t] = state
+        path[t] = state if active[t] else _NONE
         if t == 0:
             break
         if not active[t] or state == _NONE:
