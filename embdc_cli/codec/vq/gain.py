@@ -2,9 +2,9 @@
 
     y = sum over learnt levels + 2^((g - 4) / 2) (sum over Gaussian levels),   g = 0..15
 
-Gains are a level of 16 codewords of no channels before the Gaussian levels:
-sent for tokens that have any of these, and kept from the row before like any index. The search takes the half octave
-nearest to what a token has left, or the gain of the row before where that is nearly as near.
+Gains are a level of 16 codewords of no channels before the Gaussian levels: sent for tokens that have any of these, and
+kept from the row before like any index. The search takes the half octave nearest to what a token has left, or the gain
+of the row before where that is nearly as near.
 Source: Sabin and Gray, "Product code vector quantizers for waveform and voice coding", IEEE T-ASSP 32, 1984 (gain and
 shape). Half octaves win twice what octaves do. Networks have tokens many times larger than others ("registers", Darcet
 et al., ICLR 2024); without gains these take most of the error.

@@ -5,8 +5,7 @@
 Gaussian levels are multiplied by the gain of the token (`gain`), itself a level before them.
 x: (F, N, r) float32 -> codes (F, N, L) int32: 0 from the level where a token stops, else 1 + its index.
 Error: no bound for a single token; `search` weighs squared error against bits. A coefficient beyond 2^24 quanta is
-limited to that. Decoding adds integers, and multiplies each of two sums once, so every machine
-gets the same numbers.
+limited to that. Decoding adds integers, and multiplies each of two sums once, so every machine gets the same numbers.
 Levels: those of a codebook, those learnt from the segment, and Gaussian ones for what these leave.
 """
 
