@@ -25,7 +25,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     if INTERPRETED:
         monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
         monkeypatch.setattr(rans, "_TOGETHER", 64)
-        monkeypatch.setattr(cuda, "_BLOCK", 64)
+        monkeypatch.setattr(cuda, "BLOCK", 64)
         monkeypatch.setattr(cuda, "_CODES", 16)
 
 
