@@ -27,7 +27,7 @@ Case = tuple[bytes, np.ndarray, np.ndarray]
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """The interpreter takes long for a step and for a program, however much there is in it."""
     if INTERPRETED:
-        monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 16)
+        monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
         monkeypatch.setattr(cuda, "_TOGETHER", 64)
         monkeypatch.setattr(levels_on, "BLOCK", 128)
         monkeypatch.setattr(levels_on, "_CODES", 16)
@@ -78,7 +78,7 @@ def case_of(blocks: np.ndarray, seed: int, zeros: float = 0.2, highest: int = 50
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("lanes", [1, 4, 32])
+@pytest.mark.parametrize("lanes", [2, 32])
 def test_levels_come_back(lanes: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planes narrower and wider than the lanes, one track, one plane, no plane, and only zeros."""
     monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: lanes)
@@ -92,8 +92,8 @@ def test_levels_come_back(lanes: int, device: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(deadline=None, max_examples=3, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
-@given(every=st.lists(shapes(), min_size=8, max_size=8), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=2, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@given(every=st.lists(shapes(), min_size=6, max_size=6), seed=st.integers(0, 99))
 def test_any_blocks_decode_as_on_the_cpu(device: str, every: list[np.ndarray], seed: int) -> None:
     check_alike(device, [case_of(blocks, seed + number) for number, blocks in enumerate(every)])
 
@@ -102,11 +102,11 @@ def test_any_blocks_decode_as_on_the_cpu(device: str, every: list[np.ndarray], s
 def test_damage_is_found_as_on_the_cpu(device: str) -> None:
     data, classes, blocks = case_of(np.array([[3, 7], [2, 2]]), 5, highest=28)
     cases = [(data, classes, blocks)]
-    for bit in range(0, 8 * len(data), 1 if device == "cuda" else 23):
+    for bit in range(0, 8 * len(data), 1 if device == "cuda" else 41):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         cases.append((bytes(damaged), classes, blocks))
-    cases += [(data[:length], classes, blocks) for length in range(0, len(data), 1 if device == "cuda" else 9)]
+    cases += [(data[:length], classes, blocks) for length in range(0, len(data), 1 if device == "cuda" else 19)]
     assert check_alike(device, cases).count(0) < len(cases) // 2
 
 
@@ -124,7 +124,7 @@ def test_nothing_beyond_the_ranges_is_touched(monkeypatch: pytest.MonkeyPatch) -
     """Noise behind the symbols and in their place, and blocks that are not those of the chunk."""
     rng = np.random.default_rng(3)
     cases = []
-    for number, shape in enumerate([[[4, 9]], [[3, 33], [2, 2]], [[2, 50]], [[9, 1]]] * 2):
+    for number, shape in enumerate([[[4, 9]], [[2, 33], [2, 2]], [[1, 50]], [[6, 1]]] * 2):
         data, classes, blocks = case_of(np.array(shape), number)
         if number > 3:
             data, blocks = data[:2] + rng.bytes(len(data)), blocks * [1, number - 3]
