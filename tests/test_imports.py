@@ -118,6 +118,11 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
 
 
+def test_only_kernels_for_cuda_import_triton() -> None:
+    packages = ("entropy/dependent/cuda.py", "entropy/levels/cuda_kernels.py", "entropy/rans/cuda.py")
+    assert importers("triton") == set(packages)
+
+
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
