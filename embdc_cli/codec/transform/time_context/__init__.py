@@ -20,9 +20,9 @@ from embdc_cli.codec.stage import Coder, Shape
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.codec.transform.time_context.model import COUNT, costs, frequencies, static_model
-from embdc_cli.codec.transform.time_context.payload import ESCAPE_ORDER, escape_orders, read_payload
+from embdc_cli.codec.transform.time_context.payload import ESCAPE_ORDER, join_parts, read_payload
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.bits import bit_lengths, check_packed, encode_exp_golomb
+from embdc_cli.entropy.bits import bit_lengths, check_packed
 from embdc_cli.entropy.rans.layout import choose_lanes, join_payload, split_payload
 from embdc_cli.errors import CorruptArchive
 
@@ -42,15 +42,10 @@ class TimeContext(Coder, SegmentStage):
         coder, model = kernels(__name__), static_model()
         sent = coder.symbols_of(np.abs(codes), self.width, model)
         freq, cum = coder.intervals_of(sent, model)
-        out = FieldWriter()
-        out.blob(join_payload(*coder.encode(freq, cum, choose_lanes(int(costs()[freq].sum(dtype=np.int64))))))
-        negative = bool(codes.min() < 0)
-        out.varint(2 * len(sent.escapes) + negative)
-        if len(sent.escapes):
-            out.blob(encode_exp_golomb(sent.escapes, escape_orders(len(sent.escapes))))
-        if negative:
-            out.raw(np.packbits(codes[codes != 0] < 0, bitorder="little").tobytes())
-        return out.bytes()
+        rans = join_payload(*coder.encode(freq, cum, choose_lanes(int(costs()[freq].sum(dtype=np.int64)))))
+        negative = codes[codes != 0] < 0
+        signs = np.packbits(negative, bitorder="little").tobytes() if negative.any() else None
+        return join_parts(rans, sent.escapes, signs)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         rows, tokens, channels = shape

@@ -39,10 +39,11 @@ class Column(IntEnum):
     SIGNS_AT = 10
     SIGN_BYTES = 11  # -1 where no code is negative
     CODES_AT = 12
-    # of the chunks before, for working memory: tokens, channels with their padding, and the products of these
+    # sums over the chunks before, for working memory: N, D with its padding, their product, and F N
     TOKENS_BEFORE = 13
     CHANNELS_BEFORE = 14
     MAPS_BEFORE = 15
+    PLACES_BEFORE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +54,27 @@ class DeviceChunk:
     escapes: np.ndarray
 
     @classmethod
+    def of(cls, shape: tuple[int, int, int], width: int) -> DeviceChunk:
+        """A chunk of codes (F, N, D) that has no bytes yet. Raises ValueError for more codes than a kernel counts."""
+        frames, tokens, channels = shape
+        if frames * tokens * (channels + PADDED_TO) > _CODES:
+            raise ValueError(f"codes of one chunk on a device: expected at most {_CODES}, found {shape}")
+        fields = {Column.FRAMES: frames if prod(shape) else 0, Column.TOKENS: tokens, Column.CHANNELS: channels}
+        fields[Column.WIDTH] = max(min(width, tokens), 1)
+        fields[Column.SIGN_BYTES] = -1
+        return cls(fields, np.zeros(0, np.int32))
+
+    @classmethod
     def read(cls, data: memoryview, at: int, shape: tuple[int, int, int], width: int) -> DeviceChunk:
         """The chunk with these bytes, which begin `at` bytes into the data of all; its codes have `shape` (F, N, D).
 
         Raises CorruptArchive for what can be told without decoding, ValueError for more codes than a kernel counts.
         """
-        frames, tokens, channels = shape
-        if frames * tokens * (channels + PADDED_TO) > _CODES:
-            raise ValueError(f"codes of one chunk on a device: expected at most {_CODES}, found {shape}")
-        fields = {Column.FRAMES: frames, Column.TOKENS: tokens, Column.CHANNELS: channels}
-        fields[Column.WIDTH] = max(min(width, tokens), 1)
-        fields[Column.SIGN_BYTES] = -1
+        chunk = cls.of(shape, width)
         if not prod(shape):
             FieldReader(data, "chunk").end()
-            return cls(fields | {Column.FRAMES: 0}, np.zeros(0, np.int32))
+            return chunk
+        fields = dict(chunk.fields)
         payload = read_payload(data, shape)
         states, words = split_payload(data[payload.rans])
         fields[Column.LANES], fields[Column.WORDS] = states.size, words.size
@@ -81,10 +89,10 @@ class DeviceChunk:
 
 @dataclass(frozen=True, eq=False)
 class ChunkTable:
-    """rows: (chunks, 16) int64, see `Column`; escapes: (k,) int32 of all chunks; offsets: (chunks + 1,) int64.
+    """rows: (chunks, 17) int64, see `Column`; escapes: (k,) int32 of all chunks; offsets: (chunks + 1,) int64.
 
-    The codes of chunk i are offsets[i]..offsets[i + 1] of all codes, in the order (F, N, D). tokens, channels, maps:
-    sums over the chunks of N, of D padded, and of their products.
+    The codes of chunk i are offsets[i]..offsets[i + 1] of all codes, in the order (F, N, D). tokens, channels, maps,
+    places: sums over the chunks of N, of D padded, of their products, and of F N.
     """
 
     rows: np.ndarray
@@ -93,6 +101,7 @@ class ChunkTable:
     tokens: int
     channels: int
     maps: int
+    places: int
 
     @classmethod
     def of(cls, chunks: Sequence[DeviceChunk]) -> ChunkTable:
@@ -107,6 +116,7 @@ class ChunkTable:
             Column.TOKENS_BEFORE: rows[:, Column.TOKENS],
             Column.CHANNELS_BEFORE: channels,
             Column.MAPS_BEFORE: rows[:, Column.TOKENS] * channels,
+            Column.PLACES_BEFORE: rows[:, Column.FRAMES] * rows[:, Column.TOKENS],
         }
         for column, size in sizes.items():
             rows[:, column] = np.cumsum(size) - size
@@ -114,7 +124,7 @@ class ChunkTable:
             rows,
             np.concatenate([np.zeros(0, np.int32), *(chunk.escapes for chunk in chunks)]),
             np.concatenate([[0], np.cumsum(codes)]),
-            *(int(sizes[one].sum()) for one in (Column.TOKENS_BEFORE, Column.CHANNELS_BEFORE, Column.MAPS_BEFORE)),
+            *(int(sizes[one].sum()) for one in list(sizes)[2:]),
         )
 
     @property

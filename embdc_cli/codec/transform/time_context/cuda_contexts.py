@@ -14,6 +14,7 @@ from embdc_cli.codec.transform.time_context import chunk_table, model
 
 _ABSENT_AT = tl.constexpr(model.ABSENT_AT)
 _ACTIVE_ROW = tl.constexpr(model.ACTIVE_ROW)
+_CLASS_ROW = tl.constexpr(model.CLASS_ROW)
 _CHANGE_STEPS = tl.constexpr(model.CHANGE_STEPS)
 _ESCAPE = tl.constexpr(model.ESCAPE)
 _FEATURES = tl.constexpr(model.FEATURES)
@@ -24,6 +25,7 @@ _QUIET_ROWS = tl.constexpr(model.QUIET_ROWS)
 _RELATIVE_FROM = tl.constexpr(model.RELATIVE_FROM)
 _SCORE_BITS = tl.constexpr(model.SCORE_BITS)
 _SYMBOLS = tl.constexpr(model.SYMBOLS)
+_TOKEN_CLASSES = tl.constexpr(model.TOKEN_CLASSES)
 _MAX_LEVEL = tl.constexpr(parameters.MAX_LEVEL)
 _PADDED_TO = tl.constexpr(chunk_table.PADDED_TO)
 BUCKETS = tl.constexpr(16)  # a row of the packed numbers: of 10 buckets, padded
@@ -110,6 +112,48 @@ def table_rows(
 
 
 @triton.jit
+def keep(
+    t: tl.tensor,
+    n: tl.tensor,
+    tokens: tl.tensor,
+    padded: tl.tensor,
+    channel: tl.tensor,
+    magnitude: tl.tensor,
+    changed: tl.tensor,
+    maps: tl.tensor,
+    features: tl.tensor,
+    change_traces: tl.tensor,
+    level_traces: tl.tensor,
+) -> None:
+    """Some channels of token (t, n) are known: their magnitudes, and whether these are others than a row before."""
+    feature = tl.load(maps + tl.minimum(magnitude, _ABSENT_AT - 1)).to(tl.int32)
+    change = _seen(change_traces, n, t > 0, padded, channel)
+    change += (tl.where(changed, 256, 0) - change) >> 2
+    level = _seen(level_traces, n, t > 0, padded, channel)
+    level = tl.where(t > 0, level + ((4 * feature - level) >> 2), 4 * feature)
+    start = tl.multiple_of(n * padded, _PADDED_TO)
+    tl.store(features + t % 3 * (tokens * padded) + start + channel, feature.to(tl.uint8), mask=channel < padded)
+    tl.store(change_traces + start + channel, tl.where(t > 0, change, 0).to(tl.int16), mask=channel < padded)
+    tl.store(level_traces + start + channel, level.to(tl.int16), mask=channel < padded)
+
+
+@triton.jit
+def class_of_changes(changed: tl.tensor, channels: tl.tensor) -> tl.tensor:
+    """As `model.class_of_changes`."""
+    found = (changed > 0).to(tl.int32)
+    for i in tl.static_range(_TOKEN_CLASSES - 2):
+        found += (256 * changed.to(tl.int64) >= channels.to(tl.int64) << i).to(tl.int32)
+    return found
+
+
+@triton.jit
+def class_row(classes: tl.tensor, n: tl.tensor, width: tl.tensor, left: tl.tensor) -> tl.tensor:
+    """The table row of a token's class. classes: of the row before; left: of the token before."""
+    own = tl.load(classes + n)
+    return _CLASS_ROW + _TOKEN_CLASSES * own + tl.where(n % width > 0, left, own)
+
+
+@triton.jit
 def put(
     t: tl.tensor,
     n: tl.tensor,
@@ -138,7 +182,6 @@ def put(
     Without `sent` the codes are those of a row before. used, nonzero: escapes and codes but 0 before this token; both
     are given back for after it, then how many codes are negative, how many changed, and how many cannot be.
     """
-    size = tokens * padded
     negatives = 0
     changes = 0
     wrongs = 0
@@ -180,13 +223,5 @@ def put(
             negatives += tl.sum(negative)
         tl.store(codes + place, value, mask=inside)
 
-        feature = tl.load(maps + tl.minimum(found, _ABSENT_AT - 1)).to(tl.int32)
-        change = _seen(change_traces, n, t > 0, padded, channel)
-        change += (tl.where(changed, 256, 0) - change) >> 2
-        level = _seen(level_traces, n, t > 0, padded, channel)
-        level = tl.where(t > 0, level + ((4 * feature - level) >> 2), 4 * feature)
-        start = tl.multiple_of(n * padded, _PADDED_TO)
-        tl.store(features + t % 3 * size + start + channel, feature.to(tl.uint8), mask=channel < padded)
-        tl.store(change_traces + start + channel, tl.where(t > 0, change, 0).to(tl.int16), mask=channel < padded)
-        tl.store(level_traces + start + channel, level.to(tl.int16), mask=channel < padded)
+        keep(t, n, tokens, padded, channel, found, changed, maps, features, change_traces, level_traces)
     return used, nonzero, negatives, changes, wrongs

@@ -5,44 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from embdc_cli.codec.transform.time_context import chunk_table, model
-from embdc_cli.codec.transform.time_context.cuda_contexts import put, table_rows
+from embdc_cli.codec.transform.time_context import cuda_fields as fields
+from embdc_cli.codec.transform.time_context import model
+from embdc_cli.codec.transform.time_context.cuda_contexts import class_of_changes, class_row, put, table_rows
 from embdc_cli.codec.transform.time_context.cuda_tables import quarters, read_states, renew, take
 from embdc_cli.entropy.rans import layout
 
-_CLASS_ROW = tl.constexpr(model.CLASS_ROW)
 _RENEW_AFTER = tl.constexpr(model.RENEW_AFTER)
-_ROWS = tl.constexpr(model.ROWS)
 _SYMBOLS = tl.constexpr(model.SYMBOLS)
 _TOKEN_CLASSES = tl.constexpr(model.TOKEN_CLASSES)
-_PADDED_TO = tl.constexpr(chunk_table.PADDED_TO)
 _LOW = tl.constexpr(layout.STATE_LOW)
 _LANES = tl.constexpr(layout.MAX_LANES)
-_COLUMNS = tl.constexpr(len(chunk_table.Column))
-_FRAMES = tl.constexpr(int(chunk_table.Column.FRAMES))
-_TOKENS = tl.constexpr(int(chunk_table.Column.TOKENS))
-_CHANNELS = tl.constexpr(int(chunk_table.Column.CHANNELS))
-_WIDTH = tl.constexpr(int(chunk_table.Column.WIDTH))
-_LANE_COUNT = tl.constexpr(int(chunk_table.Column.LANES))
-_STATES_AT = tl.constexpr(int(chunk_table.Column.STATES_AT))
-_WORDS_AT = tl.constexpr(int(chunk_table.Column.WORDS_AT))
-_WORDS = tl.constexpr(int(chunk_table.Column.WORDS))
-_ESCAPES_AT = tl.constexpr(int(chunk_table.Column.ESCAPES_AT))
-_ESCAPES = tl.constexpr(int(chunk_table.Column.ESCAPES))
-_SIGNS_AT = tl.constexpr(int(chunk_table.Column.SIGNS_AT))
-_SIGN_BYTES = tl.constexpr(int(chunk_table.Column.SIGN_BYTES))
-_CODES_AT = tl.constexpr(int(chunk_table.Column.CODES_AT))
-_TOKENS_BEFORE = tl.constexpr(int(chunk_table.Column.TOKENS_BEFORE))
-_CHANNELS_BEFORE = tl.constexpr(int(chunk_table.Column.CHANNELS_BEFORE))
-_MAPS_BEFORE = tl.constexpr(int(chunk_table.Column.MAPS_BEFORE))
-
-
-@triton.jit
-def _class_of_changes(changed: tl.tensor, channels: tl.tensor) -> tl.tensor:
-    found = (changed > 0).to(tl.int32)
-    for i in tl.static_range(_TOKEN_CLASSES - 2):
-        found += (256 * changed.to(tl.int64) >= channels.to(tl.int64) << i).to(tl.int32)
-    return found
 
 
 @triton.jit
@@ -66,34 +39,23 @@ def decode_chunks(
     BLOCK: tl.constexpr,
 ) -> None:
     """Memory written by one thread and read by another is parted by barriers."""
-    chunk = tl.program_id(0)
-    field = table + chunk * _COLUMNS
-    frames = tl.load(field + _FRAMES).to(tl.int32)
-    tokens = tl.load(field + _TOKENS).to(tl.int32)
-    channels = tl.load(field + _CHANNELS).to(tl.int32)
-    width = tl.load(field + _WIDTH).to(tl.int32)
-    lanes = tl.load(field + _LANE_COUNT).to(tl.int32)
-    word_count = tl.load(field + _WORDS).to(tl.int32)
-    escape_count = tl.load(field + _ESCAPES).to(tl.int32)
-    sign_bytes = tl.load(field + _SIGN_BYTES).to(tl.int32)
-    words = data + tl.load(field + _WORDS_AT)
-    signs = data + tl.load(field + _SIGNS_AT)
-    escapes += tl.load(field + _ESCAPES_AT)
-    codes += tl.load(field + _CODES_AT)
-    classes += tl.load(field + _TOKENS_BEFORE)
-    before = tl.multiple_of(tl.load(field + _CHANNELS_BEFORE), _PADDED_TO)
-    rows += before
-    symbols += before
-    maps_before = tl.multiple_of(tl.load(field + _MAPS_BEFORE), _PADDED_TO)
-    change_traces += maps_before
-    level_traces += maps_before
-    features += 3 * maps_before
-    hits += chunk.to(tl.int64) * (_ROWS * _SYMBOLS)
-    cums += chunk.to(tl.int64) * (_ROWS * _SYMBOLS)
-    padded = tl.multiple_of((channels + _PADDED_TO - 1) // _PADDED_TO * _PADDED_TO, _PADDED_TO)
+    field = fields.row_of_chunk(table)
+    frames, tokens, channels, padded, width = fields.shape_of(field)
+    lanes = fields.number(field, fields.LANES)
+    word_count = fields.number(field, fields.WORDS)
+    escape_count = fields.number(field, fields.ESCAPES)
+    sign_bytes = fields.number(field, fields.SIGN_BYTES)
+    words = data + tl.load(field + fields.WORDS_AT)
+    signs = data + tl.load(field + fields.SIGNS_AT)
+    escapes += tl.load(field + fields.ESCAPES_AT)
+    codes += tl.load(field + fields.CODES_AT)
+    classes += tl.load(field + fields.TOKENS_BEFORE)
+    rows, symbols = fields.channels_of(field, rows, symbols)
+    change_traces, level_traces, features = fields.maps_of(field, change_traces, level_traces, features)
+    hits, cums = fields.counts_of(hits, cums)
 
     lane = tl.arange(0, _LANES)
-    state = read_states(data + tl.load(field + _STATES_AT), lanes)
+    state = read_states(data + tl.load(field + fields.STATES_AT), lanes)
     fault = tl.sum((state < _LOW).to(tl.int32))
     index = 0
     phase = 0  # the lane whose turn it is
@@ -109,8 +71,7 @@ def decode_chunks(
         tl.debug_barrier()  # what the token before left is there
         token_class = 0
         if t > 0:
-            own = tl.load(classes + n)
-            row = _CLASS_ROW + _TOKEN_CLASSES * own + tl.where(n % width > 0, left, own)
+            row = class_row(classes, n, width, left)
             every = tl.zeros([_LANES], tl.int32) + row
             four, eight, twelve = quarters(cums, every)
             state, at, symbol = take(words, word_count, cums, state, at, lane == phase, every, four, eight, twelve)
@@ -152,7 +113,7 @@ def decode_chunks(
         )  # fmt: skip
         negatives += negative
         fault += wrongs + tl.where((at > word_count) | (used > escape_count), 1, 0)
-        fault += tl.where((t > 0) & (_class_of_changes(changes, channels) != token_class), 1, 0)
+        fault += tl.where((t > 0) & (class_of_changes(changes, channels) != token_class), 1, 0)
         tl.store(classes + n, token_class)
         left = token_class
         index += 1
@@ -166,4 +127,4 @@ def decode_chunks(
         last = tl.load(signs + sign_bytes - 1, mask=(sign_bytes > 0) & (nonzero % 8 > 0), other=0).to(tl.int32)
         padding = last >> (nonzero % 8)
         fault += padding + tl.where(((nonzero + 7) // 8 != sign_bytes) | (negatives == 0), 1, 0)
-    tl.store(faults + chunk, (fault != 0).to(tl.int32))
+    tl.store(faults + tl.program_id(0), (fault != 0).to(tl.int32))

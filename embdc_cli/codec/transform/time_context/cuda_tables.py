@@ -42,7 +42,7 @@ def renew(starts: tl.tensor, hits: tl.tensor, cums: tl.tensor) -> None:
         quotient = (count * share[:, None]) >> 48
         missing = count * (_TOTAL - _SYMBOLS) - quotient * total[:, None] >= total[:, None]
         freq = 1 + quotient.to(tl.int32) + missing.to(tl.int32)
-        largest = tl.argmax(freq, 1)  # the first of them
+        largest = tl.argmax(freq, 1, tie_break_left=True)
         freq += tl.where(symbol == largest[:, None], _TOTAL - tl.sum(freq, 1)[:, None], 0)
         tl.store(cums + place, (tl.cumsum(freq, 1) - freq).to(tl.int16), mask=inside)
 
@@ -67,7 +67,7 @@ def read_states(data: tl.tensor, lanes: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _bits_set(bits: tl.tensor) -> tl.tensor:
+def bits_set(bits: tl.tensor) -> tl.tensor:
     """How many of each uint32, int32: in the form that compilers know for the one instruction."""
     pairs = bits - ((bits >> 1) & 0x55555555)
     fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
@@ -111,6 +111,6 @@ def take(
     short = valid & (moved < _LOW)
     bit = tl.full([_LANES], 1, tl.uint32) << tl.arange(0, _LANES).to(tl.uint32)
     ballot = tl.sum(tl.where(short, bit, 0))
-    rank = _bits_set(ballot & (bit - 1))
+    rank = bits_set(ballot & (bit - 1))
     moved = tl.where(short, (moved << 16) | tl.gather(low | (high << 8), rank, 0), moved)
-    return tl.where(valid, moved, state), at + _bits_set(ballot), symbol
+    return tl.where(valid, moved, state), at + bits_set(ballot), symbol

@@ -1,4 +1,4 @@
-"""The bytes of a chunk taken apart, as a host does it for either kind of decoder: nothing is decoded but escapes."""
+"""The bytes of a chunk taken apart and put together, as a host does it for either kind of kernels: but for escapes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from embdc_cli.codec.fields import FieldReader
+from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.stage import Shape
 from embdc_cli.codec.transform.parameters import MAX_LEVEL
-from embdc_cli.entropy.bits import decode_exp_golomb
+from embdc_cli.entropy.bits import decode_exp_golomb, encode_exp_golomb
 
 ESCAPE_ORDER: Final = 2
 
@@ -45,6 +45,18 @@ def read_payload(data: memoryview, shape: Shape) -> Payload:
     if not negative:
         fields.end()
     return Payload(rans, escapes.astype(np.int32), slice(len(data) - fields.left, len(data)) if negative else None)
+
+
+def join_parts(rans: bytes, escapes: np.ndarray, signs: bytes | None) -> bytes:
+    """A chunk's bytes. escapes: (k,) int32, 0..MAX_LEVEL; signs: one bit for each code but 0, None where all are 0."""
+    out = FieldWriter()
+    out.blob(rans)
+    out.varint(2 * len(escapes) + (signs is not None))
+    if len(escapes):
+        out.blob(encode_exp_golomb(escapes, escape_orders(len(escapes))))
+    if signs is not None:
+        out.raw(signs)
+    return out.bytes()
 
 
 def escape_orders(count: int) -> np.ndarray:
