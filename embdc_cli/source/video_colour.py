@@ -120,6 +120,29 @@ class RgbConverter:
         return np.ascontiguousarray(upright(rgb, display_matrix(picture)))
 
 
+def centred_chroma(picture: VideoFrame) -> tuple[bool, bool]:
+    """Whether swscale takes chroma of `picture`, 4:2:0, to lie between two rows, and between two columns.
+
+    It knows the stream's chroma location, which PyAV does not tell; so it is asked what it makes of a gray picture with
+    one coloured sample. The samples of `picture` are overwritten.
+    Raises: ValueError where chroma lies neither there nor on the first of the two.
+    """
+    bits = int(picture.format.components[0].bits)
+    row, column = (plane // 2 for plane in (picture.planes[1].height, picture.planes[1].width))
+    picture.make_writable()
+    for number, plane in enumerate(picture.planes):
+        samples = np.full((plane.height, plane.line_size // (1 if bits == 8 else 2)), 1 << bits - 1)
+        if number == 2:
+            samples[row, column] += 1 << bits - 2
+        plane.update(samples.astype(np.uint8 if bits == 8 else np.uint16).tobytes())
+    red = VideoReformatter().reformat(picture, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()[:, :, 0]
+    here = red[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].astype(int)
+    below, beside = here[0, 0] - here[1, 0], here[0, 0] - here[0, 1]
+    if below < -2 or beside < -2:
+        raise ValueError("chroma lies on the second of two rows or columns")
+    return bool(below <= 2), bool(beside <= 2)
+
+
 @dataclass(frozen=True)
 class Turn:
     """One of the eight orientations: swap the axes, then mirror rows and columns."""
