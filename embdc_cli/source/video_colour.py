@@ -4,6 +4,7 @@ The conversion is libswscale's bit-exact one (bicubic chroma, accurate rounding,
 is within half a level of the exact formula for 8 bits and within 1.2 levels for more. What the stream leaves unsaid:
   matrix   BT.709 for pictures higher than 576 lines (HD), else BT.601
   range    full for gray, RGB and the yuvj formats (FFmpeg's convention), else limited (16-235)
+  chroma   on the left column in MPEG's codecs, their default; else between the samples of luma
 Samples stay as they are coded: no tone mapping of HDR, no stretching of non-square pixels, no deinterlacing.
 """
 
