@@ -19,8 +19,8 @@ from torch.export.passes import move_to_device_pass
 
 from embdc_cli.embedder.device import chosen_device
 from embdc_cli.embedder.exported_file import check_exported
-from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, run_in_batches
-from embdc_cli.embedder.protocol import chosen_streams
+from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, planar_on, run_in_batches
+from embdc_cli.embedder.protocol import Frame, chosen_streams
 from embdc_cli.embedder.resample import resize
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.values import StreamSpec
@@ -71,7 +71,7 @@ class ExportedEmbedder:
         del height, width
         return self
 
-    def embed(self, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         return run_in_batches(self._run, [self._pixels(frame) for frame in frames], self.batch_size)
 
     def provenance(self) -> dict[str, Any]:
@@ -84,8 +84,8 @@ class ExportedEmbedder:
             "preprocess": {"filter": "bicubic", "antialias": "pillow", "rescale": 1 / 255},
         }
 
-    def _pixels(self, frame: np.ndarray) -> torch.Tensor:
-        image = torch.from_numpy(frame).to(self._device).permute(2, 0, 1)
+    def _pixels(self, frame: Frame) -> torch.Tensor:
+        image = planar_on(frame, self._device)
         return (resize(image, *self._size, _BICUBIC, exact=True) / 255).to(torch.float32)
 
     def _run(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:

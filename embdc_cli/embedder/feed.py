@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from embdc_cli.embedder.open import open_embedder
+from embdc_cli.embedder.open import frames_device, open_embedder
 from embdc_cli.embedder.protocol import FrameEmbedder
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
@@ -37,13 +37,14 @@ def embed_video(
     the blocks are through it has all (frames_decoded, vfr, size_bytes, ...), and `incomplete` is set if it is.
     Raises: SourceError, UsageError, MissingModel, ResourceError.
     """
-    video = open_video(source, options)
+    video = open_video(source, options, frames_device(options))
     try:
         embedder = open_embedder(options)
         frames = embedder.for_size(video.height, video.width)
     except BaseException:
         video.close()
         raise
+    told = len(video.notes)
     for note in (*video.notes, *embedder.notes):
         reporter.note(note)
     feed = Feed(
@@ -57,7 +58,7 @@ def embed_video(
     )
     wanted = row_filter(feed.specs) if row_filter is not None else None
     chosen = video if wanted is None else (frame for row, frame in enumerate(video) if wanted(row))
-    feed.blocks = _blocks(feed, video, chosen, frames, options, reporter)
+    feed.blocks = _blocks(feed, video, chosen, frames, options, reporter, told)
     return feed
 
 
@@ -68,7 +69,9 @@ def _blocks(
     embedder: FrameEmbedder,
     options: EncodeOptions,
     reporter: Reporter,
+    told: int,
 ) -> Iterator[Block]:
+    """told: how many of the video's notes were reported."""
     rows = 0
     saturated = False
     try:
@@ -83,6 +86,8 @@ def _blocks(
     finally:
         video.close()
     feed.incomplete = video.incomplete
+    for note in video.notes[told:]:
+        reporter.note(note)
     if saturated:
         reporter.note(f"encoder: some values are beyond float16 and were stored as {FLOAT16_LARGEST}, its largest")
     if rows == 0:

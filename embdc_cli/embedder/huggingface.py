@@ -19,7 +19,7 @@ from embdc_cli.embedder.device import chosen_device
 from embdc_cli.embedder.hub_folder import HubFolder, open_folder
 from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, run_in_batches
 from embdc_cli.embedder.preprocess import Preprocess
-from embdc_cli.embedder.protocol import chosen_streams
+from embdc_cli.embedder.protocol import Frame, chosen_streams
 from embdc_cli.embedder.tower_loading import LoadedModel, load_tower
 from embdc_cli.embedder.towers import Tower, TowerOutput, tower_of
 from embdc_cli.values import StreamSpec
@@ -166,7 +166,7 @@ class SizedTower:
     def batch_size(self) -> int:
         return self.request.batch_size
 
-    def embed(self, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         pixels = [self.preprocess.pixels(frame, self.layout.size, self.device) for frame in frames]
         return run_in_batches(self._network, pixels, self.request.batch_size)
 

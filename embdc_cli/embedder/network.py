@@ -9,9 +9,16 @@ import numpy as np
 import torch
 
 from embdc_cli.dtypes import from_float32
+from embdc_cli.embedder.protocol import Frame
 
 STORAGE: Final = "float16"
 DEFAULT_BATCH: Final = 8
+
+
+def planar_on(frame: Frame, device: torch.device) -> torch.Tensor:
+    """`frame` (H, W, 3) as (3, H, W) on `device`; nothing is copied where it is there already."""
+    image = frame if isinstance(frame, torch.Tensor) else torch.from_numpy(frame)
+    return image.to(device).permute(2, 0, 1)
 
 
 def run_in_batches(

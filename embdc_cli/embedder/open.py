@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from embdc_cli.embedder.patch_dct import NAME as PATCH_DCT
 from embdc_cli.embedder.patch_dct import PatchDct
 from embdc_cli.embedder.protocol import Embedder, chosen_streams
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
+
+if TYPE_CHECKING:
+    import torch
 
 
 def open_embedder(options: EncodeOptions) -> Embedder:
@@ -21,12 +25,26 @@ def open_embedder(options: EncodeOptions) -> Embedder:
     """
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size: expected 1 or more, found {options.batch_size}")
-    if options.encoder is None or options.encoder == PATCH_DCT:
+    if _built_in(options):
         chosen_streams(options.streams, ("patch",), PATCH_DCT)
         if options.layer is not None:
             raise UsageError(f"--layer: {PATCH_DCT} has no layers, found {options.layer}")
         return PatchDct()
-    return _load(options.encoder, options.layer, options.streams, options.batch_size, options.device)
+    return _load(str(options.encoder), options.layer, options.streams, options.batch_size, options.device)
+
+
+def frames_device(options: EncodeOptions) -> torch.device | None:
+    """The CUDA device where the embedder will take frames; None for frames in host memory. Raises as it does."""
+    if _built_in(options):
+        return None
+    from embdc_cli.embedder.device import chosen_device
+
+    device = chosen_device(options.device)
+    return device if device.type == "cuda" else None
+
+
+def _built_in(options: EncodeOptions) -> bool:
+    return options.encoder is None or options.encoder == PATCH_DCT
 
 
 @lru_cache(maxsize=1)

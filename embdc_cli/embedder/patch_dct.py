@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from embdc_cli.embedder.protocol import Frame
 from embdc_cli.values import StreamSpec
 
 NAME: Final = "patch-dct"
@@ -52,8 +53,8 @@ class PatchDct:
         del height, width  # every frame is squeezed to the same size
         return self
 
-    def embed(self, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        return {"patch": np.stack([patch_dct(frame) for frame in frames])}
+    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
+        return {"patch": np.stack([patch_dct(np.asarray(frame)) for frame in frames])}
 
     def provenance(self) -> dict[str, Any]:
         # no batch size and no library versions: they change nothing

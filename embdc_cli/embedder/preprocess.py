@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 
+from embdc_cli.embedder.network import planar_on
+from embdc_cli.embedder.protocol import Frame
 from embdc_cli.embedder.resample import FILTERS, resize
 from embdc_cli.errors import MissingModel
 
@@ -104,12 +105,12 @@ class Preprocess:
         """Size of the pixels for a frame of `height` x `width`."""
         return self.crop or self.resized(height, width)
 
-    def pixels(self, frame: np.ndarray, size: Size, device: torch.device) -> torch.Tensor:
+    def pixels(self, frame: Frame, size: Size, device: torch.device) -> torch.Tensor:
         """Pixels (3, *size) float32 on `device` of a frame (H, W, 3) uint8."""
-        image = torch.from_numpy(frame).to(device).permute(2, 0, 1)
+        image = planar_on(frame, device)
         if self.rescaled_first and self.rescale is not None:
             image = image.to(torch.float32) * self.rescale
-        wanted = self.resized(*frame.shape[:2])
+        wanted = self.resized(frame.shape[0], frame.shape[1])
         crop = self.crop is not None and all(have >= want for have, want in zip(wanted, size, strict=True))
         if not crop:
             wanted = size  # a frame of another size than the first, or one too narrow to be cropped

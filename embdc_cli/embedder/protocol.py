@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
 from embdc_cli.errors import UsageError
 from embdc_cli.values import StreamSpec
+
+if TYPE_CHECKING:
+    import torch
+
+Frame: TypeAlias = "np.ndarray | torch.Tensor"
+"""(H, W, 3) uint8 RGB; a tensor only for an embedder on a CUDA device, and there."""
 
 
 class FrameEmbedder(Protocol):
@@ -23,8 +29,8 @@ class FrameEmbedder(Protocol):
     @property
     def batch_size(self) -> int: ...
 
-    def embed(self, frames: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """frames: B arrays (H, W, 3) uint8 RGB. Returns per stream (B, *row_shape) in the spec's dtype.
+    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
+        """frames: B of them. Returns per stream (B, *row_shape) in the spec's dtype.
 
         Frames of another size than announced are resized as the embedder's preprocessing does, to the same tokens.
         """

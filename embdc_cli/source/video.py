@@ -1,9 +1,9 @@
-"""Videos through PyAV: every chosen frame as upright RGB with its exact PTS, and nothing missing without a word.
+"""Videos: every chosen frame as upright RGB with its exact PTS, and nothing missing without a word.
 
 open_video() gives a VideoSource, to be iterated once. A frame lasts from its PTS to the next frame's; the last one,
 and one before a gap, as long as it says itself. Sound and other tracks are ignored. The first video track that is
 not a cover picture is taken. A damaged or truncated file is a SourceError; with keep_going the good part is given
-and `incomplete` says what is missing.
+and `incomplete` says what is missing. PyAV demuxes, and decodes unless pixels are wanted on a GPU and NVDEC can.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import av
 import numpy as np
 
-from embdc_cli.errors import SourceError
+from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.frame_selection import FramePicker, FrameSelection
 from embdc_cli.source.pipe import Pipe
@@ -26,6 +26,12 @@ from embdc_cli.source.video_clock import FrameClock
 from embdc_cli.source.video_colour import RgbConverter, colour_of, display_matrix, upright
 from embdc_cli.source.video_input import VideoInput, open_video_input
 from embdc_cli.source.video_pictures import Picture, PictureReader
+
+if TYPE_CHECKING:
+    import torch
+
+    from embdc_cli.source.device_picture import DevicePicture
+    from embdc_cli.source.nvdec_decoder import NvdecDecoder
 
 # nested files and URLs (playlists) are never opened
 _OPEN_OPTIONS: Final = {"protocol_whitelist": "none"}
@@ -38,9 +44,9 @@ _HDR_TRANSFERS: Final = (16, 18)  # PQ and HLG, H.273
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """pixels: (H, W, 3) uint8 RGB; start, end: int64 ticks of the source's timebase."""
+    """pixels: (H, W, 3) uint8 RGB, a tensor where NVDEC decodes; start, end: int64 ticks of the source's timebase."""
 
-    pixels: np.ndarray
+    pixels: np.ndarray | torch.Tensor
     start: int
     end: int
 
@@ -56,11 +62,18 @@ class VideoSource:
     """The chosen frames of one video, in presentation order, once.
 
     height, width: of the upright first frame. source: what the archive records; `frames_decoded`, `interlaced`, `vfr`,
-    `times_repaired`, `size_bytes` and `ends_digest` are added when the iteration ends.
-    notes: words for stderr. incomplete: set at the end when the video is damaged or cut off.
+    `times_repaired`, `nvdec_frames`, `size_bytes` and `ends_digest` are added when the iteration ends.
+    notes: words for stderr, one more perhaps at the end. incomplete: set at the end when the video is damaged or cut
+    off.
     """
 
-    def __init__(self, data: VideoInput, container: av.container.InputContainer, options: EncodeOptions) -> None:
+    def __init__(
+        self,
+        data: VideoInput,
+        container: av.container.InputContainer,
+        options: EncodeOptions,
+        device: torch.device | None,
+    ) -> None:
         self._data = data
         self._container = container
         self._options = options
@@ -68,20 +81,40 @@ class VideoSource:
         self._stream = _video_stream(container, data)
         self._expected = _expected_packets(container, self._stream)
         self._declared_end = _declared_end(container, self._stream)
+        self.notes = list(data.notes)
+        self._nvdec = None if device is None else self._nvdec_on(device)
         self._reader = PictureReader(
-            container, self._stream, data.shown, self._shortfall, keep_going=options.keep_going
+            container,
+            self._stream,
+            data.shown,
+            self._shortfall,
+            keep_going=options.keep_going,
+            decoder=self._nvdec,
         )
         self._pictures = self._reader.pictures()
+        try:
+            self._open()
+        except BaseException:
+            self._release()
+            raise
+
+    def _open(self) -> None:
+        """Decode the first picture, which tells what all are like."""
         first = next(self._pictures, None)
         if first is None:
-            raise SourceError(f"{data.shown}: no frame can be decoded{_because(self._reader.damage)}")
+            raise SourceError(f"{self._data.shown}: no frame can be decoded{_because(self._reader.damage)}")
         self._first = first
-        self.notes = [*data.notes, *self._notes(first.frame)]
+        picture = _told_by(first.frame)
+        self.notes += self._notes(picture)
+        back = self._reader.handed_back
+        if self._nvdec is not None and back is not None and not (self._nvdec.pictures or back.damaged):
+            self._nvdec = None
+            self._without_nvdec(back.reason)
         self.incomplete: str | None = None
         self.timebase = Fraction(self._stream.time_base or 1)
-        shape = np.empty((first.frame.height, first.frame.width, 0))
-        self.height, self.width = upright(shape, display_matrix(first.frame)).shape[:2]
-        self.source = self._provenance(first.frame)
+        shape = np.empty((picture.height, picture.width, 0))
+        self.height, self.width = upright(shape, display_matrix(picture)).shape[:2]
+        self.source = self._provenance(picture)
 
     @property
     def estimated_rows(self) -> int | None:
@@ -95,24 +128,57 @@ class VideoSource:
         converter = RgbConverter(self._data.shown)
         for timed in self._timed(picker):
             if picker.take(timed.start):
-                yield VideoFrame(converter.convert(timed.picture.frame), timed.start, timed.end)
+                yield VideoFrame(_pixels(timed.picture.frame, converter, self._data.shown), timed.start, timed.end)
         self.source.update(self._data.facts())
 
     def close(self) -> None:
         """Release the decoder, which would otherwise keep its memory until it is collected."""
-        self._pictures.close()
+        self._release()
         self._container.close()
         self._data.close()
+
+    def _release(self) -> None:
+        self._pictures.close()
+        if self._nvdec is not None:
+            self._nvdec.close()
+
+    def _nvdec_on(self, device: torch.device) -> NvdecDecoder | None:
+        """NVDEC, where it can decode this video. Raises: ResourceError for a device asked for by name."""
+        from embdc_cli.source.nvdec import NoNvdec
+        from embdc_cli.source.nvdec_decoder import NvdecDecoder
+
+        try:
+            return NvdecDecoder(self._stream, device, self._data.shown)
+        except NoNvdec as error:
+            self._without_nvdec(str(error))
+            return None
+
+    def _nvdec_version(self) -> dict[str, str]:
+        if self._nvdec is None:
+            return {}
+        from embdc_cli.source.nvdec import version
+
+        return {"pynvvideocodec": version()}
+
+    def _without_nvdec(self, reason: str) -> None:
+        """Note that PyAV decodes. Raises: ResourceError where the device was asked for by name."""
+        if self._options.device != "auto":
+            raise ResourceError(
+                f"{self._data.shown}: --device {self._options.device}: NVDEC cannot decode it, {reason}",
+                hint="with --device auto PyAV decodes what NVDEC cannot",
+            )
+        self.notes.append(f"{self._data.shown}: PyAV decodes, NVDEC cannot: {reason}")
 
     def _timed(self, picker: FramePicker) -> Iterator[_Timed]:
         """Pictures with their times, until the selection needs no more."""
         clock = self._clock()
         losses: list[str] = []
-        decoded, interlaced = 0, False
+        decoded, by_nvdec, interlaced = 0, 0, False
         previous: tuple[Picture, int] | None = None
         picture: Picture | None = self._first
         while picture is not None:
             decoded += 1
+            by_nvdec += not isinstance(picture.frame, av.VideoFrame)
             interlaced |= picture.frame.interlaced_frame
             start = clock.start(picture.frame.pts, picture.frame.duration)
             if previous is None:
@@ -140,6 +206,11 @@ class VideoSource:
         self.source.update(
             frames_decoded=decoded, interlaced=interlaced, vfr=clock.variable, times_repaired=clock.repaired
         )
+        if self._nvdec is not None:
+            self.source["nvdec_frames"] = by_nvdec
+        if self._nvdec is not None and self._reader.handed_back is not None:
+            reason = self._reader.handed_back.reason
+            self.notes.append(f"{self._data.shown}: PyAV decodes after {by_nvdec} frames, NVDEC cannot: {reason}")
 
     def _clock(self) -> FrameClock:
         rate = self._stream.guessed_rate or self._stream.average_rate
@@ -201,29 +272,45 @@ class VideoSource:
             "average_fps": None if not rate else [rate.numerator, rate.denominator],
             "declared_frames": self._expected,
             "sampling": self._selection.provenance(),
-            "decoder": {"pyav": av.__version__, "libavcodec": _version("libavcodec")},
+            "decoder": {"pyav": av.__version__, "libavcodec": _version("libavcodec"), **self._nvdec_version()},
             "head_digest": self._data.head_digest,
         }
 
 
-def open_video(source: str | Path | Pipe | BinaryIO, options: EncodeOptions) -> VideoSource:
+def open_video(
+    source: str | Path | Pipe | BinaryIO, options: EncodeOptions, device: torch.device | None = None
+) -> VideoSource:
     """The video at a path, behind a fsspec URL, or in a stream, opened and its first frame decoded.
 
+    device: a CUDA device on which the pixels are wanted, None for arrays.
     Raises: SourceError for what is missing, empty, no video, or damaged; UsageError for a bad --fps or --time;
-    ResourceError when a copy to scratch does not fit.
+    ResourceError when a copy to scratch does not fit, or NVDEC cannot decode it and --device names a CUDA device.
     """
     FrameSelection.parse(options.fps, options.time)
     data = open_video_input(source, options.spool_max)
     try:
         container = _open_container(data)
         try:
-            return VideoSource(data, container, options)
+            return VideoSource(data, container, options, device)
         except BaseException:
             container.close()
             raise
     except BaseException:
         data.close()
         raise
+
+
+def _told_by(picture: av.VideoFrame | DevicePicture) -> av.VideoFrame:
+    """The picture that says how samples are to be read."""
+    return picture if isinstance(picture, av.VideoFrame) else picture.model
+
+
+def _pixels(picture: av.VideoFrame | DevicePicture, converter: RgbConverter, shown: str) -> np.ndarray | torch.Tensor:
+    if isinstance(picture, av.VideoFrame):
+        return converter.convert(picture)
+    from embdc_cli.source.nvdec_decoder import to_rgb
+
+    return to_rgb(picture, shown)
 
 
 def _open_container(data: VideoInput) -> av.container.InputContainer:

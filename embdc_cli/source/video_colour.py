@@ -4,6 +4,7 @@ The conversion is libswscale's bit-exact one (bicubic chroma, accurate rounding,
 is within half a level of the exact formula for 8 bits and within 1.2 levels for more. What the stream leaves unsaid:
   matrix   BT.709 for pictures higher than 576 lines (HD), else BT.601
   range    full for gray, RGB and the yuvj formats (FFmpeg's convention), else limited (16-235)
+  chroma   on the left column in MPEG's codecs, their default; else between the samples of luma
 Samples stay as they are coded: no tone mapping of HDR, no stretching of non-square pixels, no deinterlacing.
 """
 
@@ -118,6 +119,29 @@ class RgbConverter:
         if _is_gray(picture) and not colour.full_range:
             rgb = _EXPAND[rgb]  # swscale takes gray for full range whatever it is told
         return np.ascontiguousarray(upright(rgb, display_matrix(picture)))
+
+
+def centred_chroma(picture: VideoFrame) -> tuple[bool, bool]:
+    """Whether swscale takes chroma of `picture`, 4:2:0, to lie between two rows, and between two columns.
+
+    It knows the stream's chroma location, which PyAV does not tell; so it is asked what it makes of a gray picture with
+    one coloured sample. The samples of `picture` are overwritten.
+    Raises: ValueError where chroma lies neither there nor on the first of the two.
+    """
+    bits = int(picture.format.components[0].bits)
+    row, column = (plane // 2 for plane in (picture.planes[1].height, picture.planes[1].width))
+    picture.make_writable()
+    for number, plane in enumerate(picture.planes):
+        samples = np.full((plane.height, plane.line_size // (1 if bits == 8 else 2)), 1 << bits - 1)
+        if number == 2:
+            samples[row, column] += 1 << bits - 2
+        plane.update(samples.astype(np.uint8 if bits == 8 else np.uint16).tobytes())
+    red = VideoReformatter().reformat(picture, format="rgb24", interpolation=_EXACT, threads=1).to_ndarray()[:, :, 0]
+    here = red[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].astype(int)
+    below, beside = here[0, 0] - here[1, 0], here[0, 0] - here[0, 1]
+    if below < -2 or beside < -2:
+        raise ValueError("chroma lies on the second of two rows or columns")
+    return bool(below <= 2), bool(beside <= 2)
 
 
 @dataclass(frozen=True)

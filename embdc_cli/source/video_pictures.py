@@ -12,13 +12,17 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import av
 from av.stream import Stream
 
 from embdc_cli.errors import SourceError
+from embdc_cli.source.video_decoder import HandBack, PictureDecoder
 from embdc_cli.source.video_entry import EntryFinder
+
+if TYPE_CHECKING:
+    from embdc_cli.source.device_picture import DevicePicture
 
 _SKIP_BYTES: Final = 256 << 20
 """Packets kept while looking for an entry; a longer group of pictures is decoded from its beginning."""
@@ -30,7 +34,7 @@ KEEP_GOING_HINT: Final = "--keep-going encodes the good part"
 class Picture:
     """A clean picture; after_gap: the pictures between it and the one before were lost or left out."""
 
-    frame: av.VideoFrame
+    frame: av.VideoFrame | DevicePicture
     after_gap: bool
 
 
@@ -41,6 +45,7 @@ class PictureReader:
     skip_to: PTS (ticks) before which pictures are not needed; may be set once the first picture is out.
     damage: words about the last damage, None when there was none.
     leading: frames before the first keyframe, which cannot be decoded (a recording that begins in mid-stream).
+    decoder: another one than PyAV's; handed_back: why it is not the decoder any more, None while it is.
     """
 
     def __init__(
@@ -51,13 +56,16 @@ class PictureReader:
         shortfall: Callable[[int, Fraction], str | None],
         *,
         keep_going: bool,
+        decoder: PictureDecoder | None = None,
     ) -> None:
         self.skip_to: int | None = None
         self.damage: str | None = None
+        self.handed_back: HandBack | None = None
         self.leading = 0
         self._container = container
         self._stream = stream
         self._context = stream.codec_context
+        self._other = decoder
         self._shown = shown
         self._shortfall = shortfall
         self._packet_count = 0
@@ -67,7 +75,7 @@ class PictureReader:
         self._context.thread_count = 1
         # with keep_going a flagged picture takes those with it that were decoded after it and are shown before it
         self._delay = max(1, self._context.reorder_depth) if keep_going else 0
-        self._held: deque[av.VideoFrame] = deque()
+        self._held: deque[av.VideoFrame | DevicePicture] = deque()
         self._started = False
         self._leading_allowed = False
         self._broken_off = False
@@ -76,6 +84,10 @@ class PictureReader:
         self._gap = False
         self._first_pts: int | None = None
         self._early: list[int] = []  # PTS of packets until the first picture is out
+
+    @property
+    def _decoder(self) -> PictureDecoder | av.VideoCodecContext:
+        return self._other or self._context
 
     @property
     def can_skip(self) -> bool:
@@ -100,6 +112,7 @@ class PictureReader:
             self._refuse(f"truncated, {missing}", None)
             self._broken_off = True
         if self._broken_off:
+            yield from self._hand_over()
             yield from self._release_all()
         else:
             yield from self._feed(None)
@@ -133,7 +146,7 @@ class PictureReader:
             if packet.pts is None or packet.pts >= target or size > _SKIP_BYTES:
                 break
         if entered:
-            self._context.flush_buffers()
+            self._decoder.flush_buffers()
             self._held.clear()
             self._floor, self._gap = kept[0].pts, True
         for packet in kept:
@@ -151,10 +164,16 @@ class PictureReader:
                 return
             self._waiting, self._floor = False, packet.pts
         if packet is not None and packet.is_corrupt:
+            yield from self._hand_over()
             yield from self._lose("truncated, a packet is cut off", packet.pts)
             return
         try:
-            frames = self._context.decode(packet)
+            frames = self._decoder.decode(packet)
+        except HandBack as back:
+            yield from self._take_over(back)
+            if packet is None:
+                yield from self._feed(None)
+            return
         except av.FFmpegError as error:
             if packet is not None and not self._started and (packet.is_discard or self._leading_allowed):
                 return
@@ -191,8 +210,23 @@ class PictureReader:
         """Give up until the next keyframe."""
         self._refuse(what, pts)
         yield from self._release_all()
-        self._context.flush_buffers()
+        self._decoder.flush_buffers()
         self._waiting = self._gap = True
+
+    def _hand_over(self) -> Iterator[Picture]:
+        """Pictures that PyAV would have given by now: another decoder gives them later."""
+        if self._other is not None:
+            yield from self._take_over(self._other.hand_over())
+
+    def _take_over(self, back: HandBack) -> Iterator[Picture]:
+        """PyAV decodes from here on, first what the other decoder owes."""
+        self.handed_back = back
+        self._other = None
+        self._context.flush_buffers()
+        if back.floor is not None:
+            self._floor = back.floor if self._floor is None else max(back.floor, self._floor)
+        for packet in back.packets:
+            yield from self._feed(packet)
 
     def _refuse(self, what: str, pts: int | None) -> None:
         """Remember damage; raise SourceError unless keep_going."""

@@ -66,6 +66,7 @@ def test_tokens_equal_the_module_called_directly(tmp_path: Path, dims: int, free
     wanted = (out.flatten(2).transpose(1, 2) if dims == 4 else out).numpy()
     assert tokens.shape == wanted.shape
     assert np.abs(tokens - wanted).max() < 1e-3
+    assert np.array_equal(embedder.embed([torch.from_numpy(frame) for frame in frames])["patch"], tokens)
     assert embedder.specs[0].axes == ("t,c" if dims == 2 else "t,n,c")
     assert embedder.specs[0].row_shape == wanted.shape[1:]
     assert embedder.batch_size == (8 if free else 2)

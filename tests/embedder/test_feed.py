@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from embdc_cli.embedder import feed as feed_module
 from embdc_cli.embedder.feed import embed_video
+from embdc_cli.embedder.open import frames_device
 from embdc_cli.embedder.patch_dct import NOT_SEMANTIC, patch_dct
 from embdc_cli.errors import MissingModel, SourceError, UsageError
 from embdc_cli.options import EncodeOptions
-from embdc_cli.source.video import open_video
-from embdc_cli.values import Feed
+from embdc_cli.source.video import VideoSource, open_video
+from embdc_cli.values import Feed, StreamSpec
+from tests.source.fake_nvdec import FakeLibrary, library
+
+__all__ = ["library"]
 
 SHAPES = Path(__file__).parents[2] / "samples" / "shapes.mp4"
 
@@ -126,3 +135,51 @@ def test_batches_of_any_size_give_the_same_rows() -> None:
     rows = [drained(embed_video(SHAPES, EncodeOptions(time="..1s", batch_size=n), Notes()))[0] for n in (1, 7, 8)]
     assert np.array_equal(rows[0], rows[1])
     assert np.array_equal(rows[0], rows[2])
+
+
+class Means:
+    """An embedder that takes frames wherever they are: the mean of each colour."""
+
+    notes: Sequence[str] = ()
+    batch_size = 8
+    specs = (StreamSpec("patch", "float16", "t,c", (3,), None),)
+
+    def for_size(self, height: int, width: int) -> Means:
+        assert (height, width) == (240, 320)
+        return self
+
+    def embed(self, frames: Sequence[Any]) -> dict[str, np.ndarray]:
+        self.tensors = sum(isinstance(frame, torch.Tensor) for frame in frames)
+        return {"patch": np.stack([np.asarray(frame).mean((0, 1)) for frame in frames]).astype(np.float16)}
+
+    def provenance(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_frames_stay_on_the_device_and_a_hand_back_is_told_once(
+    library: FakeLibrary, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    monkeypatch.setattr(feed_module, "open_embedder", lambda options: Means())
+    expected = drained(embed_video(SHAPES, EncodeOptions(), Notes()))
+    monkeypatch.setattr(feed_module, "frames_device", lambda options: torch.device("cuda:0"))
+    monkeypatch.setattr(VideoSource, "_notes", lambda self, picture: ["early"])
+    library.fails = {40} if fails else set()
+    reporter = Notes()
+    feed = embed_video(SHAPES, EncodeOptions(), reporter)
+    rows, starts, ends = drained(feed)
+    assert np.abs(rows - expected[0]).max() < 0.1
+    assert np.array_equal((starts, ends), expected[1:])
+    assert 0 < feed.source["nvdec_frames"] < 40 if fails else feed.source["nvdec_frames"] == 72
+    assert reporter.notes[0] == "early"
+    assert ["CUDA_ERROR_UNKNOWN" in note for note in reporter.notes[1:]] == [True] * fails
+
+
+def test_only_networks_on_a_cuda_device_take_frames_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
+    devices = [
+        frames_device(EncodeOptions(encoder=encoder, device=device))
+        for encoder in (None, "patch-dct", "some/tower")
+        for device in ("auto", "cpu", "cuda:1")
+    ]
+    assert devices == [None] * 6 + [torch.device("cuda"), None, torch.device("cuda:1")]

@@ -125,3 +125,12 @@ def test_what_the_archive_records() -> None:
     assert recorded["crop"] == [224, 224]
     assert recorded["filter"] == "bicubic"
     assert recorded["mean"] == [0.48145466, 0.4578275, 0.40821073]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frames_on_the_device_give_the_same_pixels(name: str) -> None:
+    kind, _, settings = CASES[name]
+    preprocess = Preprocess.from_config({"image_processor_type": kind.removesuffix("Pil"), **settings}, "test")
+    frame = some_frames(1)[0]
+    size = preprocess.final_size(*frame.shape[:2])
+    assert torch.equal(preprocess.pixels(torch.from_numpy(frame), size, CPU), preprocess.pixels(frame, size, CPU))

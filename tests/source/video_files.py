@@ -27,6 +27,14 @@ def picture(number: int, width: int = 128, height: int = 64) -> np.ndarray:
     return np.repeat(gray[:, :, None], 3, axis=2).astype(np.uint8)
 
 
+def coloured(number: int, width: int = 128, height: int = 64) -> np.ndarray:
+    """`picture` with colours that change from cell to cell of 4 x 4; their means are those of `picture`."""
+    hue = np.random.default_rng(number).integers(-40, 41, (-(-height // 4), -(-width // 4), 2))
+    hue = hue.repeat(4, 0).repeat(4, 1)[:height, :width]
+    shift = np.stack([hue[..., 0], hue[..., 1] - hue[..., 0], -hue[..., 1]], axis=-1)
+    return np.clip(picture(number, width, height) + shift, 0, 255).astype(np.uint8)
+
+
 def number_of(pixels: np.ndarray) -> int:
     """The number that `picture` was drawn with, read back after any lossy coding."""
     width = pixels.shape[1]

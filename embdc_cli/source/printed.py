@@ -1,0 +1,41 @@
+"""What C code prints on standard output, caught: it would end up in an archive or a JSON document that goes there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STDOUT = 1
+
+
+@contextmanager
+def printed_meanwhile(pattern: re.Pattern[bytes]) -> Iterator[list[bytes]]:
+    """The list has, afterwards, what was printed and matches `pattern`; anything else is printed after all.
+
+    Only on Linux; elsewhere nothing is caught.
+    """
+    found: list[bytes] = []
+    try:
+        kept = os.dup(_STDOUT)
+        caught = os.memfd_create("printed")
+    except (OSError, AttributeError):  # closed, or another system
+        yield found
+        return
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
+    os.dup2(caught, _STDOUT)
+    try:
+        yield found
+    finally:
+        flush(None)
+        os.dup2(kept, _STDOUT)
+        os.close(kept)
+        words = os.pread(caught, os.fstat(caught).st_size, 0)
+        os.close(caught)
+        found += pattern.findall(words)
+        rest = pattern.sub(b"", words)
+        while rest:
+            rest = rest[os.write(_STDOUT, rest) :]
