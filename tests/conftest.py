@@ -32,9 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     import torch
 
-    if not torch.cuda.is_available():
-        for item in marked:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    if torch.cuda.is_available():
+        return
+    if os.environ.get("EMBDC_REQUIRE_GPU"):
+        raise pytest.UsageError("EMBDC_REQUIRE_GPU is set, and torch finds no CUDA device")
+    for item in marked:
+        item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
 @pytest.fixture(scope="session")

@@ -119,8 +119,9 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
 
 
 def test_only_kernels_for_cuda_import_triton() -> None:
-    packages = ("entropy/dependent/cuda.py", "entropy/levels/cuda_kernels.py", "entropy/rans/cuda.py")
-    assert importers("triton") == set(packages)
+    contexts = {f"codec/transform/time_context/cuda_{name}.py" for name in ("contexts", "decode", "encode", "fields")}
+    entropy = {"entropy/dependent/cuda.py", "entropy/levels/cuda_kernels.py", "entropy/rans/cuda.py"}
+    assert importers("triton") == contexts | entropy | {"codec/transform/time_context/cuda_tables.py"}
 
 
 @pytest.mark.parametrize(
