@@ -242,6 +242,7 @@ class SearchOptions:
     rescore: str | None = None  # the dump that the archive was made from
     codebooks: tuple[str, ...] = ()
     jobs: int = 1
+    on_damage: str = "fail"  # fail | skip
 
 
 Options = TypeVar("Options")
