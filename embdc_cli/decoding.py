@@ -257,7 +257,7 @@ def losses(view: StreamView, damaged: Sequence[range], behind: range) -> list[di
         rows = [lost.start, lost[-1] + 1]
         seconds = None
         if timeline is not None and len(timeline) >= rows[1]:
-            end = float((int(timeline.ends[rows[1] - 1]) - int(timeline.starts[0])) * timeline.timebase)
+            end = float((timeline.end(rows[1] - 1) - timeline.start(0)) * timeline.timebase)
             seconds = [timeline.seconds(rows[0]), end]
         found.append({"stream": view.name, "rows": rows, "seconds": seconds})
     return found
