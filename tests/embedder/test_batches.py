@@ -73,6 +73,20 @@ def test_two_runs_tell_what_a_frame_takes(free: int, sizes: range, found: int) -
     assert memory.asked == ([0] if len(sizes) == 1 else [0, 1, 2])
 
 
+def test_what_a_device_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run takes beyond what is there already; what torch keeps for later is given back before free is asked."""
+    asked: list[str] = []
+    answers = {"memory_allocated": 100, "max_memory_allocated": 700, "mem_get_info": (5000, 9000)}
+    for name in ("empty_cache", "reset_peak_memory_stats", *answers):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, name=name: asked.append(name) or answers.get(name))
+    memory = memory_of(torch.device("cuda:0"))
+    assert memory is not None
+    assert memory.peak_bytes(lambda: asked.append("run")) == 600
+    assert asked[-3:] == ["reset_peak_memory_stats", "run", "max_memory_allocated"]
+    assert memory.free_bytes() == 5000
+    assert asked[-2:] == ["empty_cache", "mem_get_info"]
+
+
 def test_what_goes_wrong_otherwise_while_it_is_measured_is_told() -> None:
     def fail(count: int) -> None:
         raise RuntimeError(f"no kernel for {count}")
@@ -269,7 +283,12 @@ def test_on_a_device_a_batch_is_found_that_fits(clip: Path) -> None:
 @pytest.mark.gpu
 def test_a_full_device_halves_the_batch(clip: Path) -> None:
     total = torch.cuda.get_device_properties(0).total_memory
-    wanted = open_embedder(EncodeOptions(encoder=str(clip), device="cuda", batch_size=4096)).for_size(*FRAME_SIZE)
+    wanted, expected = (
+        open_embedder(EncodeOptions(encoder=str(clip), encoder_dtype="f32", device="cuda", batch_size=size)).for_size(
+            *FRAME_SIZE
+        )
+        for size in (4096, 8)
+    )
     torch.cuda.empty_cache()
     try:
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 16 * MB) / total)
@@ -277,5 +296,4 @@ def test_a_full_device_halves_the_batch(clip: Path) -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert wanted.batch_size < 4096
-    expected = open_embedder(EncodeOptions(encoder=str(clip), device="cuda", batch_size=8)).for_size(*FRAME_SIZE)
     assert np.abs(rows - expected.embed(some_frames(5))["patch"]).max() < 0.02
