@@ -291,7 +291,7 @@ def test_promised_times_take_no_memory_by_the_row(steps: str, tmp_path: Path) ->
         assert len(opened["data"]) == 4 * spec.MAX_TIMES_ROWS
     for read, action in every_way_to_times(path).items():
         peak = peak_of(action)
-        assert peak < TIMES_BYTES, f"{read}: {peak} bytes"
+        assert peak < (TIMES_BYTES if "repair" in read else MOST_BYTES), f"{read}: {peak} bytes"
 
 
 @pytest.mark.parametrize(
