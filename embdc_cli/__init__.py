@@ -306,6 +306,7 @@ def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options:
     k: how many, default 10. metric: "cosine" (the default), "dot" or "l2".
     pooled: rows, by the mean of their tokens. item, stream, frames, time: where to search, as of `decode`.
     rescore: the dump that the archive was made from, to score the nearest by exactly.
+    on_damage: "fail", or "skip" what is damaged, which `lost` then names.
     All of them: `options.SearchOptions`, described in embdc-search(1).
     Raises: UsageError for a query of another dimension, SourceError, CorruptArchive, UnsupportedArchive, MissingModel.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
@@ -84,9 +84,9 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
                 raise
         for warning in sink.warnings:
             reporter.note(warning)
-        lost = [loss for one in chosen for loss in _losses(one)]
+        lost = [loss for one in chosen for loss in losses(one.view, one.lost, one.cut_off)]
         for loss in lost:
-            reporter.note(_lost_words(loss))
+            reporter.note(lost_words(loss))
         return {
             "archive": source,
             "output": output,
@@ -153,7 +153,8 @@ def _selected(archive: Archive, view: StreamView, options: DecodeOptions) -> Sel
         dtype = dtypes.parse(options.dtype)
         if dtype not in dtypes.FLOATS:
             raise UsageError(f"--dtype: expected one of f16, bf16, f32, found {options.dtype!r}")
-    return Selection(view, rows, dtype, _drops(archive, view, options), cut_off=_cut_off(view, options))
+    behind = cut_off(view, options.frames, options.time)
+    return Selection(view, rows, dtype, _drops(archive, view, options), cut_off=behind)
 
 
 def _drops(archive: Archive, view: StreamView, options: DecodeOptions) -> bool:
@@ -161,16 +162,16 @@ def _drops(archive: Archive, view: StreamView, options: DecodeOptions) -> bool:
     as rows are, and one that cannot be NaN must not cost the others."""
     if options.on_damage == "skip" or view.spec.timed:
         return options.on_damage == "skip"
-    cut_off = not archive.complete and view.stream.rows == 0
-    return cut_off or (options.on_damage == "nan" and not _holds_nan(view.spec))
+    behind = not archive.complete and view.stream.rows == 0
+    return behind or (options.on_damage == "nan" and not _holds_nan(view.spec))
 
 
-def _cut_off(view: StreamView, options: DecodeOptions) -> range:
+def cut_off(view: StreamView, frames: str | None, time: str | None) -> range:
     """The rows asked for that the header promises behind the readable end, from the first to the last of them."""
     promised = view.stream.header.rows
-    if promised is None or options.time is not None or not view.spec.timed:
+    if promised is None or time is not None or not view.spec.timed:
         return range(0)
-    asked = rows_of(options.frames, None, promised, None)
+    asked = rows_of(frames, None, promised, None)
     behind = asked[bisect_left(asked, view.spec.known_rows) :]
     return range(behind[0], behind[-1] + 1) if behind else range(0)
 
@@ -245,24 +246,24 @@ def _is_lost(one: Selection, wanted: range) -> bool:
     return any(wanted.start == lost.start for lost in one.lost)
 
 
-def _losses(one: Selection) -> list[dict[str, Any]]:
-    """Rows [start, stop) that damage cost, with their seconds where times are kept."""
+def losses(view: StreamView, damaged: Sequence[range], behind: range) -> list[dict[str, Any]]:
+    """Rows [start, stop) that damage, or a cut, has cost a stream, with their seconds where times are kept."""
     try:
-        timeline = one.view.timeline if one.lost else None
+        timeline = view.timeline if damaged else None
     except CorruptArchive:  # damage has cost times as well
         timeline = None
     found = []
-    for lost in (*sorted(one.lost, key=lambda rows: rows.start), *filter(None, [one.cut_off])):
+    for lost in (*sorted(damaged, key=lambda rows: rows.start), *filter(None, [behind])):
         rows = [lost.start, lost[-1] + 1]
         seconds = None
         if timeline is not None and len(timeline) >= rows[1]:
-            end = float((int(timeline.ends[rows[1] - 1]) - int(timeline.starts[0])) * timeline.timebase)
+            end = float((timeline.end(rows[1] - 1) - timeline.start(0)) * timeline.timebase)
             seconds = [timeline.seconds(rows[0]), end]
-        found.append({"stream": one.view.name, "rows": rows, "seconds": seconds})
+        found.append({"stream": view.name, "rows": rows, "seconds": seconds})
     return found
 
 
-def _lost_words(loss: dict[str, Any]) -> str:
+def lost_words(loss: dict[str, Any]) -> str:
     start, stop = loss["rows"]
     seconds = "" if loss["seconds"] is None else " ({:.3f} s to {:.3f} s)".format(*loss["seconds"])
     return f"stream {loss['stream']!r}: rows {start} to {stop} lost{seconds}"

@@ -1,4 +1,7 @@
-"""What `--device` may say, and whether such a device is here. torch is loaded only to look for a CUDA device."""
+"""What `--device` may say, whether such a device is here, and what networks compute in there.
+
+torch is loaded only to look for a CUDA device.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +41,28 @@ def check_device(device: str) -> None:
             f"--device {device}: not here, {count} CUDA devices found",
             hint="use --device auto, or cpu" if count == 0 else f"use cuda:0 to cuda:{count - 1}",
         )
+
+
+def network_dtype(word: str, device: str) -> str:
+    """The element type that `--encoder-dtype` comes to for a network on the device of a word of `--device`.
+
+    `auto` is float32 on the CPU; on a CUDA device bfloat16, or float16 where it knows no bfloat16. Raises: UsageError.
+    """
+    if word != "auto":
+        from embdc_cli import dtypes  # numpy
+
+        try:
+            found = dtypes.parse(word)
+        except UsageError:
+            found = ""
+        if found not in dtypes.FLOATS:
+            raise UsageError(f"--encoder-dtype: expected one of auto, f32, bf16, f16, found {word!r}")
+        return found
+    if device == "cpu":
+        return "float32"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "float32"
+    with torch.cuda.device(torch.device("cuda" if device == "auto" else device)):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

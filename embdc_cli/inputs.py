@@ -14,6 +14,7 @@ from embdc_cli.values import Dump, Feed
 
 if TYPE_CHECKING:
     from embdc_cli.embedder.feed import RowFilter
+    from embdc_cli.embedder.protocol import Schedule
     from embdc_cli.source.array import ArrayInput
     from embdc_cli.source.pipe import Pipe
 
@@ -23,8 +24,11 @@ def open_input(
     options: EncodeOptions,
     reporter: Reporter,
     row_filter: RowFilter | None = None,
+    schedule: Schedule = (),
 ) -> Dump | Feed:
-    """The opened input; a Feed can be read once only. row_filter: which rows of a video are embedded.
+    """The opened input; a Feed can be read once only.
+
+    row_filter: which rows of a video are embedded. schedule: how many at once, as an earlier run has recorded it.
 
     Raises: SourceError, MissingModel, UsageError, also for an option that says nothing about an input of this kind.
     """
@@ -40,10 +44,10 @@ def open_input(
     if source == "-":
         pipe = Pipe(sys.stdin.buffer)
         if _is_video(detect_format(pipe.head(), options, name=pipe.shown), pipe.shown, options):
-            return _embedded(pipe, options, reporter, row_filter)
+            return _embedded(pipe, options, reporter, row_filter, schedule)
         return open_stdin(pipe, options)
     if _is_video(detect_format(source, options), source, options):
-        return _embedded(source, options, reporter, row_filter)
+        return _embedded(source, options, reporter, row_filter, schedule)
     dump = open_dump(source, options)
     dump.name = PurePath(source).stem
     return dump
@@ -63,11 +67,13 @@ def _refuse(flags: list[str], found: str) -> None:
         raise UsageError(f"{flags[0]}: {found}", hint=f"leave out {' and '.join(flags)}")
 
 
-def _embedded(source: str | Pipe, options: EncodeOptions, reporter: Reporter, row_filter: RowFilter | None) -> Feed:
+def _embedded(
+    source: str | Pipe, options: EncodeOptions, reporter: Reporter, row_filter: RowFilter | None, schedule: Schedule
+) -> Feed:
     from embdc_cli.embedder.feed import embed_video
     from embdc_cli.source.digest import ends_digest
 
-    feed = embed_video(source, options, reporter, row_filter)
+    feed = embed_video(source, options, reporter, row_filter, schedule)
     if isinstance(source, str) and "://" not in source:  # known before any frame is decoded, for --skip-existing
         feed.source.update(size_bytes=os.path.getsize(source), ends_digest=ends_digest(source))
     return feed

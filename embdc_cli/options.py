@@ -26,10 +26,18 @@ PRESETS: Final[dict[str, tuple[float, int]]] = {
 
 VIDEO_CODEC_OPTIONS: Final = ("rotation", "inter", "backend")
 """Of `EncodeOptions`: how a video codec is used."""
-VIDEO_OPTIONS: Final = ("encoder", "layer", "streams", "fps", "time", "batch_size")
+VIDEO_OPTIONS: Final = (
+    *("encoder", "encoder_dtype", "compile", "layer", "streams", "fps", "time"),
+    "batch_size",
+)
 """Of `EncodeOptions`: how a video becomes embeddings; they say nothing about a dump."""
 DUMP_OPTIONS: Final = ("key", "raw", "axes", "special_tokens")
 """Of `EncodeOptions`: how a dump is read; they say nothing about a video."""
+
+PATCH_DCT: Final = "patch-dct"
+"""The built-in encoder."""
+EXPORTED_SUFFIX: Final = ".pt2"
+ENCODER_DTYPES: Final = ("auto", "f32", "bf16", "f16")
 
 ROTATIONS: Final = ("auto", "hadamard", "klt", "none")
 INTER: Final = ("auto", "on", "off")
@@ -80,6 +88,8 @@ class EncodeOptions:
     backend: str = "auto"  # auto | software | nvidia
     # video
     encoder: str | None = None
+    encoder_dtype: str = "auto"  # auto | f32 | bf16 | f16
+    compile: bool = False
     layer: int | None = None
     streams: tuple[str, ...] = ("patch",)
     fps: str | None = None  # "1", "2.5", "native", "every:N"
@@ -156,6 +166,12 @@ class EncodeOptions:
             raise UsageError(f"--effort: expected 0, 1, 2 or 3, found {self.effort}")
         return self.effort
 
+    def encoder_kind(self) -> Literal["patch-dct", "exported", "huggingface"]:
+        """What kind of thing embeds videos: the built-in formula, an exported program, or a vision tower."""
+        if self.encoder is None or self.encoder == PATCH_DCT:
+            return "patch-dct"
+        return "exported" if self.encoder.endswith(EXPORTED_SUFFIX) else "huggingface"
+
     def _preset(self) -> str:
         name = self.preset or "balanced"
         if name not in PRESETS:
@@ -226,6 +242,7 @@ class SearchOptions:
     rescore: str | None = None  # the dump that the archive was made from
     codebooks: tuple[str, ...] = ()
     jobs: int = 1
+    on_damage: str = "fail"  # fail | skip
 
 
 Options = TypeVar("Options")

@@ -55,7 +55,8 @@ def encode(
     destination = delivery.begin(source, output, options, digest)
     candidates: list[dict[str, Any]] = []
     with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread(), ExitStack() as stack:
-        opened = open_input(source, options, reporter)
+        begun = twopass.begun_schedule(destination.work) if options.resume and not options.dry_run else ()
+        opened = open_input(source, options, reporter, None, begun)
         stack.callback(lambda: opened.close())  # what it closes may change: a feed is spooled
         at_opening = dict(opened.source)
         if options.skip_existing:

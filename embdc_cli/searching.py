@@ -18,9 +18,9 @@ from embdc_cli.codec.vq.scores import CodedTokens, Synthesis, Tables
 from embdc_cli.comparison.block import sum_rows
 from embdc_cli.comparison.opening import opened
 from embdc_cli.container.contents import Entry
-from embdc_cli.decoding import select
+from embdc_cli.decoding import cut_off, losses, lost_words, select
 from embdc_cli.dtypes import FLOATS
-from embdc_cli.errors import IncompleteError, SourceError, UsageError
+from embdc_cli.errors import CorruptArchive, IncompleteError, SourceError, UsageError
 from embdc_cli.nearest import Nearest, Queries
 from embdc_cli.options import DecodeOptions, EncodeOptions, SearchOptions
 from embdc_cli.parallel import one_blas_thread, ordered_map
@@ -39,15 +39,17 @@ _TOGETHER: Final = 32
 _TABLE_BYTES: Final = 64 << 20
 _RESCORED: Final = 4
 """Times k: hits that are scored anew by the original."""
+ON_DAMAGE: Final = ("fail", "skip")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A stream that is searched. archive: as given, if by name. rows: which."""
+    """A stream that is searched. archive: as given, if by name. rows: which. behind: those that a cut has cost."""
 
     archive: str | None
     view: StreamView
     rows: range
+    behind: range = range(0)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def search(
     if options.rescore is not None:
         found.rescore(options.rescore, reporter)
     document = {"query": shown, "metric": options.metric, "pooled": options.pooled, "k": options.k}
-    exit_code = 0 if complete else IncompleteError.exit_code
-    return {**document, "vectors": found.vectors, **found.hits(), "exit": exit_code}
+    exit_code = 0 if complete and not found.lost else IncompleteError.exit_code
+    return {**document, "vectors": found.vectors, **found.hits(), "lost": found.lost, "exit": exit_code}
 
 
 def search_view(archive: Archive, view: StreamView, query: Any, options: SearchOptions) -> dict[str, Any]:
@@ -92,8 +94,8 @@ def search_view(archive: Archive, view: StreamView, query: Any, options: SearchO
     shown, vectors = read_query(query, options, Silent())
     _check_channels(shown, vectors.shape[1], view)
     found = Search(Queries(vectors, options.metric), options)
-    found.add(archive, Place(None, view, range(view.spec.known_rows)), Silent())
-    return {"vectors": found.vectors, **found.hits()}
+    found.add(archive, Place(None, view, range(view.spec.known_rows), cut_off(view, None, None)), Silent())
+    return {"vectors": found.vectors, **found.hits(), "lost": found.lost}
 
 
 def read_query(query: str | ArrayInput, options: SearchOptions, reporter: Reporter) -> tuple[str, np.ndarray]:
@@ -120,29 +122,63 @@ def read_query(query: str | ArrayInput, options: SearchOptions, reporter: Report
 
 
 class Search:
-    """The hits so far."""
+    """The hits so far, and in `lost` the rows that could not be searched."""
 
     def __init__(self, queries: Queries, options: SearchOptions) -> None:
+        if options.on_damage not in ON_DAMAGE:
+            raise UsageError(f"--on-damage: expected one of {', '.join(ON_DAMAGE)}, found {options.on_damage!r}")
         self._queries, self._options = queries, options
         kept = options.k * (_RESCORED if options.rescore is not None else 1)
         self._nearest = [Nearest(kept) for _ in queries.vectors]
         self._origins: list[Origin] = []
         self._tables = Recent(_TABLE_BYTES)
         self.vectors = 0
+        self.lost: list[dict[str, Any]] = []
 
     def add(self, archive: Archive, place: Place, reporter: Reporter) -> None:
-        """Take in the wanted rows of a stream. Raises: CorruptArchive for rows that are damaged or lost."""
+        """Take in the wanted rows of a stream.
+
+        Raises: CorruptArchive for rows or times that are damaged or lost, unless these are to be skipped.
+        """
         view, number = place.view, len(self._origins)
-        item = view.item.number
-        self._origins.append(Origin(place.archive, item, view.spec.name, view.spec, view.timeline))
+        self._origins.append(Origin(place.archive, view.item.number, view.spec.name, view.spec, self._times(view)))
         done = 0
+        damaged = []
         pieces = list(view.pieces(place.rows))
-        work = partial(self._scored, archive, view)
+        work = partial(self._tried, archive, view)
         with one_blas_thread():
-            for (_, wanted), found in zip(pieces, ordered_map(work, pieces, self._options.jobs), strict=True):
-                self._take(number, *found)
+            for (entry, wanted), found in zip(pieces, ordered_map(work, pieces, self._options.jobs), strict=True):
+                if isinstance(found, CorruptArchive):
+                    damaged.append(wanted)
+                    if entry is not None:  # what is lost is named below
+                        reporter.note(str(found))
+                else:
+                    self._take(number, *found)
                 done += len(wanted)
                 reporter.progress(f"search {view.name}", done, len(place.rows), "rows")
+        shown = "" if place.archive is None else f"{place.archive}: "
+        for loss in losses(view, damaged, place.behind):
+            reporter.note(f"{shown}{lost_words(loss)}")
+            self.lost.append({"archive": place.archive, "item": view.item.number, **loss, "stream": view.spec.name})
+
+    def _times(self, view: StreamView) -> Timeline | None:
+        try:
+            return view.timeline
+        except CorruptArchive:
+            if self._options.on_damage == "fail":
+                raise
+            return None
+
+    def _tried(
+        self, archive: Archive, view: StreamView, piece: tuple[Entry | None, range]
+    ) -> tuple[int, list[Nearest]] | CorruptArchive:
+        """What `_scored` gives, or the damage that is to be skipped."""
+        try:
+            return self._scored(archive, view, piece)
+        except CorruptArchive as damage:
+            if self._options.on_damage == "fail":
+                raise
+            return damage
 
     def _take(self, number: int, count: int, found: Sequence[Nearest]) -> None:
         self.vectors += count
@@ -248,7 +284,8 @@ def _places(path: str, archive: Archive, shown: str, channels: int, options: Sea
         _check_channels(shown, channels, views[0])
     for view in fitting:
         timeline = view.timeline if options.time else None
-        yield Place(path, view, rows_of(options.frames, options.time, view.spec.known_rows, timeline))
+        rows = rows_of(options.frames, options.time, view.spec.known_rows, timeline)
+        yield Place(path, view, rows, cut_off(view, options.frames, options.time))
 
 
 def _check_channels(shown: str, channels: int, view: StreamView) -> None:

@@ -6,8 +6,6 @@ import math
 import re
 from fractions import Fraction
 
-import numpy as np
-
 from embdc_cli.errors import UsageError
 from embdc_cli.source.time_spec import parse_range
 from embdc_cli.values import Timeline
@@ -52,12 +50,10 @@ def row_at(timeline: Timeline, seconds: float) -> int:
     exact = Fraction(str(float(seconds)))  # 0.1 means a tenth, not the double next to it
     if exact < 0:
         raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
-    ticks = timeline.starts - timeline.starts[0]
-    return int(np.searchsorted(ticks, math.floor(exact / timeline.timebase), side="right")) - 1
+    return timeline.rows_before(timeline.start(0) + math.floor(exact / timeline.timebase) + 1) - 1
 
 
 def _first_from(timeline: Timeline, seconds: Fraction) -> int:
     """The first row that starts at `seconds` after the first row, or later."""
     # exact: ticks >= seconds / timebase, which the ceiling turns into a comparison of integers
-    ticks = timeline.starts - timeline.starts[0]
-    return int(np.searchsorted(ticks, math.ceil(seconds / timeline.timebase), side="left"))
+    return timeline.rows_before(timeline.start(0) + math.ceil(seconds / timeline.timebase))

@@ -57,17 +57,20 @@ class StreamView:
         """Rows [start, stop) in storage dtype: what makes a stream a `values.Tensor`."""
         return self.numpy(range(start, stop))
 
-    def search(self, query: Any, k: int = 10, *, metric: str = "cosine", pooled: bool = False) -> dict[str, Any]:
+    def search(
+        self, query: Any, k: int = 10, *, metric: str = "cosine", pooled: bool = False, on_damage: str = "fail"
+    ) -> dict[str, Any]:
         """The k tokens, or rows by the mean of their tokens, that are nearest to `query`: {"hits": [...]}.
 
         query: (D,) or (Q, D), anything numpy or torch makes an array of; of several rows {"queries": [{"hits"}, ...]}.
-        metric: cosine, dot or l2. Hits are those of `embdc search --json`. Codes are kept from one call to the next.
-        Raises: UsageError, CorruptArchive.
+        metric: cosine, dot or l2. on_damage: fail, or skip what is damaged and name it in `lost`. Both are those of
+        `embdc search --json`. Codes are kept from one call to the next. Raises: UsageError, CorruptArchive.
         """
         from embdc_cli.options import SearchOptions
         from embdc_cli.searching import search_view
 
-        return search_view(self._archive, self, query, SearchOptions(k=k, metric=metric, pooled=pooled))
+        options = SearchOptions(k=k, metric=metric, pooled=pooled, on_damage=on_damage)
+        return search_view(self._archive, self, query, options)
 
     def at(self, seconds: float) -> int:
         """The last row that starts at or before `seconds` after the first row."""

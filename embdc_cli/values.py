@@ -7,7 +7,8 @@ Rows are the first axis: frames of a video, records of anything else. Arrays are
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Protocol
@@ -74,20 +75,148 @@ class StreamSpec:
         return replace(self, rows=rows)
 
 
+class Ticks(Protocol):
+    """Consecutive rows of a timeline, in rising order. first: start of the first one."""
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, ends), each (rows,) int64."""
+
+
 @dataclass(frozen=True)
-class Timeline:
-    """Start and end of every row, int64 ticks of `timebase` seconds, relative to nothing (source PTS as found)."""
+class SteadyTicks:
+    """A constant rate: row i starts at first + i step and ends a step later. Costs no memory, whatever the rows."""
+
+    first: int
+    step: int
+    rows: int
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        starts = self.first + self.step * np.arange(self.rows, dtype=np.int64)
+        return starts, starts + self.step
+
+
+@dataclass(frozen=True)
+class ArrayTicks:
+    """Any starts and ends, (rows,) int64; at least one row."""
 
     starts: np.ndarray
     ends: np.ndarray
-    timebase: Fraction
+
+    @property
+    def first(self) -> int:
+        return int(self.starts[0])
+
+    @property
+    def rows(self) -> int:
+        return len(self.starts)
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.starts, self.ends
+
+
+class Timeline:
+    """Start and end of every row, int64 ticks of `timebase` seconds, relative to nothing (source PTS as found).
+
+    It is kept in pieces, so that what a file says in few bytes takes little memory: single rows and times are looked up
+    within one piece, `starts` and `ends` are made of all of them each time they are asked for.
+    """
+
+    def __init__(self, starts: np.ndarray, ends: np.ndarray, timebase: Fraction) -> None:
+        self.timebase = timebase
+        self._pieces: list[Ticks] = []
+        self._edges = [0]
+        self._firsts: list[int] = []
+        self._rows = 0
+        self._last: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None  # the piece looked into last
+        if len(starts):
+            self.add(ArrayTicks(starts, ends))
+
+    @classmethod
+    def of(cls, pieces: Iterable[Ticks], rows: int, timebase: Fraction) -> Timeline:
+        """The first `rows` rows of `pieces`, or as many as there are."""
+        timeline = cls(np.zeros(0, np.int64), np.zeros(0, np.int64), timebase)
+        for piece in pieces:
+            timeline.add(piece)
+        timeline._rows = min(rows, timeline._rows)
+        return timeline
+
+    def add(self, piece: Ticks) -> None:
+        """Append rows; a rate that goes on takes no more memory."""
+        before = self._pieces[-1] if self._pieces else None
+        self._rows += piece.rows
+        if isinstance(piece, SteadyTicks) and isinstance(before, SteadyTicks):
+            goes_on = before.first + before.rows * before.step, before.step
+            if (piece.first, piece.step) == goes_on:
+                self._pieces[-1] = SteadyTicks(before.first, before.step, before.rows + piece.rows)
+                self._edges[-1] = self._rows
+                return
+        self._pieces.append(piece)
+        self._firsts.append(piece.first)
+        self._edges.append(self._rows)
+
+    @property
+    def starts(self) -> np.ndarray:
+        return self._whole(0)
+
+    @property
+    def ends(self) -> np.ndarray:
+        return self._whole(1)
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return self._rows
+
+    def start(self, row: int) -> int:
+        """The tick at which `row` starts."""
+        return self._look_up(row, 0)
+
+    def end(self, row: int) -> int:
+        """The tick at which `row` ends."""
+        return self._look_up(row, 1)
 
     def seconds(self, row: int) -> float:
         """Start of `row` in seconds after the first row."""
-        return float((int(self.starts[row]) - int(self.starts[0])) * self.timebase)
+        return float((self.start(row) - self.start(0)) * self.timebase)
+
+    def rows_before(self, tick: int) -> int:
+        """How many rows start before `tick`."""
+        at = bisect_left(self._firsts, tick) - 1
+        if at < 0:
+            return 0
+        piece = self._pieces[at]
+        if isinstance(piece, SteadyTicks):
+            inside = min(piece.rows, -((piece.first - tick) // piece.step))
+        else:
+            inside = int(np.searchsorted(self._columns(at)[0], min(tick, np.iinfo(np.int64).max)))
+        return min(self._edges[at] + inside, self._rows)
+
+    def _look_up(self, row: int, column: int) -> int:
+        if not 0 <= row < self._rows:
+            raise IndexError(f"row {row} of {self._rows}")
+        at = bisect_right(self._edges, row) - 1
+        piece, inside = self._pieces[at], row - self._edges[at]
+        if isinstance(piece, SteadyTicks):
+            return piece.first + (inside + column) * piece.step
+        return int(self._columns(at)[column][inside])
+
+    def _columns(self, at: int) -> tuple[np.ndarray, np.ndarray]:
+        last = self._last
+        if last is None or last[0] != at:
+            self._last = last = None  # let go of before the next one is made
+            self._last = last = at, self._pieces[at].columns()
+        return last[1]
+
+    def _whole(self, column: int) -> np.ndarray:
+        if not self._pieces:
+            return np.zeros(0, np.int64)
+        if len(self._pieces) == 1:
+            return self._pieces[0].columns()[column][: self._rows]
+        return np.concatenate([piece.columns()[column] for piece in self._pieces])[: self._rows]
 
 
 @dataclass

@@ -176,7 +176,7 @@ RAW = ("--raw", "dtype=f16,shape=?")
 OTHER_KIND = [
     *(("x.npy", args, f"{args[0]}: x.npy: expected a video, found npy") for args in (
         ("--time", "0s..1s"), ("--fps", "native"), ("--encoder", "patch-dct"), ("--layer", "-2"),
-        ("--streams", "cls"), ("--batch-size", "4"))),
+        ("--streams", "cls"), ("--batch-size", "4"), ("--encoder-dtype", "bf16"), ("--compile",))),
     *(("x.mp4", args, f"{args[0]}: x.mp4: expected a dump, found video") for args in (
         ("--key", "a"), ("--axes", "t,n,c"), ("--special-tokens", "auto"))),
     ("x.mp4", RAW, "--raw: x.mp4: expected bare numbers, found video"),

@@ -59,7 +59,10 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "repair": [["repair", "cut.embdc", "-o", "r.embdc", "-f"], ["repair", "timeless.embdc", "-o", "r.embdc", "-f"]],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
-    "search": [["search", "a.embdc", "--query", "head.npy"], ["search", "a.embdc", "--query", "one.npy", "--pooled"]],
+    "search": [
+        ["search", "a.embdc", "--query", "head.npy"],
+        ["search", "damaged.embdc", "--query", "one.npy", "--pooled", "--on-damage", "skip"],
+    ],
     "train-codebook": [
         ["train-codebook", "a.npy", "b.npy", "-o", "c.embdcb", "-f", "--holdout", "50%"],
         ["train-codebook", "long.npy", "-o", "v.embdcb", "-f", "--kind", "vq", "--refine", "1", "--init", "c.embdcb"],

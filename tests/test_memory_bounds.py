@@ -28,7 +28,7 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.mixture.cutting import adapted
 from embdc_cli.container import admission, index, spec, varint
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.header import Limits
+from embdc_cli.container.header import Limits, StreamHeader
 from embdc_cli.container.packed_json import pack
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.errors import CorruptArchive, EmbdcError, UsageError
@@ -49,6 +49,8 @@ MOST_BYTES = 48 << 20
 """What anything of a refused file may take: tables of the decoders, read-ahead."""
 FREE_BYTES = 32 * spec.FREE_CHUNK_VALUES
 """What the largest chunk may take that needs no bytes for its values."""
+TIMES_BYTES = 96 * spec.MAX_TIMES_ROWS
+"""What the largest chunk of times may take while it is decoded and written again, however many there are."""
 ZEROS = b"\0" + varint.encode(np.array([1 << 24], np.uint64))
 """A column of 2^24 zeros."""
 RANS = b"\5\1\xff\xff\xff\xff" + bytes(20)
@@ -243,6 +245,53 @@ def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
     for read, action in reads(path).items():
         peak = peak_of(action)
         assert peak < MOST_BYTES, f"{read}: {peak} bytes"
+
+
+def promised_times(chunks: int, steps: Sequence[int]) -> bytes:
+    """An archive without values that promises 2^20 rows, with times, in each chunk. steps: of rows, taking turns."""
+    rows = spec.MAX_TIMES_ROWS
+    out = io.BytesIO()
+    stream = StreamHeader(0, "data", "float16", "t,c", (1,), None, "lossless", timed=True)
+    header = replace(header_of(Plan()), streams=(stream,), limits=Limits())
+    writer = ArchiveWriter(out, header)
+    edges = np.concatenate([[0], np.cumsum(np.resize(np.array(steps, np.int64), chunks * rows))])
+    for row0 in range(0, chunks * rows, rows):
+        starts, ends = edges[row0 : row0 + rows], edges[row0 + 1 : row0 + rows + 1]
+        writer.times(0, row0, starts, ends)
+        times = {"pts0": int(starts[0]), "pts1": int(ends[-1])}
+        writer.data(DataRecord(0, 0, row0, rows, 0, 0, **times), b"")
+    writer.finish({})
+    return out.getvalue()
+
+
+def every_way_to_times(path: Path) -> dict[str, Callable[[], object]]:
+    out, cut = path.with_suffix(".npz"), path.with_name("cut.embdc")
+    cut.write_bytes(path.read_bytes()[:-200])
+    query = np.ones(1, np.float32)
+    return {
+        "verify": lambda: embdc.verify(path),
+        "at": lambda: embdc.open(path).at(3e6),
+        "time": lambda: embdc.decode(path, out, force=True, time="1s..2s"),
+        "damage": lambda: embdc.decode(path, out, force=True, on_damage="skip", frames="0:1"),
+        "search": lambda: embdc.search(path, query, on_damage="skip", frames="0:1"),
+        "repair": lambda: embdc.repair(path, out, force=True),
+        "repair of an archive that was cut": lambda: embdc.repair(cut, out, force=True),
+    }
+
+
+PROMISED = {"constant rate": [3000], "a break in each chunk": [*[3000] * (spec.MAX_TIMES_ROWS - 1), 4000]}
+
+
+@pytest.mark.parametrize("steps", PROMISED)
+def test_promised_times_take_no_memory_by_the_row(steps: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.embdc"
+    path.write_bytes(promised_times(4, PROMISED[steps]))
+    assert path.stat().st_size < 2000
+    with embdc.open(path) as opened:
+        assert len(opened["data"]) == 4 * spec.MAX_TIMES_ROWS
+    for read, action in every_way_to_times(path).items():
+        peak = peak_of(action)
+        assert peak < (TIMES_BYTES if "repair" in read else MOST_BYTES), f"{read}: {peak} bytes"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 import embdc_cli as embdc
 from embdc_cli import errors
 from embdc_cli.archive import Archive
+from embdc_cli.cli.app import main
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.vq.scores import CodedTokens, cpu, reference
 from embdc_cli.options import METRICS
@@ -341,6 +342,7 @@ def test_rescored_hits_have_the_scores_of_the_original(tmp_path: Path) -> None:
         (np.zeros(24), {}, "a vector of zeros has no direction"),
         (np.ones(24), {"metric": "angle"}, "--metric: expected one of cosine, dot, l2, found 'angle'"),
         (np.ones(24), {"k": 0}, "--k: expected a whole number from 1"),
+        (np.ones(24), {"on_damage": "nan"}, "--on-damage: expected one of fail, skip, found 'nan'"),
         (np.ones(24), {"stream": "cls"}, "--stream: 'cls' is not in the archive"),
         ({"a": np.ones(24), "b": np.ones(24)}, {}, "expected one array, found a, b"),
     ],
@@ -351,14 +353,76 @@ def test_refused(tmp_path: Path, query: Any, options: dict[str, Any], words: str
         embdc.search(path, query, **options)
 
 
-def test_damage_and_a_missing_end(tmp_path: Path) -> None:
+def test_a_missing_end(tmp_path: Path) -> None:
     path = Path(encoded(tmp_path, *CASES["float16"]))
     chunks = embdc.inspect(path, chunks=True)["chunks"]
-    data = bytearray(path.read_bytes())
-    (tmp_path / "cut.embdc").write_bytes(data[: chunks[2]["offset"]])
+    (tmp_path / "cut.embdc").write_bytes(path.read_bytes()[: chunks[2]["offset"]])
     found = embdc.search(tmp_path / "cut.embdc", np.ones(24))
     assert (found["exit"], found["vectors"]) == (3, 16 * 7)
-    data[chunks[1]["offset"] + chunks[1]["bytes"] // 2] ^= 1
-    (tmp_path / "damaged.embdc").write_bytes(data)
+    assert [one["rows"] for one in found["lost"]] == [[16, 30]]
+    assert embdc.search(tmp_path / "cut.embdc", np.ones(24), frames="2:9")["lost"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "pooled"),
+    [("float16", False), ("transform", True), ("lossless", False), ("ragged", True), ("special tokens", False)],
+)
+def test_damaged_chunks_are_left_out_on_request(
+    tmp_path: Path, name: str, pooled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found is what a search of everything else finds."""
+    value, options = CASES[name]
+    path = Path(encoded(tmp_path, value, {"chunk_frames": 4} | options))
+    chunk = embdc.inspect(path, chunks=True)["chunks"][1]
+    start, stop = chunk["rows"]
+    query = RNG.standard_normal(np.shape(value[0])[-1]).astype(np.float32)
+    whole = embdc.search(path, query, k=9999, pooled=pooled)
+    data = bytearray(path.read_bytes())
+    data[chunk["offset"] + chunk["bytes"] // 2] ^= 1
+    damaged = tmp_path / "damaged.embdc"
+    damaged.write_bytes(data)
     with pytest.raises(errors.CorruptArchive):
-        embdc.search(tmp_path / "damaged.embdc", np.ones(24))
+        embdc.search(damaged, query, pooled=pooled)
+    found = embdc.search(damaged, query, k=9999, pooled=pooled, on_damage="skip", jobs=2)
+    rest = [hit | {"archive": str(damaged)} for hit in whole["hits"] if not start <= hit["frame"] < stop]
+    assert found["hits"] == rest
+    assert found["vectors"] == len(rest) < whole["vectors"]
+    lost = {"archive": str(damaged), "item": 0, "stream": "data", "rows": [start, stop], "seconds": None}
+    assert (found["lost"], found["exit"]) == ([lost], 3)
+    outside = embdc.search(damaged, query, frames=f"{stop}:", on_damage="skip")
+    assert (outside["lost"], outside["exit"]) == ([], 0)
+    again = embdc.open(damaged)["data"].search(query, 9999, pooled=pooled, on_damage="skip")
+    assert [hit["score"] for hit in again["hits"]] == [hit["score"] for hit in rest]
+    assert again["lost"] == [lost | {"archive": None}]
+    np.save(tmp_path / "q.npy", query)
+    assert main(["search", str(damaged), "--query", str(tmp_path / "q.npy"), "--on-damage", "skip"]) == 3
+    notes = capsys.readouterr().err.splitlines()
+    assert notes[-1] == f"embdc: note: {damaged}: stream 'data': rows {start} to {stop} lost"
+    assert len(notes) == 2
+    assert main(["search", str(damaged), "--query", str(tmp_path / "q.npy")]) == 5
+
+
+def test_damaged_models_cost_their_segment_and_damaged_times_the_times(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", clip=smooth(12, 8, 8), timestamps=np.arange(12) ** 2 / 4)
+    path = tmp_path / "a.embdc"
+    embdc.encode(tmp_path / "a.npz", path, codec="vq", target_nmse=0.1, chunk_frames=4)
+    whole = embdc.search(path, np.ones(8), stream="clip")
+    with embdc.open(path) as archive:
+        table = archive.reader.parts[0].table
+        places = {
+            kind: int(table.chunks["offset"][rows["chunk"][0]])
+            for kind, rows in (("times", table.times), ("models", table.models))
+        }
+    for kind, place in places.items():
+        data = bytearray(path.read_bytes())
+        data[place : place + 60] = bytes(60)
+        (tmp_path / f"{kind}.embdc").write_bytes(data)
+    with pytest.raises(errors.CorruptArchive):
+        embdc.search(tmp_path / "times.embdc", np.ones(8), stream="clip")
+    timeless = embdc.search(tmp_path / "times.embdc", np.ones(8), stream="clip", on_damage="skip")
+    assert {hit["time"] for hit in timeless["hits"]} == {None}
+    assert [hit["score"] for hit in timeless["hits"]] == [hit["score"] for hit in whole["hits"]]
+    nothing = embdc.search(tmp_path / "models.embdc", np.ones(8), stream="clip", on_damage="skip")
+    assert (nothing["hits"], nothing["vectors"], nothing["exit"]) == ([], 0, 3)
+    assert [one["rows"] for one in nothing["lost"]] == [[0, 4], [4, 8], [8, 12]]
+    assert nothing["lost"][1]["seconds"] == [4.0, 16.0]

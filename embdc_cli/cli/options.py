@@ -14,7 +14,7 @@ from embdc_cli.cli import quantities
 from embdc_cli.cli.parameters import choice, flag, option
 from embdc_cli.device import device_word
 from embdc_cli.dump_formats import FORMATS, OUTPUT_FORMATS
-from embdc_cli.options import CODECS, PRESETS, EncodeOptions
+from embdc_cli.options import CODECS, ENCODER_DTYPES, PRESETS, EncodeOptions
 
 DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
 
@@ -232,6 +232,11 @@ class Video:
     encoder: Annotated[
         str | None, option("--encoder", metavar="NAME|PATH", help="Vision model (default patch-dct, built in).")
     ] = None
+    encoder_dtype: Annotated[
+        str,
+        choice("--encoder-dtype", choices=ENCODER_DTYPES, aliases=DTYPES.values(), help="What the model computes in."),
+    ] = EncodeOptions.encoder_dtype
+    compile: Annotated[bool, flag("--compile", help="Compile the model, for long videos.")] = False
     layer: Annotated[
         int | None, option("--layer", metavar="N", read=quantities.whole(), help="Layer to tap, such as -2.")
     ] = None

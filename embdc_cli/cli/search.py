@@ -50,6 +50,9 @@ class Search:
 
     TITLE: ClassVar = "Reading"
 
+    on_damage: Annotated[
+        str, choice("--on-damage", choices=("fail", "skip"), help="Fail, or leave damaged rows out.")
+    ] = SearchOptions.on_damage
     codebook: Codebooks = None
     jobs: Jobs = None
 

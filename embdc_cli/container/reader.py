@@ -21,7 +21,7 @@ from embdc_cli.container.opening import open_parts
 from embdc_cli.container.storage import Storage, open_storage
 from embdc_cli.container.verify import verify
 from embdc_cli.errors import CorruptArchive
-from embdc_cli.values import Timeline
+from embdc_cli.values import Ticks, Timeline
 
 
 class ArchiveReader:
@@ -149,25 +149,22 @@ class ArchiveReader:
         places = table.times["chunk"][numbers[variable]].tolist()
         contents = self._chunks.contents(item.part, places) if places else []
         columns = dict(zip(variable, contents, strict=True))
-        starts, ends, rows = [], [], 0
+        pieces: list[Ticks] = []
+        rows = 0
         for at, record in enumerate(records):
             if record.row0 != rows:
                 raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {record.row0 - 1} are lost")
             rows = record.stop
-            first, last = record.constant() if record.step else self._columns(columns[at], record)
-            starts.append(first)
-            ends.append(last)
+            pieces.append(record.constant() if record.step else self._ticks(columns[at], record))
         if rows < known != spec.MAX_TIMELINE_ROWS:
             raise CorruptArchive(f"{self.storage.name}: times of rows {rows} to {known - 1} are lost")
-        none = [np.empty(0, np.int64)]
-        all_starts, all_ends = (np.concatenate(pieces or none)[:known] for pieces in (starts, ends))
-        return Timeline(all_starts, all_ends, Fraction(*item.header.timebase))
+        return Timeline.of(pieces, known, Fraction(*item.header.timebase))
 
-    def _columns(self, content: bytes, expected: times.TimesRecord) -> tuple[np.ndarray, np.ndarray]:
-        record, starts, ends = times.from_content(content, self.storage.name)
+    def _ticks(self, content: bytes, expected: times.TimesRecord) -> Ticks:
+        record, ticks = times.ticks_of(content, self.storage.name)
         if record != expected:
             raise CorruptArchive(f"{self.storage.name}: times of row {expected.row0} and the index disagree")
-        return starts, ends
+        return ticks
 
     def content(self, part: Part, place: int) -> bytes:
         """The content of any listed chunk: number `place` of a part's table, verified. Raises: CorruptArchive."""

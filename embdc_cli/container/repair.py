@@ -26,6 +26,7 @@ from embdc_cli.container.storage import Storage
 from embdc_cli.container.times import TimesRecord
 from embdc_cli.container.writer import ArchiveWriter, Sink
 from embdc_cli.errors import CorruptArchive
+from embdc_cli.values import Timeline
 
 StandIn = Callable[[StreamHeader, int], tuple[bytes, int]]
 """(payload, symbol CRC) of a chunk of so many rows that are not there, coded without models by kind 0."""
@@ -189,7 +190,7 @@ class _Rebuilt:
         for stream, final in zip(streams, rows, strict=True):
             if stream.timed:
                 self._clocked[stream.item] = final
-        self._clocks = [_Clock() for _ in self._header.items]
+        self._clocks = [_Clock(item.timebase) for item in self._header.items]
         self._stand_ins = 0
         self._declared: list[dict[str, Any]] = []
         used = [int(one["segment"].max()) for one in (part.table.data, part.table.models) if len(one)]
@@ -252,7 +253,8 @@ class _Rebuilt:
         """Times for the rows up to `stop` that have none, evenly up to tick `until` where that is known."""
         row0, stop = self._writer.times_rows(item), min(stop, self._clocked[item])
         if row0 < stop:
-            self._times(item, *self._clocks[item].spread(stop - row0, until))
+            for starts, ends in self._clocks[item].spread(stop - row0, until):
+                self._times(item, starts, ends)
             self._result.lost_times.append((self._first_item + item, row0, stop))
 
     def _fill_rows(self, number: int, stop: int) -> None:
@@ -262,7 +264,7 @@ class _Rebuilt:
         if row0 >= stop:
             return
         self._lose(number, row0, stop)
-        clock = self._clocks[stream.item] if stream.timed else None
+        clock = self._clocks[stream.item].rows if stream.timed else None
         values = 1 if stream.ragged else max(1, stream.row_values)
         most = max(1, min(limits.max_chunk_rows, limits.max_chunk_values // values, _STAND_IN_VALUES // values))
         self._stand_ins += -(-(stop - row0) // most)
@@ -279,41 +281,41 @@ class _Rebuilt:
                 kind=0,
                 symbol_crc=symbol_crc,
                 token_counts=(0,) * (last - first) if stream.ragged else None,
-                pts0=clock.starts[first] if clock else 0,
-                pts1=clock.ends[last - 1] if clock else 0,
+                pts0=clock.start(first) if clock is not None else 0,
+                pts1=clock.end(last - 1) if clock is not None else 0,
             )
             self._writer.data(record, payload)
 
     def _lose(self, number: int, row0: int, stop: int) -> None:
         stream = self._header.streams[number]
-        timebase = self._header.items[stream.item].timebase if stream.timed else None
-        seconds = self._clocks[stream.item].seconds(row0, stop, timebase)
+        seconds = self._clocks[stream.item].seconds(row0, stop) if stream.timed else None
         self._declared.append({"stream": number, "rows": [row0, stop]})
         self._result.lost.append(LostRows(self._first_item + stream.item, stream.name, row0, stop, seconds))
 
 
 class _Clock:
-    """Start and end of every row of an item so far, in ticks."""
+    """Start and end of every row of an item so far."""
 
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.ends: list[int] = []
+    def __init__(self, timebase: tuple[int, int] | None) -> None:
+        self._timed = timebase is not None
+        self.rows = Timeline.of((), 0, Fraction(*timebase or (1, 1)))
 
     def add(self, starts: np.ndarray, ends: np.ndarray) -> None:
-        self.starts += starts.tolist()
-        self.ends += ends.tolist()
+        _, ticks = times.ticks_of(times.to_content(0, 0, starts, ends), "times")
+        self.rows.add(ticks)
 
-    def spread(self, rows: int, until: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """(starts, ends) of `rows` more rows: evenly up to tick `until`, or as long as the row before."""
-        begin = self.ends[-1] if self.ends else 0
+    def spread(self, rows: int, until: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(starts, ends) of `rows` more rows, in pieces: evenly up to tick `until`, or as long as the row before."""
+        last = len(self.rows) - 1
+        begin = self.rows.end(last) if last >= 0 else 0
         if until is None:
-            until = begin + rows * max(1, self.ends[-1] - self.starts[-1] if self.ends else 1)
-        edges = begin + (until - begin) * np.arange(rows + 1, dtype=np.int64) // rows
-        return edges[:-1], edges[1:]
+            until = begin + rows * max(1, begin - self.rows.start(last) if last >= 0 else 1)
+        for row in range(0, rows, spec.MAX_TIMES_ROWS):
+            edges = begin + (until - begin) * np.arange(row, min(row + spec.MAX_TIMES_ROWS, rows) + 1) // rows
+            yield edges[:-1], edges[1:]
 
-    def seconds(self, row0: int, stop: int, timebase: tuple[int, int] | None) -> tuple[float, float] | None:
-        """When rows [row0, stop) are, after the first row."""
-        if timebase is None or stop > len(self.ends):
+    def seconds(self, row0: int, stop: int) -> tuple[float, float] | None:
+        """When rows [row0, stop) are, after the first row; None where that is not known."""
+        if not self._timed or stop > len(self.rows):
             return None
-        tick, origin = Fraction(*timebase), self.starts[0]
-        return float((self.starts[row0] - origin) * tick), float((self.ends[stop - 1] - origin) * tick)
+        return self.rows.seconds(row0), float((self.rows.end(stop - 1) - self.rows.start(0)) * self.rows.timebase)

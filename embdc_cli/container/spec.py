@@ -91,7 +91,7 @@ MAX_NAME_BYTES: Final = 4096
 MAX_RANK: Final = 32  # axes of one row
 MAX_DIMENSION: Final = (1 << 32) - 1
 MAX_TIMES_ROWS: Final = 1 << 20  # rows of one pTS_ chunk; a constant rate costs 40 bytes, whatever the length
-MAX_TIMELINE_ROWS: Final = 1 << 27  # rows of one timeline: 51 days at 30 rows a second, 2 GiB as arrays
+MAX_TIMELINE_ROWS: Final = 1 << 27  # rows of one timeline: 51 days at 30 rows a second
 
 # Hard caps of the header's own limits (decode cost per chunk) and their defaults.
 DEFAULT_CHUNK_BYTES: Final = 1 << 26  # 64 MiB

@@ -14,8 +14,11 @@ import numpy as np
 
 from embdc_cli.container import spec, varint
 from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.values import ArrayTicks, SteadyTicks, Ticks
 
 _TIMES: Final = struct.Struct(spec.TIMES_FORMAT)
+_EXPANDED: Final = 64
+"""Bytes of arrays that a byte of a chunk may become for good; chunks of longer runs are decoded when they are used."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,9 @@ class TimesRecord:
         """The row after the last."""
         return self.row0 + self.rows
 
-    def constant(self) -> tuple[np.ndarray, np.ndarray]:
-        """(starts, ends), each (rows,) int64, of a constant rate."""
-        starts = self.first + self.step * np.arange(self.rows, dtype=np.int64)
-        return starts, starts + self.step
+    def constant(self) -> SteadyTicks:
+        """The rows of a constant rate."""
+        return SteadyTicks(self.first, self.step, self.rows)
 
 
 def record_of(item: int, row0: int, starts: np.ndarray, ends: np.ndarray) -> TimesRecord:
@@ -52,7 +54,7 @@ def record_of(item: int, row0: int, starts: np.ndarray, ends: np.ndarray) -> Tim
     step = int(ends[0]) - first
     constant = TimesRecord(item, row0, rows, first, last, step)
     if 0 < step < 1 << 63 and last - first == rows * step:
-        same_starts, same_ends = constant.constant()
+        same_starts, same_ends = constant.constant().columns()
         if np.array_equal(same_starts, starts) and np.array_equal(same_ends, ends):
             return constant
     return TimesRecord(item, row0, rows, first, last, 0)
@@ -95,7 +97,7 @@ def from_content(content: bytes, where: str) -> tuple[TimesRecord, np.ndarray, n
     if record.step:
         if len(content) != spec.TIMES_BYTES:
             raise CorruptArchive(f"{where}: {len(content) - spec.TIMES_BYTES} bytes after the times of a constant rate")
-        return (record, *record.constant())
+        return (record, *record.constant().columns())
     body = memoryview(content)[spec.TIMES_BYTES :]
     size, place = varint.decode_one(body, 0, f"{where}: times")
     if size > len(body) - place:
@@ -105,3 +107,27 @@ def from_content(content: bytes, where: str) -> tuple[TimesRecord, np.ndarray, n
     starts = np.cumsum(np.concatenate([np.array([record.first], np.int64), steps]), dtype=np.int64)
     ends = np.append(starts[1:] - gaps, np.int64(record.last))
     return record, starts, ends
+
+
+@dataclass(frozen=True)
+class CodedTicks:
+    """The rows of a good pTS_ chunk, decoded each time they are asked for."""
+
+    first: int
+    rows: int
+    content: bytes
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        _, starts, ends = from_content(self.content, "times")
+        return starts, ends
+
+
+def ticks_of(content: bytes, where: str) -> tuple[TimesRecord, Ticks]:
+    """(record, rows) of pTS_ chunk `content`, in memory of the order of its bytes. Raises: CorruptArchive."""
+    record = prefix_of(content, where)
+    if record.step and len(content) == spec.TIMES_BYTES:
+        return record, record.constant()
+    record, starts, ends = from_content(content, where)
+    if starts.nbytes + ends.nbytes <= _EXPANDED * len(content):
+        return record, ArrayTicks(starts, ends)
+    return record, CodedTicks(record.first, record.rows, content)

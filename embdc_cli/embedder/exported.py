@@ -13,19 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch.export.passes import move_to_device_pass
 
+from embdc_cli.embedder.batches import STORAGE
+from embdc_cli.embedder.compiling import compile_in_place, uncompiled
 from embdc_cli.embedder.device import chosen_device
 from embdc_cli.embedder.exported_file import check_exported
-from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, planar_on, run_in_batches
-from embdc_cli.embedder.protocol import Frame, chosen_streams
+from embdc_cli.embedder.network import SizedNetwork, environment, in_batches, planar_on
+from embdc_cli.embedder.protocol import Frame, Request, Schedule, chosen_streams
 from embdc_cli.embedder.resample import resize
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.values import StreamSpec
 
 _BICUBIC: Final = 3
+_UNBOUNDED: Final = 1 << 20  # frames at once
 
 
 class ExportedEmbedder:
@@ -33,7 +35,7 @@ class ExportedEmbedder:
 
     notes: Sequence[str] = ()
 
-    def __init__(self, path: Path, batch_size: int | None, device: torch.device) -> None:
+    def __init__(self, path: Path, request: Request, device: torch.device) -> None:
         check_exported(path)
         try:
             program = torch.export.load(path)
@@ -44,42 +46,45 @@ class ExportedEmbedder:
         if len(shape) != 4 or shape[1] != 3 or not all(isinstance(edge, int) for edge in shape[2:]):
             found = " x ".join(str(size) for size in shape)
             raise MissingModel(f"encoder {path}: expected an input of B x 3 x H x W with fixed H and W, found {found}")
-        if isinstance(shape[0], int):
-            if batch_size not in (None, shape[0]):
-                raise UsageError(f"--batch-size: the program was exported for {shape[0]}, found {batch_size}")
-            batch_size = shape[0]
-        self.batch_size = batch_size or DEFAULT_BATCH
+        self._sizes = _batch_sizes(program, shape[0])
+        asked = request.batch_size
+        if asked is not None and asked not in self._sizes:
+            raise UsageError(f"--batch-size: the program was exported for {_range(self._sizes)}, found {asked}")
+        self._compute = _dtype(program)
         self._size = (int(shape[2]), int(shape[3]))
+        self._request = request
         self._device = device
         self._shown = str(path)
         self._digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        probe = self._run(torch.zeros((self.batch_size, 3, *self._size), device=device))["patch"]
+        least = torch.zeros((self._sizes[0], 3, *self._size), device=device)
+        if request.compile:
+            compile_in_place(self._program)
+        with torch.inference_mode(), uncompiled(request.compile):
+            probe = self._run(least)["patch"]
         axes = "t,c" if probe.ndim == 2 else "t,n,c"
-        self.specs: Sequence[StreamSpec] = [StreamSpec("patch", STORAGE, axes, tuple(probe.shape[1:]), None)]
+        self._specs: Sequence[StreamSpec] = [StreamSpec("patch", STORAGE, axes, tuple(probe.shape[1:]), None)]
 
     @classmethod
-    def open(
-        cls, encoder: str, *, layer: int | None, streams: tuple[str, ...], batch_size: int | None, device: str
-    ) -> ExportedEmbedder:
+    def open(cls, encoder: str, request: Request) -> ExportedEmbedder:
         """The program in the file `encoder`. Raises: MissingModel, ResourceError, UsageError."""
-        if layer is not None:
-            raise UsageError(f"--layer: an exported program has one output, found {layer}")
-        chosen_streams(streams, ("patch",), encoder)
-        return cls(Path(encoder), batch_size, chosen_device(device))
+        if request.layer is not None:
+            raise UsageError(f"--layer: an exported program has one output, found {request.layer}")
+        if request.dtype != "auto":
+            raise UsageError(f"--encoder-dtype: an exported program has its own, found {request.dtype}")
+        chosen_streams(request.streams, ("patch",), encoder)
+        return cls(Path(encoder), request, chosen_device(request.device))
 
-    def for_size(self, height: int, width: int) -> ExportedEmbedder:
+    def for_size(self, height: int, width: int, schedule: Schedule = ()) -> SizedNetwork:
         del height, width
-        return self
+        batches = in_batches(self._run, self._size, self._device, self._request, schedule, self._sizes)
+        return SizedNetwork(self._specs, self._pixels, batches, self._provenance())
 
-    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
-        return run_in_batches(self._run, [self._pixels(frame) for frame in frames], self.batch_size)
-
-    def provenance(self) -> dict[str, Any]:
+    def _provenance(self) -> dict[str, Any]:
         return {
             "name": "exported",
             "kind": "exported",
             "weights_sha256": self._digest,
-            **environment(self._device),
+            **environment(self._device, self._compute, self._request),
             "size": list(self._size),
             "preprocess": {"filter": "bicubic", "antialias": "pillow", "rescale": 1 / 255},
         }
@@ -89,8 +94,7 @@ class ExportedEmbedder:
         return (resize(image, *self._size, _BICUBIC, exact=True) / 255).to(torch.float32)
 
     def _run(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        with torch.inference_mode():
-            out = self._program(pixels)
+        out = self._program(pixels)
         out = out[0] if isinstance(out, list | tuple) and len(out) == 1 else out
         if not isinstance(out, torch.Tensor) or out.ndim not in (2, 3, 4):
             found = f"{out.ndim} dimensions" if isinstance(out, torch.Tensor) else type(out).__name__
@@ -105,6 +109,24 @@ def _input_shape(program: torch.export.ExportedProgram) -> tuple[Any, ...]:
     if len(inputs) != 1:
         raise ValueError(f"expected one input, found {len(inputs)}")
     return tuple(shapes[str(inputs[0])])
+
+
+def _batch_sizes(program: torch.export.ExportedProgram, batch: Any) -> range:
+    """How many frames at once the program takes. batch: the first dimension of its input."""
+    if isinstance(batch, int):
+        return range(batch, batch + 1)
+    known = program.range_constraints[batch.node.expr]
+    return range(max(1, int(known.lower)), int(min(known.upper, _UNBOUNDED)) + 1)
+
+
+def _range(sizes: range) -> str:
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+
+
+def _dtype(program: torch.export.ExportedProgram) -> str:
+    """The element type of the program's weights: float32, as its input is, where it has none, or `mixed`."""
+    found = {str(one.dtype).removeprefix("torch.") for one in program.state_dict.values() if one.is_floating_point()}
+    return found.pop() if len(found) == 1 else "mixed" if found else "float32"
 
 
 def _first_line(error: Exception) -> str:

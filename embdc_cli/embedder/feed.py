@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from embdc_cli.embedder.open import frames_device, open_embedder
-from embdc_cli.embedder.protocol import FrameEmbedder
+from embdc_cli.embedder.protocol import FrameEmbedder, Schedule
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
@@ -28,19 +28,21 @@ def embed_video(
     options: EncodeOptions,
     reporter: Reporter,
     row_filter: RowFilter | None = None,
+    schedule: Schedule = (),
 ) -> Feed:
     """The embeddings of the frames that --fps and --time choose, one row per frame.
 
-    row_filter: leaves rows out; their frames are only decoded.
+    row_filter: leaves rows out; their frames are only decoded. schedule: the `batches` of an earlier run, which is then
+    repeated to the last bit.
 
     source: a path, a fsspec URL, or a stream. The feed's `source` has what is known before the second frame; when
-    the blocks are through it has all (frames_decoded, vfr, size_bytes, ...), and `incomplete` is set if it is.
+    the blocks are through it has all (frames_decoded, vfr, size_bytes, batches, ...), and `incomplete` is set if it is.
     Raises: SourceError, UsageError, MissingModel, ResourceError.
     """
     video = open_video(source, options, frames_device(options))
     try:
         embedder = open_embedder(options)
-        frames = embedder.for_size(video.height, video.width)
+        frames = embedder.for_size(video.height, video.width, schedule)
     except BaseException:
         video.close()
         raise
@@ -75,8 +77,11 @@ def _blocks(
     rows = 0
     saturated = False
     try:
-        for batch in _batches(chosen, embedder.batch_size):
+        for batch in _batches(chosen, embedder):
+            size = embedder.batch_size
             arrays = embedder.embed([frame.pixels for frame in batch])
+            if (smaller := embedder.batch_size) < size:
+                reporter.note(f"encoder: memory ran out with {size} frames at once, going on with {smaller}")
             starts = np.array([frame.start for frame in batch], np.int64)
             ends = np.array([frame.end for frame in batch], np.int64)
             rows += len(batch)
@@ -88,17 +93,19 @@ def _blocks(
     feed.incomplete = video.incomplete
     for note in video.notes[told:]:
         reporter.note(note)
+    if embedder.schedule:
+        feed.source["batches"] = [list(one) for one in embedder.schedule]
     if saturated:
         reporter.note(f"encoder: some values are beyond float16 and were stored as {FLOAT16_LARGEST}, its largest")
     if rows == 0:
         raise UsageError(f"--time {options.time}: chooses no frame of the video", hint="the video ends before it")
 
 
-def _batches(frames: Iterable[VideoFrame], size: int) -> Iterator[list[VideoFrame]]:
+def _batches(frames: Iterable[VideoFrame], embedder: FrameEmbedder) -> Iterator[list[VideoFrame]]:
     batch: list[VideoFrame] = []
     for frame in frames:
         batch.append(frame)
-        if len(batch) == size:
+        if len(batch) >= embedder.batch_size:
             yield batch
             batch = []
     if batch:

@@ -12,28 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
+from embdc_cli.device import network_dtype
+from embdc_cli.embedder.batches import STORAGE
+from embdc_cli.embedder.compiling import compile_in_place, uncompiled
 from embdc_cli.embedder.device import chosen_device
 from embdc_cli.embedder.hub_folder import HubFolder, open_folder
-from embdc_cli.embedder.network import DEFAULT_BATCH, STORAGE, environment, run_in_batches
+from embdc_cli.embedder.network import SizedNetwork, environment, in_batches
 from embdc_cli.embedder.preprocess import Preprocess
-from embdc_cli.embedder.protocol import Frame, chosen_streams
+from embdc_cli.embedder.protocol import Request, Schedule, chosen_streams
 from embdc_cli.embedder.tower_loading import LoadedModel, load_tower
-from embdc_cli.embedder.towers import Tower, TowerOutput, tower_of
+from embdc_cli.embedder.towers import TowerOutput, tower_of
 from embdc_cli.values import StreamSpec
 
 _MOST_SPECIAL_TOKENS = 16  # beside a grid; more than that is a tower that pools its patches
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked of the encoder."""
-
-    layer: int | None
-    streams: tuple[str, ...]
-    batch_size: int
 
 
 class HuggingFaceEmbedder:
@@ -45,6 +38,9 @@ class HuggingFaceEmbedder:
         self._loaded = loaded
         self._request = request
         self._device = device
+        self._dtype: torch.dtype = loaded.model.dtype
+        if request.compile:
+            compile_in_place(loaded.model)
         self._tower = tower_of(loaded.model, loaded.config)
         self._preprocess = Preprocess.from_config(folder.preprocessor(), folder.shown)
         self._shown = folder.shown
@@ -57,22 +53,34 @@ class HuggingFaceEmbedder:
         }
 
     @classmethod
-    def open(
-        cls, encoder: str, *, layer: int | None, streams: tuple[str, ...], batch_size: int | None, device: str
-    ) -> HuggingFaceEmbedder:
+    def open(cls, encoder: str, request: Request) -> HuggingFaceEmbedder:
         """The tower that `encoder` names. Raises: MissingModel, ResourceError, UsageError."""
-        target = chosen_device(device)
+        target = chosen_device(request.device)
+        dtype: torch.dtype = getattr(torch, network_dtype(request.dtype, request.device))
         folder = open_folder(encoder)
-        return cls(folder, load_tower(folder, target), Request(layer, streams, batch_size or DEFAULT_BATCH), target)
+        return cls(folder, load_tower(folder, target, dtype), request, target)
 
-    def for_size(self, height: int, width: int) -> SizedTower:
-        """Runs the tower once on a black frame to see what comes out. UsageError for --layer and --streams."""
+    def for_size(self, height: int, width: int, schedule: Schedule = ()) -> SizedNetwork:
+        """Runs the tower once on a black frame to see what comes out, and again to see what it takes."""
         size = self._preprocess.final_size(height, width)
-        with torch.inference_mode():
-            probe = self._tower.run(torch.zeros((1, 3, *size), device=self._device), self._request.layer)
+        with torch.inference_mode(), uncompiled(self._request.compile):
+            probe = self._run(torch.zeros((1, 3, *size), device=self._device))
         layout = self._layout(probe, size)
-        chosen_streams(self._request.streams, layout.available(), self._shown)
-        return SizedTower(self._tower, self._preprocess, layout, self._request, self._device, self._provenance(layout))
+        streams = chosen_streams(self._request.streams, layout.available(), self._shown)
+
+        def network(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            out = self._run(pixels)
+            return {stream: layout.take(stream, out) for stream in streams}
+
+        return SizedNetwork(
+            [layout.spec(stream) for stream in streams],
+            lambda frame: self._preprocess.pixels(frame, size, self._device),
+            in_batches(network, size, self._device, self._request, schedule),
+            self._provenance(layout),
+        )
+
+    def _run(self, pixels: torch.Tensor) -> TowerOutput:
+        return self._tower.run(pixels.to(self._dtype), self._request.layer)
 
     def _layout(self, probe: TowerOutput, size: tuple[int, int]) -> Layout:
         """Where in the tower's output each stream is."""
@@ -94,7 +102,8 @@ class HuggingFaceEmbedder:
     def _provenance(self, layout: Layout) -> dict[str, Any]:
         import transformers
 
-        facts = environment(self._device)
+        compute = str(self._dtype).removeprefix("torch.")
+        facts = environment(self._device, compute, self._request)
         facts["libraries"]["transformers"] = transformers.__version__
         attention = getattr(self._loaded.model.config, "_attn_implementation", None)
         return {
@@ -145,34 +154,3 @@ class Layout:
     def _range(self, stream: str) -> tuple[int, int]:
         special = self.classes + self.registers
         return {"cls": (0, self.classes), "reg": (self.classes, special), "patch": (special, self.tokens)}[stream]
-
-
-@dataclass(frozen=True)
-class SizedTower:
-    """A tower made ready for frames of one size."""
-
-    tower: Tower
-    preprocess: Preprocess
-    layout: Layout
-    request: Request
-    device: torch.device
-    facts: dict[str, Any]
-
-    @property
-    def specs(self) -> list[StreamSpec]:
-        return [self.layout.spec(stream) for stream in dict.fromkeys(self.request.streams)]
-
-    @property
-    def batch_size(self) -> int:
-        return self.request.batch_size
-
-    def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
-        pixels = [self.preprocess.pixels(frame, self.layout.size, self.device) for frame in frames]
-        return run_in_batches(self._network, pixels, self.request.batch_size)
-
-    def _network(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        out = self.tower.run(pixels, self.request.layer)
-        return {stream: self.layout.take(stream, out) for stream in self.request.streams}
-
-    def provenance(self) -> dict[str, Any]:
-        return dict(self.facts)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from embdc_cli.embedder.patch_dct import NAME as PATCH_DCT
 from embdc_cli.embedder.patch_dct import PatchDct
-from embdc_cli.embedder.protocol import Embedder, chosen_streams
+from embdc_cli.embedder.protocol import Embedder, Request, chosen_streams
 from embdc_cli.errors import UsageError
-from embdc_cli.options import EncodeOptions
+from embdc_cli.options import PATCH_DCT, EncodeOptions
 
 if TYPE_CHECKING:
     import torch
 
 
 def open_embedder(options: EncodeOptions) -> Embedder:
-    """The embedder for --encoder, --layer, --streams, --batch-size and --device, loaded.
+    """The embedder for the options of videos and --device, loaded.
 
     None or `patch-dct`: the built-in one; a `.pt2` file: an exported program; else a local folder or the hub name of
     a vision tower. The last one opened is kept, so that a batch of videos loads its network once.
@@ -25,17 +23,29 @@ def open_embedder(options: EncodeOptions) -> Embedder:
     """
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size: expected 1 or more, found {options.batch_size}")
-    if _built_in(options):
+    kind = options.encoder_kind()
+    if kind == "patch-dct":
         chosen_streams(options.streams, ("patch",), PATCH_DCT)
         if options.layer is not None:
             raise UsageError(f"--layer: {PATCH_DCT} has no layers, found {options.layer}")
+        given = options.given(("encoder_dtype", "compile"))
+        if given:
+            raise UsageError(f"{given[0]}: {PATCH_DCT} is no network", hint="name one with --encoder, or leave it out")
         return PatchDct()
-    return _load(str(options.encoder), options.layer, options.streams, options.batch_size, options.device)
+    request = Request(
+        layer=options.layer,
+        streams=options.streams,
+        batch_size=options.batch_size,
+        device=options.device,
+        dtype=options.encoder_dtype,
+        compile=options.compile,
+    )
+    return _load(kind, str(options.encoder), request)
 
 
 def frames_device(options: EncodeOptions) -> torch.device | None:
     """The CUDA device where the embedder will take frames; None for frames in host memory. Raises as it does."""
-    if _built_in(options):
+    if options.encoder_kind() == "patch-dct":
         return None
     from embdc_cli.embedder.device import chosen_device
 
@@ -43,16 +53,12 @@ def frames_device(options: EncodeOptions) -> torch.device | None:
     return device if device.type == "cuda" else None
 
 
-def _built_in(options: EncodeOptions) -> bool:
-    return options.encoder is None or options.encoder == PATCH_DCT
-
-
 @lru_cache(maxsize=1)
-def _load(encoder: str, layer: int | None, streams: tuple[str, ...], batch_size: int | None, device: str) -> Embedder:
-    if os.fspath(encoder).endswith(".pt2"):
+def _load(kind: str, encoder: str, request: Request) -> Embedder:
+    if kind == "exported":
         from embdc_cli.embedder.exported import ExportedEmbedder
 
-        return ExportedEmbedder.open(encoder, layer=layer, streams=streams, batch_size=batch_size, device=device)
+        return ExportedEmbedder.open(encoder, request)
     from embdc_cli.embedder.huggingface import HuggingFaceEmbedder
 
-    return HuggingFaceEmbedder.open(encoder, layer=layer, streams=streams, batch_size=batch_size, device=device)
+    return HuggingFaceEmbedder.open(encoder, request)

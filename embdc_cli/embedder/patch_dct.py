@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from embdc_cli.embedder.protocol import Frame
+from embdc_cli.embedder.protocol import Frame, Schedule
+from embdc_cli.options import PATCH_DCT
 from embdc_cli.values import StreamSpec
 
-NAME: Final = "patch-dct"
 VERSION: Final = 1
 GRID: Final = 14
 SIDE: Final = 224
@@ -47,10 +47,11 @@ class PatchDct:
 
     notes: Sequence[str] = (NOT_SEMANTIC,)
     batch_size = 8
+    schedule: Schedule = ()
     specs: Sequence[StreamSpec] = (StreamSpec("patch", "float16", "t,n,c", (GRID * GRID, CHANNELS), None),)
 
-    def for_size(self, height: int, width: int) -> PatchDct:
-        del height, width  # every frame is squeezed to the same size
+    def for_size(self, height: int, width: int, schedule: Schedule = ()) -> PatchDct:
+        del height, width, schedule  # every frame is squeezed to the same size, on its own
         return self
 
     def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
@@ -58,7 +59,7 @@ class PatchDct:
 
     def provenance(self) -> dict[str, Any]:
         # no batch size and no library versions: they change nothing
-        return {"name": NAME, "version": VERSION, "grid": [GRID, GRID], "dtype": {"storage": "float16"}}
+        return {"name": PATCH_DCT, "version": VERSION, "grid": [GRID, GRID], "dtype": {"storage": "float16"}}
 
 
 def patch_dct(frame: np.ndarray) -> np.ndarray:

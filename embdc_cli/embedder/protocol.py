@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,11 +17,27 @@ if TYPE_CHECKING:
 Frame: TypeAlias = "np.ndarray | torch.Tensor"
 """(H, W, 3) uint8 RGB; a tensor only for an embedder on a CUDA device, and there."""
 
+Schedule = Sequence[tuple[int, int]]
+"""(frame, size), in order: from which frame on, counted from 0, how many go through a network at once."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of an encoder: --layer, --streams, --batch-size, --device, --encoder-dtype, --compile."""
+
+    layer: int | None = None
+    streams: tuple[str, ...] = ("patch",)
+    batch_size: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    compile: bool = False
+
 
 class FrameEmbedder(Protocol):
     """An embedder made ready for frames of one size.
 
-    specs: the streams it gives, rows None. batch_size: frames per call that suit it; any number is taken.
+    specs: the streams it gives, rows None. batch_size: frames per call that suit it now; any number is taken.
+    schedule: of the frames so far; empty where it changes nothing.
     """
 
     @property
@@ -28,6 +45,9 @@ class FrameEmbedder(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
 
     def embed(self, frames: Sequence[Frame]) -> dict[str, np.ndarray]:
         """frames: B of them. Returns per stream (B, *row_shape) in the spec's dtype.
@@ -46,8 +66,11 @@ class Embedder(Protocol):
     def notes(self) -> Sequence[str]:
         """Words for stderr."""
 
-    def for_size(self, height: int, width: int) -> FrameEmbedder:
-        """Made ready for frames of `height` x `width` pixels."""
+    def for_size(self, height: int, width: int, schedule: Schedule = ()) -> FrameEmbedder:
+        """Made ready for a video of `height` x `width` pixels. schedule: that of an earlier run, to be repeated.
+
+        Raises: UsageError for --layer and --streams, ResourceError.
+        """
 
 
 def chosen_streams(asked: Sequence[str], available: Sequence[str], encoder: str) -> tuple[str, ...]:

@@ -29,8 +29,8 @@ class LoadedModel:
     has_pooler: bool
 
 
-def load_tower(folder: HubFolder, device: torch.device) -> LoadedModel:
-    """The tower in `folder` in float32 on `device`; safetensors only, and no code from the folder is run.
+def load_tower(folder: HubFolder, device: torch.device, dtype: torch.dtype = torch.float32) -> LoadedModel:
+    """The tower in `folder` in `dtype` on `device`; safetensors only, and no code from the folder is run.
 
     Raises MissingModel when transformers has no such tower, or weights are missing.
     """
@@ -52,7 +52,7 @@ def load_tower(folder: HubFolder, device: torch.device) -> LoadedModel:
         for mapping in _PREFIXES:
             try:
                 model, report = kind.from_pretrained(
-                    folder.path, config=config, dtype=torch.float32, key_mapping=mapping, use_safetensors=True,
+                    folder.path, config=config, dtype=dtype, key_mapping=mapping, use_safetensors=True,
                     local_files_only=True, trust_remote_code=False, output_loading_info=True,
                 )  # fmt: skip
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:

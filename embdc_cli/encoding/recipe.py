@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embdc_cli.device import network_dtype
 from embdc_cli.errors import SourceError
 from embdc_cli.options import VIDEO_CODEC_OPTIONS, EncodeOptions
 from embdc_cli.source.digest import ends_digest
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, Any]:
     """What of `options` decides bytes, as JSON values; files are named by digest, never by path.
 
-    `-j`, `--device` and batch size are left out: they must not change bytes.
+    `-j`, `--device` and batch size are left out: they must not change more than the last bits of embeddings. What an
+    encoder computes in does, so the type that `auto` comes to on the device is in it, unless that is float32.
     """
     target = options.target()
     recipe: dict[str, Any] = {
@@ -48,6 +50,12 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
         value = getattr(options, name)
         if value is not None:
             recipe[name] = _encoder(value) if name == "encoder" else value
+    if options.encoder_kind() == "huggingface":
+        dtype = network_dtype(options.encoder_dtype, options.device)
+        if dtype != "float32":
+            recipe["encoder_dtype"] = dtype
+    if options.compile:
+        recipe["compile"] = True
     if options.streams != ("patch",):
         recipe["streams"] = list(options.streams)
     return recipe

@@ -31,6 +31,10 @@ from embdc_cli.values import Dump
 if TYPE_CHECKING:
     from embdc_cli.codebook.codebook import Codebook
     from embdc_cli.encoding.delivery import Destination
+    from embdc_cli.encoding.work import WorkInProgress
+
+
+_BATCHES = "batches"  # of the source: see `embedder.protocol.Schedule`
 
 
 def encode_dump(
@@ -93,6 +97,11 @@ def write_job(
     )
 
 
+def begun_schedule(work: WorkInProgress) -> list[tuple[int, int]]:
+    """How many frames of the interrupted run went through its encoder at once, which decides last bits; else empty."""
+    return [(frame, size) for frame, size in (work.load() or {}).get(_BATCHES, ())]
+
+
 def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: bool, reporter: Reporter) -> WriteResult:
     """Whole passes until every target holds; the last one is delivered."""
     while True:
@@ -131,6 +140,7 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
     return {
         "header": _header_digest(job),
         "settled": choice.settled,
+        _BATCHES: job.facts["source"].get(_BATCHES, []),
         "streams": [
             {
                 "digest": plan.survey.digest,
@@ -154,7 +164,8 @@ def _state(job: WriteJob, choice: Choice) -> dict[str, Any]:
 def _restored(state: dict[str, Any], job: WriteJob, options: EncodeOptions) -> Choice:
     """The decisions of the interrupted run. Raises: UsageError when the input is another one."""
     digests = [plan.survey.digest for plan in job.streams]
-    if state["header"] != _header_digest(job) or [saved.get("digest") for saved in state["streams"]] != digests:
+    same = state["header"] == _header_digest(job) and state.get(_BATCHES, []) == job.facts["source"].get(_BATCHES, [])
+    if not same or [saved.get("digest") for saved in state["streams"]] != digests:
         raise UsageError(
             "--resume: the unfinished work was begun with another input or recipe",
             hint="encode without --resume, or restore the input",

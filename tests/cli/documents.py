@@ -244,10 +244,13 @@ def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes
 HIT = {"archive": "a.embdc", "item": 0, "stream": "patch", "frame": 12, "token": 57, "time": 0.48, "score": 0.987654}
 
 
+NOT_SEARCHED = {"archive": "a.embdc", "item": 0, "stream": "patch", "rows": [64, 128], "seconds": [2.133, 4.267]}
+
+
 def search_document(query: str = "q.npy", **changes: Any) -> dict[str, Any]:
     """Of `embdc search` for one vector."""
     document = {"query": query, "metric": "cosine", "pooled": False, "k": 10, "vectors": 176_400, "hits": [HIT]}
-    return document | {"exit": 0} | changes
+    return document | {"lost": [], "exit": 0} | changes
 
 
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:

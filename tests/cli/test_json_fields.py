@@ -45,7 +45,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     "repair": [documents.repair_document()],
     "cat": [documents.cat_document(["a", "b"])],
     "search": [
-        documents.search_document(),
+        documents.search_document(lost=[documents.NOT_SEARCHED]),
         {
             name: value
             for name, value in documents.search_document(queries=[{"hits": [documents.HIT]}]).items()

@@ -27,8 +27,9 @@ def test_several_queries_are_numbered(embdc: Embdc, fake: Fake) -> None:
 
 def test_options_reach_the_library(embdc: Embdc, fake: Fake) -> None:
     args = "-k 3 --metric l2 --pooled --key v --item 1 --stream s --frames 1:9 --time 1s..2s --rescore x.npy -j 2"
-    assert embdc("search", "a.embdc", "--query", "q.npy", *args.split(), "--codebook", "c").exit == 0
-    expected = SearchOptions(3, "l2", True, "1", "s", "1:9", "1s..2s", "v", "x.npy", ("c",), 2)
+    more = ("--codebook", "c", "--on-damage", "skip")
+    assert embdc("search", "a.embdc", "--query", "q.npy", *args.split(), *more).exit == 0
+    expected = SearchOptions(3, "l2", True, "1", "s", "1:9", "1s..2s", "v", "x.npy", ("c",), 2, "skip")
     assert fake.last["options"] == expected
 
 
@@ -44,6 +45,7 @@ def test_json_and_an_incomplete_archive(embdc: Embdc, fake: Fake) -> None:
         (("a.embdc",), "query: missing"),
         (("-", "--query", "q.npy"), "input: -: expected a path or URL, standard input cannot be sought in"),
         (("a.embdc", "--query", "q.npy", "-k", "0"), "-k: expected a whole number from 1, found '0'"),
+        (("a.embdc", "--query", "q.npy", "--on-damage", "nan"), "--on-damage: expected one of fail, skip, found 'nan'"),
         (("a.embdc", "--query", "q.npy", "--metric", "l1"), "--metric: expected one of cosine, dot, l2, found 'l1'"),
     ],
 )

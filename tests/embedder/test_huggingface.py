@@ -15,7 +15,7 @@ import torch
 
 from embdc_cli.embedder.huggingface import HuggingFaceEmbedder
 from embdc_cli.embedder.open import open_embedder
-from embdc_cli.embedder.protocol import FrameEmbedder
+from embdc_cli.embedder.protocol import FrameEmbedder, Request
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.options import EncodeOptions
 from tests.embedder.encoder_folders import BUILDERS, FRAME_SIZE, Encoder, build, some_frames
@@ -295,7 +295,7 @@ def test_nothing_is_written_to_stderr_while_loading(
 ) -> None:
     folder = encoder("vit").folder
     capfd.readouterr()
-    HuggingFaceEmbedder.open(str(folder), layer=None, streams=("patch",), batch_size=None, device="cpu")
+    HuggingFaceEmbedder.open(str(folder), Request(device="cpu"))
     assert capfd.readouterr() == ("", "")
 
 
@@ -311,7 +311,7 @@ def test_a_real_vit_equals_the_model_called_directly(shared_data: Path) -> None:
     assert arrays["patch"].shape == (2, 196, 192)
     pixels = processor(frames, return_tensors="pt")["pixel_values"]
     sized: Any = embedder
-    ours = torch.stack([sized.preprocess.pixels(frame, (224, 224), torch.device("cpu")) for frame in frames])
+    ours = torch.stack([sized.pixels(frame) for frame in frames])
     assert torch.equal(ours, pixels)
     model = ViTModel.from_pretrained(folder, add_pooling_layer=False).eval()
     with torch.inference_mode():
