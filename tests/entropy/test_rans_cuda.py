@@ -157,9 +157,11 @@ def test_nothing_beyond_the_ranges_is_touched(seed: int, monkeypatch: pytest.Mon
     """Of noise that states and words may be, in payloads that end anywhere; every access is looked at."""
     rng = np.random.default_rng(seed)
     tables = cuda.tables_on(static_tables(), torch.device("cpu"))
-    payloads = [bytes((lanes,)) + rng.bytes(size) for lanes in (*LANES, 77) for size in (0, 3, 130, 137, 164)]
+    lanes = np.repeat(LANES, 6).tolist()
+    beyond_head = 6 * (-3, 0, 2, 6, 7, 12)
+    payloads = [bytes((one,)) + rng.bytes(4 * one + more) for one, more in zip(lanes, beyond_head, strict=True)]
     data, ranges = joined([b"", *payloads])
-    classes, spans = joined([rng.bytes(rng.integers(0, 90)) for _ in ranges], gap=5)
+    classes, spans = joined([rng.bytes(rng.integers(0, 14 * one)) for one in (1, *lanes)])
     arguments = [torch.from_numpy(one) for one in (data, ranges, classes, spans)]
     with watched(monkeypatch) as seen:
         symbols, _ = cuda.decode(*arguments, tables)

@@ -24,7 +24,7 @@ from embdc_cli.entropy.dependent.tables import direct_magnitudes
 from embdc_cli.entropy.levels import LARGEST
 from embdc_cli.entropy.levels import cuda as levels_on
 from embdc_cli.entropy.levels.cuda_kernels import block_of, ranks
-from embdc_cli.entropy.rans.cuda import LAUNCH, decode_step, device_of, payload_head
+from embdc_cli.entropy.rans.cuda import LAUNCH, decode_step, device_of, kernel, payload_head
 from embdc_cli.entropy.rans.layout import MAX_LANES, STATE_LOW
 from embdc_cli.entropy.tables import ESCAPE, ROWS, SYMBOLS, Tables
 
@@ -114,7 +114,7 @@ def points_of(levels: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return 2 * levels - levels.sign() * chosen
 
 
-@triton.jit(do_not_specialize=["programs", "rounds"])
+@kernel
 def _keep_tracks(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -164,7 +164,7 @@ def _window(
     return at, active, done + tl.sum(active.to(tl.int32), 1)[:, None]
 
 
-@triton.jit(do_not_specialize=["payload_count"])
+@kernel
 def _decode(
     data: tl.tensor,
     payloads: tl.tensor,
@@ -216,7 +216,7 @@ def _decode(
     tl.store(errors + payload, 1, mask=here & ((even | nothing) == 0))
 
 
-@triton.jit(do_not_specialize=["programs"])
+@kernel
 def _spread(
     classes: tl.tensor,
     spans: tl.tensor,

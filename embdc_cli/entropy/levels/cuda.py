@@ -5,8 +5,8 @@ blocks of 1024 levels. In order: how many levels of a block are coded and their 
 without those of class 0, which the symbols of rANS (`rans.cuda`) stand under; how many levels are not zero, and how
 many escapes; the orders of the escapes; their Exp-Golomb codes, prefixes and then remainders, 256 bits or codes of a
 chunk at once, as escapes are few; and levels, of symbols, low bits, escapes and signs. All but rANS and the escapes
-run over blocks of all chunks side by side, and read or write about 13 bytes for each level, 4 of which are its value.
-In torch each of these sums and selections would be a pass of its own over 4 or 8 bytes for each level.
+run over blocks of all chunks side by side. Together they read or write 13 bytes for each coded level, 4 of which are
+its value; in torch each of these sums and selections would be a pass of its own over 4 or 8 bytes for each level.
 
 Bytes may be anything: what is read and written for a chunk lies within its own ranges, and whatever `decode_levels`
 refuses sets the flag of the chunk. What exactly is wrong the CPU can say. Nothing waits for the device.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from embdc_cli.entropy.rans.cuda import kernel
 from embdc_cli.entropy.tables import CLASSES, ESCAPE
 
 _CLASSES = tl.constexpr(CLASSES)
@@ -51,7 +52,7 @@ def ranks(chosen: tl.tensor, before: tl.tensor) -> tl.tensor:
     return before + (tl.cumsum(ones, 0) - ones)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def count_coded(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -74,7 +75,7 @@ def count_coded(
     tl.store(errors + chunk, 1, mask=tl.max(cls, 0) >= _CLASSES)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "most"])
+@kernel
 def find_parts(
     data: tl.tensor,
     chunks: tl.tensor,
@@ -117,7 +118,7 @@ def find_parts(
     tl.store(low_bits + 2 * chunk + 1, tl.where(well, signs_start, end), mask=here)
 
 
-@triton.jit(do_not_specialize=["blocks"])
+@kernel
 def keep_coded(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -160,7 +161,7 @@ def _raw_bits(
     return symbol, shift, bits_at(data, first, last, bit, shift, shift > 0)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def count_raw(
     data: tl.tensor,
     classes: tl.tensor,
@@ -186,7 +187,7 @@ def count_raw(
     tl.store(counts + chunk_count * blocks + program, tl.sum((symbol == _ESCAPE).to(tl.int32), 0))
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def keep_orders(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -214,7 +215,7 @@ def keep_orders(
     tl.store(orders + to, order.to(tl.int32), mask=escaped)
 
 
-@triton.jit(do_not_specialize=["chunk_count"])
+@kernel
 def read_escapes(
     data: tl.tensor,
     chunks: tl.tensor,
@@ -282,7 +283,7 @@ def read_escapes(
     tl.store(errors + chunk, 1, mask=bad | (wrong > 0))
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks", "largest"])
+@kernel
 def merge(
     data: tl.tensor,
     classes: tl.tensor,

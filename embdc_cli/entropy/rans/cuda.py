@@ -19,10 +19,12 @@ kernels of those coders. Nothing waits for the device. Importing this imports Tr
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -234,7 +236,14 @@ def decode_step(
     return symbol, tl.where(active, refilled, x), taken + total
 
 
-@triton.jit(do_not_specialize=["payload_count"])
+def kernel(function: Callable) -> Any:
+    """The function compiled by Triton, once: for any sizes, and however tensors lie in memory."""
+    parameters = inspect.signature(function).parameters.values()
+    arguments = [one.name for one in parameters if "constexpr" not in str(one.annotation)]
+    return triton.jit(function, do_not_specialize=arguments)
+
+
+@kernel
 def _decode(
     data: tl.tensor,
     payloads: tl.tensor,
@@ -284,7 +293,7 @@ def _decode(
     tl.store(errors + payload, 1, mask=here & ((even | nothing) == 0))
 
 
-@triton.jit
+@kernel
 def _lane_counts(
     symbols: tl.tensor,
     classes: tl.tensor,
@@ -318,7 +327,7 @@ def _lane_counts(
     tl.store(lanes + payload, tl.where(tl.max(dearest, 0) < _IMPOSSIBLE, chosen, 0))
 
 
-@triton.jit(do_not_specialize=["payload_count"])
+@kernel
 def _encode(
     symbols: tl.tensor,
     classes: tl.tensor,
