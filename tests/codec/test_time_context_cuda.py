@@ -301,6 +301,18 @@ def test_a_class_that_its_token_does_not_have_is_refused(device: str, monkeypatc
     assert check([Case(join_parts(rans, sent.escapes, None), codes, 3)], device) == 1
 
 
+@pytest.mark.gpu
+def test_many_large_chunks() -> None:
+    """Threads that ran ahead of each other would show here; the interpreter has only one."""
+    codes = [
+        sticky_codes((12, 17, 500 + 37 * seed), 1.0 + seed % 5, seed, negative=seed % 2 == 1) for seed in range(40)
+    ]
+    expected = [TimeContext(5).encode(one, b"") for one in codes]
+    assert encoded_there([(one, 5) for one in codes], "cuda") == expected
+    cases = [Case(*one, 5) for one in zip(expected, codes, strict=True)]
+    assert check([*cases, *(damaged(cases[i % 40], i) for i in range(80))], "cuda") > 40
+
+
 def test_no_chunks_are_no_codes() -> None:
     table = ChunkTable.of([])
     codes, faults = cuda.decode(torch.zeros(0, dtype=torch.uint8), table, torch.zeros(0, dtype=torch.uint8))
