@@ -46,7 +46,7 @@ from embdc_cli.codec.transform.time_context.payload import join_parts
 from embdc_cli.entropy.bits import packed_bytes
 from embdc_cli.entropy.rans.layout import BYTES_PER_LANE
 
-_LAUNCH: Final = {"num_warps": 4, "enable_fp_fusion": False}  # no floats to fuse, but from 3.9 on Triton would warn
+LAUNCH: Final = {"num_warps": 4, "enable_fp_fusion": False}  # no floats to fuse, but from 3.9 on Triton would warn
 _MOST_AT_ONCE: Final = 512  # channels: four to a thread
 
 
@@ -62,10 +62,12 @@ def decode(data: torch.Tensor, table: ChunkTable, work: torch.Tensor) -> tuple[t
     chunks = len(table.rows)
     codes = torch.empty(int(table.offsets[-1]), dtype=torch.int32, device=device)
     faults = torch.empty(chunks, dtype=torch.int32, device=device)
-    if chunks:
+    if not chunks:
+        return codes, faults
+    with torch.cuda.device(data.get_device()):  # Triton launches on the current one
         decode_chunks[(chunks,)](
             data, _upload(table.rows, device), _upload(table.escapes, device), *_on(static_model(), device)[:3],
-            *_parts(table, work), codes, faults, _block(table), **_LAUNCH,
+            *_parts(table, work), codes, faults, _block(table), **LAUNCH,
         )  # fmt: skip
     return codes, faults
 
@@ -85,16 +87,30 @@ class Encoded(NamedTuple):
 
     def chunks(self, table: ChunkTable) -> list[bytes]:
         """The bytes of all chunks, on the host, as the stage writes them. Waits for the device."""
-        data, escapes, signs = (one.cpu().numpy() for one in (self.data, self.escapes, self.signs))
-        chunks = []
-        for i, (at, (begin, end), found) in enumerate(
-            zip(table.offsets[:-1].tolist(), self.payloads.tolist(), self.found.tolist(), strict=True)
-        ):
+        escape_spans, sign_spans, sign_bytes = [], [], []
+        for i, (at, found) in enumerate(zip(table.offsets[:-1].tolist(), self.found.tolist(), strict=True)):
             _, _, escaped, nonzero, negative = found
-            own = signs[at // 32 + i :].view(np.uint8)[: packed_bytes(nonzero)].tobytes() if negative else None
-            rans = data[begin:end].tobytes()
-            chunks.append(join_parts(rans, escapes[at : at + escaped], own) if rans else b"")
+            escape_spans.append((at, at + escaped))
+            sign_spans.append((at // 32 + i, at // 32 + i + (-(-nonzero // 32) if negative else 0)))
+            sign_bytes.append(packed_bytes(nonzero) if negative else None)
+        chunks = []
+        for rans, escapes, signs, size in zip(
+            _parts_on_host(self.data, self.payloads.tolist()),
+            _parts_on_host(self.escapes, escape_spans),
+            _parts_on_host(self.signs, sign_spans),
+            sign_bytes,
+            strict=True,
+        ):
+            own = None if size is None else signs.tobytes()[:size]
+            chunks.append(join_parts(rans.tobytes(), escapes, own) if rans.size else b"")
         return chunks
+
+
+def _parts_on_host(numbers: torch.Tensor, spans: list[tuple[int, int]]) -> list[np.ndarray]:
+    """From where to where, copied at once."""
+    ends = np.cumsum([end - begin for begin, end in spans])
+    joined = torch.cat([numbers[:0], *(numbers[begin:end] for begin, end in spans)]).cpu().numpy()
+    return np.split(joined, ends[:-1]) if spans else []
 
 
 def encode(codes: torch.Tensor, table: ChunkTable, work: torch.Tensor) -> Encoded:
@@ -113,16 +129,19 @@ def encode(codes: torch.Tensor, table: ChunkTable, work: torch.Tensor) -> Encode
     found = torch.empty((chunks, 5), dtype=torch.int64, device=device)
     intervals = torch.empty(symbols, dtype=torch.int32, device=device)
     data = torch.empty(2 * symbols + HEAD.value * chunks, dtype=torch.uint8, device=device)
-    if chunks:
+    encoded = Encoded(data, payloads, escapes, signs, found)
+    if not chunks:
+        return encoded
+    with torch.cuda.device(codes.get_device()):
         rows = _upload(table.rows, device)
         find_intervals[(chunks,)](
             rows, codes, *_on(static_model(), device), *_parts(table, work),
-            intervals, escapes, signs, found, _block(table), **_LAUNCH,
+            intervals, escapes, signs, found, _block(table), **LAUNCH,
         )  # fmt: skip
         write_words[(chunks,)](
-            rows, intervals, found, data, payloads, BYTES_PER_LANE * 8 * COST_UNIT, **(_LAUNCH | {"num_warps": 1})
+            rows, intervals, found, data, payloads, BYTES_PER_LANE * 8 * COST_UNIT, **(LAUNCH | {"num_warps": 1})
         )
-    return Encoded(data, payloads, escapes, signs, found)
+    return encoded
 
 
 def _check_room(given: torch.Tensor, expected: int, work: torch.Tensor, work_bytes: int) -> None:
