@@ -32,6 +32,7 @@ from embdc_cli.stream_view import StreamView, lost, take
 
 if TYPE_CHECKING:
     from embdc_cli.codec.vq.scores import CodedTokens
+    from embdc_cli.device_decoding import DeviceDecoder
 
     CodedChunk = tuple[Entry, list[CodedTokens] | None]
 
@@ -73,6 +74,7 @@ class Archive:
         self._pid = os.getpid()
         self._reader = ArchiveReader.open(self._path)
         self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
+        self._device_decoder: DeviceDecoder | None = None  # a forked child makes its own
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
@@ -105,6 +107,18 @@ class Archive:
         if self._pid != os.getpid():
             self._open()
         return self._reader
+
+    @property
+    def device_decoder(self) -> DeviceDecoder | None:
+        """What decodes slices on a CUDA device, None where none was asked for by name."""
+        if self._pid != os.getpid():
+            self._open()
+        name = computing_device(self.device)
+        if name != "cpu" and self._device_decoder is None:
+            from embdc_cli.device_decoding import DeviceDecoder
+
+            self._device_decoder = DeviceDecoder(name)
+        return self._device_decoder
 
     @property
     def streams(self) -> list[str]:
@@ -176,24 +190,31 @@ class Archive:
         )
 
     def _fetched(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
-        if self._choices.levels is not None and not stream.spec.ragged:
-            return entry, self._first_levels(stream, entry)
-        ((found, payload),) = self.reader.fetch([entry])
+        ((found, payload),) = self.payloads(stream, [entry])
         return found, self.decode(stream, found, payload)
 
-    def _first_levels(self, stream: Stream, entry: Entry) -> np.ndarray:
-        """The rows of a chunk as its first levels have them, read up to where these end; each checks itself."""
+    def payloads(self, stream: Stream, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        """(entry with its full record, payload) of each of `entries`, with as much of it as is going to be decoded.
+
+        Raises: CorruptArchive at the first damaged chunk.
+        """
+        if self._choices.levels is None or stream.spec.ragged:
+            yield from self.reader.fetch(entries)
+            return
+        for entry in entries:
+            yield self._first_levels(stream, entry)
+
+    def _first_levels(self, stream: Stream, entry: Entry) -> tuple[Entry, bytes]:
+        """A chunk of a stream that is not ragged, read up to where its first levels end; each checks itself."""
         codec = self.codec(stream, entry.record.segment, entry.record.kind)
         start, size = self.reader.start(entry, _FIRST_BYTES)
         wanted = codec.bytes_read(start, size)
         if wanted >= size:
             ((found, payload),) = self.reader.fetch([entry])
-            return self.decode(stream, found, payload)
+            return found, payload
         if wanted > len(start):
             start, _ = self.reader.start(entry, wanted)
-        with one_blas_thread():
-            rows, _ = codec.decode(start.ljust(size, b"\0"), entry.record.rows)  # nobody looks at what was not read
-        return rows
+        return entry, start.ljust(size, b"\0")  # nobody looks at what was not read
 
     def decode(self, stream: Stream, entry: Entry, payload: bytes) -> np.ndarray:
         """The rows in a fetched payload. Raises: CorruptArchive when its integers are not those that were written."""
@@ -201,9 +222,19 @@ class Archive:
         codec = self.codec(stream, record.segment, record.kind)
         with one_blas_thread():
             rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
-        if self._choices.levels is None:
-            _check(stream, record, symbol_crc)
+        self.check_symbols(stream, record, symbol_crc)
         return rows
+
+    def check_symbols(self, stream: Stream, record: DataRecord, symbol_crc: int) -> None:
+        """Nothing, when the integers of a chunk are those that were written. Raises: CorruptArchive.
+
+        Fewer levels than there are have other integers; each level checks itself.
+        """
+        if self._choices.levels is None and symbol_crc != record.symbol_crc:
+            raise CorruptArchive(
+                f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
+                f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
+            )
 
     def coded(self, stream: Stream, entry: Entry) -> CodedChunk:
         """One chunk with its full record, and the tokens of its groups as codes, from the cache where it holds them.
@@ -230,8 +261,7 @@ class Archive:
         ((found, payload),) = self.reader.fetch([entry])
         with one_blas_thread():
             coded, exact, symbol_crc = codec.codes(payload, found.record.rows, found.record.token_counts)
-            if self._choices.levels is None:
-                _check(stream, found.record, symbol_crc)
+            self.check_symbols(stream, found.record, symbol_crc)
             return found, coded_tokens(codec.models, groups, coded, exact)
 
     def codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
@@ -256,11 +286,3 @@ class Archive:
 
 def _bytes_of(chunk: CodedChunk) -> int:
     return sum(tokens.nbytes for tokens in chunk[1] or [])
-
-
-def _check(stream: Stream, record: DataRecord, symbol_crc: int) -> None:
-    if symbol_crc != record.symbol_crc:
-        raise CorruptArchive(
-            f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
-            f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
-        )

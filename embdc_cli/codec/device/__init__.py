@@ -1,0 +1,15 @@
+"""Decoding on a device: what the stages of the transform codec do backwards, in torch, chunk by chunk.
+
+Where what is done, when a slice is decoded on a device:
+
+    every stage that takes an array        on the device (`chain.inverse_of`)
+    entropy coders, bitstreams of video    on the CPU, in threads (`coders`); their codes are copied to the device
+    lossless chunks                        on the CPU, and copied
+    records of exact values, tracks,       read on the CPU, and used on the device
+    scales of tokens
+
+A chunk is always decoded whole and by itself: the shape of every product follows from the chunk alone, so that a value
+does not depend on what else was asked for. Products are in float32 throughout (`precision`). Before the cast to the
+storage type values agree with those of the CPU within 1/64 of the rms of the quantisation step in each chunk; codes are
+the same integers.
+"""

@@ -1,0 +1,61 @@
+"""Codes of chunks on a device: today from the decoders of the CPU, in as few bytes as they fit.
+
+`codes_of` is where a coder that has a decoder on the device is told apart: it takes the bytes of a chunk along instead
+of the codes, and `run` decodes those of many chunks at once.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+import torch
+
+from embdc_cli.codec.device.beside import Beside, Taken, Upload
+from embdc_cli.codec.stage import Coder, Shape
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """codes: of each chunk, int8, int16 or int32. faults: (chunks,) float32, NaN where bytes are corrupt, or None."""
+
+    codes: list[torch.Tensor]
+    faults: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A coder backwards. together: whether `run` is on the device, and faster for many chunks.
+
+    take: (coder's bytes, shape of the codes, side information, CRC-32 so far) -> what goes to the device, and the CRC
+    with these codes, None where they are not known on the CPU. Raises CorruptArchive. run: for many chunks,
+    without waiting for the device.
+    """
+
+    together: bool
+    take: Callable[[memoryview, Shape, bytes, int | None], tuple[Taken, int | None]]
+    run: Callable[[Sequence[Beside]], Decoded]
+
+
+@singledispatch
+def codes_of(coder: Coder, upload: Upload) -> Codes:
+    """The coder backwards, for `upload.device`."""
+
+    def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
+        codes = np.ascontiguousarray(coder.decode(data, shape, side), "<i4")
+        return Taken((narrowed(codes),)), None if crc is None else zlib.crc32(codes.data, crc)
+
+    def run(chunks: Sequence[Beside]) -> Decoded:
+        return Decoded([chunk.tensors[0] for chunk in chunks])
+
+    return Codes(False, take, run)
+
+
+def narrowed(codes: np.ndarray) -> np.ndarray:
+    """Codes int32 as int8 or int16 where their magnitudes fit."""
+    largest = max(int(codes.max(initial=0)), -int(codes.min(initial=0)))
+    fitting = [dtype for dtype in (np.int8, np.int16) if largest <= np.iinfo(dtype).max]
+    return codes.astype(fitting[0]) if fitting else codes
