@@ -21,7 +21,7 @@ def reconstruction(stage: Reconstruction, upload: Upload) -> Inverse:
     def run(x: torch.Tensor, beside: Beside) -> torch.Tensor:
         if not x.numel():
             return x
-        found = _features(x, radius, stage.step, told).view(-1, 2 * radius + 4)
+        found = _features(x, radius, stage.step, told).flatten(0, 1)
         for number, (matrix, offset) in enumerate(layers):
             found = torch.addmm(offset, found.relu_() if number else found, matrix)
         return _weigh(x, found.mul_(strength).view(*x.shape[:2], -1, 1))

@@ -27,7 +27,7 @@ def basis(stage: Basis, upload: Upload) -> Inverse:
     synthesis = upload(stage.synthesis)
 
     def run(y: torch.Tensor, beside: Beside) -> torch.Tensor:
-        return (y.reshape(-1, y.shape[2]) @ synthesis).view(*y.shape[:2], -1)
+        return (y.flatten(0, 1) @ synthesis).view(*y.shape[:2], synthesis.shape[1])
 
     return Inverse(run)
 
@@ -40,7 +40,7 @@ def centred_basis(stage: Basis, normalise: Normalise, upload: Upload) -> Inverse
     constants = constant_channels(normalise, upload)
 
     def run(y: torch.Tensor, beside: Beside) -> torch.Tensor:
-        x = torch.addmm(mean, y.reshape(-1, y.shape[2]), vectors).view(*y.shape[:2], -1)
+        x = torch.addmm(mean, y.flatten(0, 1), vectors).view(*y.shape[:2], len(mean))
         return constants(x)
 
     return Inverse(run)

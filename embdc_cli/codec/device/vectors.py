@@ -16,7 +16,7 @@ def vector_quantiser(stage: VectorQuantiser, upload: Upload) -> Inverse:
     unit = 2.0**stage.exponent
 
     def run(codes: torch.Tensor, beside: Beside) -> torch.Tensor:
-        sums = known.sums(codes.reshape(-1, codes.shape[2]).int())
+        sums = known.sums(codes.flatten(0, 1).int())
         return (sums * unit).float().view(*codes.shape[:2], stage.rank)
 
     return Inverse(run)
