@@ -105,7 +105,9 @@ def open(
     """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
     codebooks: files to look in for a codebook that the archive only refers to.
-    device: where the tensors go ("cpu", "cuda", "cuda:N", "auto"); they are decoded on the CPU.
+    device: where the tensors go ("cpu", "cuda", "cuda:N", "auto": a CUDA device where there is one). Where one is named
+    they are decoded there, but for entropy coding, video and lossless streams, which the CPU decodes; values before the
+    cast are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
