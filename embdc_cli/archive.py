@@ -47,7 +47,8 @@ class Archive:
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
     device: where tensors go: cpu, cuda, cuda:N, or auto; a CUDA device that is named decodes them too
-    (`device_decoding`), but not what is read as numpy arrays. backend: who decodes video codecs: auto, software or nvidia.
+    (`device_decoding`), but not what is read as numpy arrays.
+    backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
     reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
     """
