@@ -13,6 +13,17 @@ def pytest_configure() -> None:
     # a shell starts background jobs with SIGINT ignored, which the program respects and every child inherits
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not cuda_device_is_here():
+        os.environ["TRITON_INTERPRET"] = "1"  # Triton looks at it when it is imported, by torch perhaps
+
+
+def cuda_device_is_here() -> bool:
+    """Whether torch can use a CUDA device. Where there is no driver torch is not asked: it takes seconds to load."""
+    if not any(Path("/dev", name).exists() for name in ("nvidiactl", "dxg")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

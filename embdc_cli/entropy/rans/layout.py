@@ -15,13 +15,13 @@ STATE_LOW = 1 << 16  # a state is at least this between symbols; where encoding 
 WORD_BITS = 16
 MAX_LANES = 32
 _STATE_BYTES = 4
-_BYTES_PER_LANE = 400  # of payload: then the states are at most 1 % of it, and really cost half (16 bits each)
+BYTES_PER_LANE = 400  # of payload: then the states are at most 1 % of it, and really cost half (16 bits each)
 
 
 def choose_lanes(cost: int) -> int:
     """The lane count for symbols that cost `cost` / 256 bits: the largest power of two with 400 bytes to each lane."""
     lanes = 1
-    while lanes < MAX_LANES and 2 * lanes * _BYTES_PER_LANE * 8 * COST_UNIT <= cost:
+    while lanes < MAX_LANES and 2 * lanes * BYTES_PER_LANE * 8 * COST_UNIT <= cost:
         lanes *= 2
     return lanes
 

@@ -1,0 +1,69 @@
+"""Where kernels written in Triton are tested: interpreted on the CPU, or compiled where there is a CUDA device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from triton.runtime import interpreter
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # set in conftest.py
+ON_CPU = pytest.param("cpu", marks=pytest.mark.skipif(not INTERPRETED, reason="kernels are compiled for the GPU here"))
+DEVICES = [ON_CPU, pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def on(device: str, values: np.ndarray | Sequence) -> torch.Tensor:
+    return torch.from_numpy(np.array(values)).to(device)
+
+
+def joined(parts: Sequence[bytes], gap: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """One array (bytes,) uint8 of all parts, and where each begins and ends in it, (p, 2) int64.
+
+    Between them, before and behind are `gap` bytes that no part has.
+    """
+    strange = b"\xa5" * gap
+    sizes = np.array([len(part) + gap for part in parts], np.int64)
+    ends = np.cumsum(sizes)
+    ranges = np.stack([ends - sizes + gap, ends], axis=1).reshape(-1, 2)
+    return np.frombuffer(strange + strange.join(parts) + strange, np.uint8).copy(), ranges
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """The addresses of all that interpreted kernels read and write, kernel by kernel, one array of each access."""
+    real, reads, writes = interpreter._interpreter, [], []
+
+    def load(at: np.ndarray, mask: np.ndarray, *rest: object) -> object:
+        reads.append(at[mask])
+        return real.load(at, mask, *rest)
+
+    def store(at: np.ndarray, values: np.ndarray, mask: np.ndarray) -> object:
+        writes.append(at[mask])
+        return real.store(at, values, mask)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(interpreter, "_interpreter", SimpleNamespace(load=load, store=store))
+        yield reads, writes
+
+
+def elements_of(tensor: torch.Tensor, accesses: list[np.ndarray]) -> set[int]:
+    """Which elements of a tensor were accessed; one that was not begun at its first byte is a failure."""
+    size = tensor.element_size()
+    found = np.concatenate(accesses).astype(np.int64) - tensor.data_ptr()
+    inside = found[(found >= 0) & (found < tensor.numel() * size)]
+    assert (inside % size == 0).all()
+    return set((inside // size).tolist())
+
+
+def outside(tensors: Sequence[torch.Tensor], accesses: list[np.ndarray]) -> int:
+    """How many accesses were to none of the tensors."""
+    addresses = np.concatenate(accesses).astype(np.int64)
+    known = np.zeros(addresses.size, bool)
+    for one in tensors:
+        known |= (addresses >= one.data_ptr()) & (addresses < one.data_ptr() + one.numel() * one.element_size())
+    return int((~known).sum())
