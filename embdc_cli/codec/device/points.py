@@ -1,7 +1,7 @@
 """Codes to float32 on a device: scalar quantisers backwards, to the bit what they give on the CPU.
 
 Codes come as int8 or int16 where they fit, for which a table has all points; others are computed, in float64 as numpy
-does. Codes (..) of any shape; those of `sticky` and of video are (F, N, D).
+does. Where Triton runs, all are computed in one pass. Codes (..) are of any shape, of `sticky` and of video (F, N, D).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from embdc_cli.codec.device.beside import Beside, Inverse, Upload
+from embdc_cli.codec.device.kernels import kernels_on
 from embdc_cli.codec.transform.dead_zone import OFFSET_UNIT, DeadZone
 from embdc_cli.codec.transform.mixture.trellis_points import CENTROIDS, TrellisPoints
 from embdc_cli.codec.transform.sticky import OFFSET_UNIT as STICKY_UNIT
@@ -36,16 +37,20 @@ def _by_table(stage: DeadZone | TrellisPoints, shifts: np.ndarray, upload: Uploa
     table = upload(stage.points_of(np.arange(1 << 16).astype(np.int16).astype(np.int32)))  # as codes look unsigned
     small = torch.cat([table[: 1 << 7], table[-(1 << 7) :]])
     tables = {torch.int8: small, torch.int16: table}
-    far = upload(shifts)
     step = float(np.float32(stage.step))
+    numbers = upload(np.append(shifts, step))
     rounds_twice = isinstance(stage, TrellisPoints)
+    kernels = kernels_on(upload.device)
 
     def run(codes: torch.Tensor, beside: Beside) -> torch.Tensor:
+        if kernels is not None:
+            found: torch.Tensor = kernels.points(codes, numbers, rounds_twice=rounds_twice)
+            return found
         if codes.dtype in tables:
             places = codes.view(_UNSIGNED[codes.dtype]).int()
             return tables[codes.dtype].index_select(0, places.reshape(-1)).view(codes.shape)
         magnitudes = codes.abs()
-        moved = magnitudes.double() + far[magnitudes.clamp(max=3)]
+        moved = magnitudes.double() + numbers[magnitudes.clamp(max=3)]
         points = moved.float() * step if rounds_twice else (moved * step).float()
         return points.copysign_(codes)
 
