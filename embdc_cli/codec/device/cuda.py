@@ -32,7 +32,7 @@ def points(codes: torch.Tensor, numbers: torch.Tensor, *, rounds_twice: bool) ->
 
 
 def store(x: torch.Tensor, out: torch.Tensor, limit: float) -> torch.Tensor:
-    """x (F, N, D) float32 to out (F, N, D) of float16, bfloat16 or float32, within +-limit, and a number that is NaN where
+    """x (F, N, D) float32 to out (F, N, D) of float16, bfloat16 or float32, within +-limit, and a number that is NaN if
     one of x is. The last two axes of out are contiguous.
     """
     flag = torch.zeros((), dtype=torch.float32, device=x.device)
