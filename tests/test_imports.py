@@ -117,6 +117,14 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
 
 
+def test_only_kernels_for_cuda_import_triton() -> None:
+    assert importers("triton") == {
+        "codec/device/cuda.py",
+        "entropy/levels/cuda_kernels.py",
+        "entropy/rans/cuda.py",
+    }
+
+
 @pytest.mark.parametrize(
     ("code", "absent"),
     [

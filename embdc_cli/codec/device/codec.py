@@ -109,7 +109,10 @@ class OnDevice:
         self, chunks: Sequence[TakenChunk], outs: Sequence[torch.Tensor], staging: Staging
     ) -> list[torch.Tensor]:
         besides = [_there(chunk, staging) for chunk in chunks]
-        coded = [chain.codes([groups[number][0] for groups, _ in besides], staging) for number, chain in enumerate(self._chains)]
+        coded = [
+            chain.codes([groups[number][0] for groups, _ in besides], staging)
+            for number, chain in enumerate(self._chains)
+        ]
         flags = []
         for at, ((groups, others), out) in enumerate(zip(besides, outs, strict=True)):
             tokens = [

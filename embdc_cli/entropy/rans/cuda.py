@@ -76,7 +76,7 @@ def decode(
     tables; spans: (p, 2) int64, where in `classes`, and so among the symbols, each has its own, fewer than 2^31.
     Symbols outside the spans are 0, those of corrupt payloads are anything.
     """
-    _check(payloads, spans, data=data, classes=classes)
+    check(payloads, spans, data=data, classes=classes)
     symbols = torch.zeros_like(classes)
     errors = torch.zeros(len(payloads), dtype=torch.int32, device=data.device)
     if len(payloads):
@@ -99,7 +99,7 @@ def lane_counts(
 
     Arguments as for `encode`.
     """
-    _check(spans, symbols=symbols, classes=classes)
+    check(spans, symbols=symbols, classes=classes)
     lanes = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
     if len(spans):
         table_rows, table_symbols = tables.cost.shape
@@ -123,7 +123,7 @@ def encode(
     symbol has no code in its row; such a payload is empty, as is one of no symbols. Between payloads there is a gap:
     each is written from its end, in room for a word per symbol.
     """
-    _check(spans, symbols=symbols, classes=classes)
+    check(spans, symbols=symbols, classes=classes)
     data = torch.zeros(2 * len(symbols) + _HEAD * len(spans), dtype=torch.uint8, device=symbols.device)
     payloads = torch.cumsum(2 * (spans[:, 1] - spans[:, 0]) + _HEAD, 0)[:, None].repeat(1, 2)
     errors = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
@@ -140,8 +140,8 @@ def encode(
     return data, payloads, errors
 
 
-def _check(*ranges: torch.Tensor, **arrays: torch.Tensor) -> None:
-    """Raises ValueError for tensors of another kind, shape or order; values are not looked at."""
+def check(*ranges: torch.Tensor, **arrays: torch.Tensor) -> None:
+    """Raises ValueError for ranges (p, 2) and arrays (n,) that are not that; values are not looked at."""
     for one in ranges:
         if one.dtype != torch.int64 or one.ndim != 2 or one.shape != (len(ranges[0]), 2) or not one.is_contiguous():
             raise ValueError(f"rans: expected (p, 2) int64 ranges, as many of each, found {one.shape} {one.dtype}")
@@ -222,7 +222,7 @@ def decode_step(
     return symbol, tl.where(active, refilled, x), taken + total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["payload_count"])
 def _decode(
     data: tl.tensor,
     payloads: tl.tensor,
@@ -306,7 +306,7 @@ def _lane_counts(
     tl.store(lanes + payload, tl.where(tl.max(dearest, 0) < _IMPOSSIBLE, chosen, 0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["payload_count"])
 def _encode(
     symbols: tl.tensor,
     classes: tl.tensor,
