@@ -1,6 +1,6 @@
 """Codes of planes and of tracks decoded on a device: the levels of many chunks at once, where Triton runs.
 
-The CPU reads what tells the classes: flags of planes and offsets of tracks (`planes`), or all of them (`track_planes`).
+The CPU reads what tells the classes: flags of planes, extents, and how much each track moves.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
+from typing import Final
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.entropy.cuda import why_not
 from embdc_cli.entropy.tables import CLASSES, Tables
 
-_BYTES_PER_CODE = 16
+TILE: Final = 1024
+"""Codes of one program of `cuda.track_classes`."""
+_BYTES_PER_CODE: Final = 16
 """On the device, while codes are decoded: classes, rows, symbols, escapes, and levels in two orders."""
 
 
@@ -49,7 +52,7 @@ def planes(coder: Planes, upload: Upload) -> Codes:
         return Taken(arrays, shape, _BYTES_PER_CODE * int(np.prod(shape))), None
 
     def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
-        classes = [level_classes(*chunk.tensors[1:], chunk.facts[0]) for chunk in chunks]
+        classes = [level_classes(chunk.tensors[1], chunk.tensors[2], chunk.facts[0]) for chunk in chunks]
         data = [chunk.tensors[0] for chunk in chunks]
         levels, faults = _decoded(kernels, data, classes, coder.tables, staging)
         shapes = (chunk.facts for chunk in chunks)
@@ -66,12 +69,19 @@ def track_planes(coder: TrackPlanes, upload: Upload) -> Codes:
         return codes_from_cpu(coder, upload)
 
     def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
-        classes = coder.mixture.chunk(side).classes
-        return Taken((np.frombuffer(data, np.uint8), classes), None, _BYTES_PER_CODE * len(classes)), None
+        parts = coder.mixture.chunk(side).class_parts
+        tables = tile_tables(parts.shapes)
+        arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tables
+        return Taken(arrays, shape[0], _BYTES_PER_CODE * shape[0]), None
 
     def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
-        data, classes = ([chunk.tensors[place] for chunk in chunks] for place in (0, 1))
-        return Decoded(*_decoded(kernels, data, classes, coder.tables, staging))
+        from embdc_cli.codec.device.cuda import track_classes
+
+        classes = []
+        for chunk in chunks:
+            _, planes, symbols, blocks, tiles = chunk.tensors
+            classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
+        return Decoded(*_decoded(kernels, [chunk.tensors[0] for chunk in chunks], classes, coder.tables, staging))
 
     return Codes(True, take, run)
 
@@ -99,6 +109,17 @@ def _ranges(sizes: Sequence[int]) -> np.ndarray:
     """(p, 2) int64: where each of these begins and ends, one after the other."""
     ends = np.cumsum(np.array(sizes, np.int64))
     return np.stack([ends - sizes, ends], axis=1)
+
+
+def tile_tables(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(blocks (b, 7) int64, tiles (t,) int32) as of `cuda.track_classes`. shapes: of `motion.ClassParts`."""
+    planes, tracks, ranks = shapes.T
+    sizes = planes * tracks
+    tiles = -(-sizes // TILE)
+    columns = (sizes, planes, tracks, tiles)
+    first_code, first_plane, first_track, first_tile = (np.cumsum(one) - one for one in columns)
+    blocks = np.column_stack([first_code, sizes, first_plane, first_track, tracks, ranks, first_tile])
+    return blocks, np.repeat(np.arange(len(blocks), dtype=np.int32), tiles)
 
 
 def level_classes(classes: torch.Tensor, offsets: torch.Tensor, rows: int) -> torch.Tensor:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from embdc_cli.codec.device import cuda as device_kernels
 from embdc_cli.codec.device import plane_coders
 from embdc_cli.codec.device.beside import Beside, Upload
 from embdc_cli.codec.device.chain import codes_of
@@ -14,10 +17,14 @@ from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.transform import planes as definition
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import FitOptions
+from embdc_cli.codec.transform.mixture.frequencies import band_count
+from embdc_cli.codec.transform.mixture.motion import Motion
+from embdc_cli.codec.transform.mixture.tracks import Tracks
 from embdc_cli.entropy.levels import cuda
 from embdc_cli.entropy.rans import cuda as rans
 from tests.codec.codec_cases import rows_of, smooth, spec_of
 from tests.codec.device.test_chains import as_stored, fitted
+from tests.codec.mixture.mixture_cases import drawn_mixture, maps
 from tests.codec.test_codec_stages import planes
 from tests.entropy.device_cases import DEVICES, INTERPRETED
 
@@ -40,6 +47,8 @@ SHAPES = [
 def _on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also on the CPU, where kernels are interpreted."""
     monkeypatch.setattr(plane_coders, "kernels_on", lambda _: cuda)
+    for module in (plane_coders, device_kernels):
+        monkeypatch.setattr(module, "TILE", 64)
     if INTERPRETED:  # which takes long for a step and for a program, however much there is in it
         monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
         monkeypatch.setattr(rans, "_TOGETHER", 64)
@@ -61,6 +70,29 @@ def test_classes_and_order_of_planes(group: int, shape: tuple[int, int, int], de
     codes = rng.integers(-9, 9, shape).astype(np.int32)
     levels = torch.from_numpy(definition._to_planes(codes, group)).to(device)
     assert np.array_equal(plane_coders.from_planes(levels, shape, group).cpu().numpy(), codes)
+
+
+@settings(max_examples=8, deadline=None)
+@given(found=maps(modes=4), seed=st.integers(0, 99))
+def test_classes_of_tracks(found: tuple[np.ndarray, np.ndarray], seed: int, device: str) -> None:
+    mixture = drawn_mixture(5, (3, 0, 5, 1), seed=7)
+    tracks = Tracks.of_maps(*found)
+    rng = np.random.default_rng(seed)
+    activities = np.where(tracks.level > 0, rng.integers(0, 26, len(tracks.level)), 0).astype(np.uint8)
+    ranks = [mixture.modes[block.mode].rank for block in tracks.blocks]
+    drawn = rng.random(len(ranks)) < 0.5  # as if they were large
+    extents = {
+        number: np.sort(rng.integers(0, ranks[number] + 1, band_count(block.rows)))[::-1]
+        for number, block in enumerate(tracks.blocks)
+        if drawn[number]
+    }
+    motion = Motion(mixture.modes, mixture.offsets)
+    parts = motion.parts(tracks, activities, extents)
+    given = (parts.planes, parts.symbols, *plane_coders.tile_tables(parts.shapes))
+    there = [torch.from_numpy(one).to(device) for one in given]
+    expected = motion.classes(tracks, activities, extents)
+    classes = device_kernels.track_classes(*there, len(expected)).cpu().numpy()
+    assert np.array_equal(classes, expected)
 
 
 def codecs() -> list[TransformCodec]:
