@@ -7,6 +7,7 @@ import pickle
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import embdc_cli as embdc
 from embdc_cli import device_decoding
 from embdc_cli.archive import Archive
 from embdc_cli.codec.device import codec as device_codec
-from embdc_cli.codec.device import coders
+from embdc_cli.codec.device import coders, plane_coders
 from embdc_cli.device_decoding import DeviceDecoder
 from embdc_cli.errors import CorruptArchive
 from tests.codec.device.device_cases import DEVICES
@@ -197,6 +198,69 @@ def test_numbers_too_large_are_corrupt(path: str, device: str, monkeypatch: pyte
         assert decoder.rows(archive, view, range(8, 9)).isfinite().all()
 
 
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entropy coders on the device: interpreted on the CPU."""
+    pytest.importorskip("triton")
+    from embdc_cli.entropy.levels import cuda
+    from embdc_cli.entropy.rans import cuda as rans
+
+    monkeypatch.setattr(plane_coders, "kernels_on", lambda _: cuda)
+    monkeypatch.setattr(device_decoding, "why_not", lambda _: None)
+    if not torch.cuda.is_available():  # the interpreter takes long for a step, however much there is in it
+        monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
+        monkeypatch.setattr(rans, "_TOGETHER", 64)
+
+
+def never(*asked: object) -> None:
+    raise AssertionError(f"read {asked}")
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("effort", [0, 1])
+def test_a_resident_archive_needs_no_file(
+    effort: int, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = embeddings(16, 12, 8).astype(np.float32)
+    x[3, 2] = np.nan
+    tensors = {"a": x, "b": embeddings(6, 20, 8).astype(np.float32)}
+    embdc.encode(tensors, tmp_path / "a.embdc", chunk_frames=8, target_nmse=0.1, effort=effort, nonfinite="keep")
+    expected = embdc.open(tmp_path / "a.embdc")
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True) as archive:
+        payload = sum(entry.length for name in archive for entry in archive[name].stream.entries)
+        assert archive.resident_bytes > payload / 2
+        for name in ("fetch", "start"):
+            monkeypatch.setattr(archive.reader, name, never)
+        for index in (slice(3, 15, 2), slice(None), 10):
+            found, wanted = archive["a"][index], expected["a"][index]
+            assert found.device.type == device
+            assert torch.equal(found.isnan().cpu(), wanted.isnan())
+            assert near(found.nan_to_num(), wanted.nan_to_num())
+        assert near(archive["b"][:], expected["b"][:])
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("options", [{"codec": "vq"}, {"codec": "lossless"}, {"effort": 2}], ids=str)
+def test_what_the_cpu_decodes_is_not_resident(
+    options: dict[str, Any], device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embdc.encode(embeddings(8, 5, 4), tmp_path / "a.embdc", **options)
+    with pytest.raises(embdc.UsageError, match="stream 'data' has chunks whose codes are decoded on the CPU"):
+        embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True)
+
+
+def test_nothing_is_resident_without_a_device(path: str) -> None:
+    for device in ("cpu", "auto"):
+        with pytest.raises(embdc.UsageError, match="resident: expected a CUDA device by name"):
+            embdc.open(path, device=device, resident=True)
+    with embdc.open(path) as archive:
+        assert archive.resident_bytes == 0
+        with pytest.raises(embdc.ResourceError, match="entropy coders do not run on cpu: cpu is not a CUDA device"):
+            DeviceDecoder("cpu").make_resident(archive)
+
+
 class _Event:
     """Of a device that is done when it is waited for."""
 
@@ -218,10 +282,9 @@ def test_work_stays_within_the_budget(budget: int, waits: list[int], monkeypatch
     class Stream:
         record_event = record
 
-    monkeypatch.setattr(device_decoding, "BUDGET_BYTES", budget)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
     _Event.waited = []
-    in_work = device_decoding._InWork(torch.device("cuda", 0))
+    in_work = device_decoding._InWork(torch.device("cuda", 0), budget)
     for _ in range(5):
         in_work.make_room(400)
         in_work.add(400)

@@ -12,7 +12,7 @@ from embdc_cli.codec.device import cuda as device_kernels
 from embdc_cli.codec.device import plane_coders
 from embdc_cli.codec.device.beside import Beside, Upload
 from embdc_cli.codec.device.chain import codes_of
-from embdc_cli.codec.device.codec import OnDevice
+from embdc_cli.codec.device.codec import OnDevice, copied
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.transform import planes as definition
 from embdc_cli.codec.transform.codec import TransformCodec
@@ -129,9 +129,9 @@ def test_chunks_of_all_lengths_at_once(number: int, device: str) -> None:
     device_codec = OnDevice(codec, where)
     assert device_codec.together
     outs = [torch.empty(one.decoded.shape, device=where) for one in chunks]
-    known = [device_codec.take(one.payload, len(one.decoded), None) for one in chunks]
-    assert [one.symbol_crc for one in known] == [None] * 3
-    flags = device_codec.decode(known, outs, staging)
+    read = [device_codec.take(one.payload, len(one.decoded), None) for one in chunks]
+    assert [one.symbol_crc for one in read] == [None] * 3
+    flags = device_codec.decode([copied(one, staging) for one in read], outs, staging)
     assert not torch.stack(flags).isnan().any()
     for out, one in zip(outs, chunks, strict=True):
         np.testing.assert_allclose(as_stored(out), one.decoded, rtol=1e-5, atol=1e-5)
