@@ -107,8 +107,8 @@ def open(
 
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto": a CUDA device where there is one). Where one is named
-    they are decoded there; the CPU decodes what it alone can (`codec.device`), and copies it. Values before the cast are
-    then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
+    they are decoded there; the CPU decodes what it alone can (`codec.device`), and copies it. Values before the cast
+    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     resident: True keeps the archive compressed in the memory of the device, `resident_bytes` of it, and decodes slices

@@ -33,7 +33,7 @@ from embdc_cli.codec.device.precision import full_precision
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.container.contents import Entry, Stream
 from embdc_cli.entropy.cuda import why_not
-from embdc_cli.errors import CorruptArchive, ResourceError, UsageError
+from embdc_cli.errors import CorruptArchive, EmbdcError, ResourceError, UsageError
 from embdc_cli.parallel import one_blas_thread, ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.stream_view import StreamView, lost, row_slice, token_slices
@@ -105,7 +105,7 @@ class DeviceDecoder:
             pieces.append(_Piece(entry, wanted, count))
             count += len(wanted)
         out = _Rows(view.spec, count, self._device)
-        with full_precision(self._device):
+        with full_precision(self._device), torch.cuda.device(self._staging.device_index):
             missing = [piece for piece in pieces if not self._put_kept(piece, out)]
             flags: list[tuple[Entry, torch.Tensor]] = []
             in_work = _InWork(self._device, self.budget_bytes)
@@ -159,20 +159,24 @@ class DeviceDecoder:
         CorruptArchive for damage.
         """
         found = {}
-        for name in archive:
-            stream = archive[name].stream
-            pieces = [_Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
-            for work in self._read(archive, stream, pieces):
-                if not work.codec.together:
-                    why = why_not(str(self._device))
-                    if why is not None:
-                        raise ResourceError(f"resident: entropy coders do not run on {self._device}: {why}")
-                    raise UsageError(
-                        f"resident: stream {name!r} has chunks whose codes are decoded on the CPU",
-                        hint="archives of codec transform with --effort 0 or 1 can be resident",
-                    )
-                found[work.piece.key] = replace(work, chunk=self._there(work))
+        with torch.cuda.device(self._staging.device_index):
+            for name in archive:
+                stream = archive[name].stream
+                pieces = [_Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
+                for work in self._read(archive, stream, pieces):
+                    if not work.codec.together:
+                        raise self._not_resident(name)
+                    found[work.piece.key] = replace(work, chunk=self._there(work))
         self._resident = found
+
+    def _not_resident(self, stream: str) -> EmbdcError:
+        why = why_not(str(self._device))
+        if why is not None:
+            return ResourceError(f"resident: entropy coders do not run on {self._device}: {why}")
+        return UsageError(
+            f"resident: stream {stream!r} has chunks whose codes are decoded on the CPU",
+            hint="archives of codec transform with --effort 0 or 1 can be resident",
+        )
 
     def _there(self, work: _Work) -> CopiedChunk:
         return copied(work.chunk, self._staging) if isinstance(work.chunk, TakenChunk) else work.chunk

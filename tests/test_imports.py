@@ -120,6 +120,10 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
 def test_only_kernels_for_cuda_import_triton() -> None:
     assert importers("triton") == {
         "codec/device/cuda.py",
+        *(
+            f"codec/transform/time_context/cuda_{part}.py"
+            for part in ("contexts", "decode", "encode", "fields", "tables")
+        ),
         "entropy/levels/cuda_kernels.py",
         "entropy/rans/cuda.py",
     }

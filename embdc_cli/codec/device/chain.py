@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 
 from embdc_cli.codec.chain import Chain, Parted
-from embdc_cli.codec.device import mixture, network, plane_coders, points, products, scales, vectors
+from embdc_cli.codec.device import context_coder, mixture, network, plane_coders, points, products, scales, vectors
 from embdc_cli.codec.device.beside import Beside, Inverse, Taken, Upload
 from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu
 from embdc_cli.codec.device.staging import Staging
@@ -25,6 +25,7 @@ from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.sticky import Sticky
+from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.video.hadamard import Hadamard
@@ -59,6 +60,7 @@ def codes_of(coder: Coder, upload: Upload) -> Codes:
     return codes_from_cpu(coder, upload)
 
 
+codes_of.register(TimeContext, context_coder.time_context)
 codes_of.register(Planes, plane_coders.planes)
 codes_of.register(TrackPlanes, plane_coders.track_planes)
 

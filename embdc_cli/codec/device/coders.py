@@ -26,6 +26,11 @@ class Decoded:
     faults: torch.Tensor | None = None
 
 
+def faults_of(errors: torch.Tensor) -> torch.Tensor:
+    """The faults of `Decoded`, of flags (chunks,) int32."""
+    return torch.zeros(len(errors), device=errors.device).masked_fill_(errors != 0, float("nan"))
+
+
 @dataclass(frozen=True)
 class Codes:
     """A coder backwards. together: whether `run` is on the device, and faster for many chunks.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from embdc_cli.codec.device.beside import Beside, Taken, Upload
-from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu
+from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu, faults_of
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.stage import Shape
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
@@ -101,8 +101,7 @@ def _decoded(
     levels, errors = kernels.decode_levels(
         together, where, torch.cat(list(classes)), spans, max(sizes), known, MAX_LEVEL
     )
-    faults = torch.zeros(len(errors), device=device).masked_fill_(errors != 0, float("nan"))
-    return list(levels.split(sizes)), faults
+    return list(levels.split(sizes)), faults_of(errors)
 
 
 def _ranges(sizes: Sequence[int]) -> np.ndarray:

@@ -28,6 +28,7 @@ from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.sticky import Sticky
+from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.video.hadamard import Hadamard
@@ -187,11 +188,11 @@ def test_mixtures_on_the_first_axes(channels: int, device: str) -> None:
 
 
 def test_every_stage_of_the_transform_codec_has_its_place(device: str) -> None:
-    """As the package says: arrays on the device, coders on the CPU but for those of planes and tracks."""
+    """As the package says: arrays on the device, coders on the CPU but for three."""
     for stage in models._CLASSES:
         if issubclass(stage, Coder):
             on_device = codes_of.dispatch(stage) is not codes_of.dispatch(object)
-            assert on_device == (stage in (Planes, TrackPlanes)), stage
+            assert on_device == (stage in (Planes, TrackPlanes, TimeContext)), stage
         else:
             assert inverse_of.dispatch(stage) is not inverse_of.dispatch(object), stage
 
