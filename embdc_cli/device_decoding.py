@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -96,7 +97,7 @@ class DeviceDecoder:
     def rows(self, archive: Archive, view: StreamView, rows: range) -> torch.Tensor:
         """`rows` in storage type on the device: (len(rows), *row_shape), flat (n, D) when ragged.
 
-        Raises: CorruptArchive for rows that are damaged or lost.
+        Raises: CorruptArchive for rows that are damaged or lost, ResourceError for too little memory there.
         """
         pieces, count = [], 0
         for entry, wanted in view.pieces(rows):
@@ -104,22 +105,22 @@ class DeviceDecoder:
                 raise lost(view, wanted)
             pieces.append(_Piece(entry, wanted, count))
             count += len(wanted)
-        out = _Rows(view.spec, count, self._device)
-        with full_precision(self._device), torch.cuda.device(self._staging.device_index):
-            missing = [piece for piece in pieces if not self._put_kept(piece, out)]
+        with self._at_work():
+            out = _Rows(view.spec, count, self._device)
             flags: list[tuple[Entry, torch.Tensor]] = []
+            missing = [piece for piece in pieces if not self._put_kept(piece, out, flags)]
             in_work = _InWork(self._device, self.budget_bytes)
             for batch in _batches(self._works(archive, view.stream, missing), self.budget_bytes // 2):
                 size = sum(work.chunk.device_bytes for work in batch)
                 in_work.make_room(size)
                 targets = [out.target(work.piece, work.chunk.length) for work in batch]
                 found = batch[0].codec.decode([self._there(work) for work in batch], targets, self._staging)
-                flags += zip([work.entry for work in batch], found, strict=True)
                 in_work.add(size)
-                for work, target in zip(batch, targets, strict=True):
+                for work, target, flag in zip(batch, targets, found, strict=True):
+                    flags.append((work.entry, flag))
                     out.put(work.piece, work.entry, target)
                     if not work.piece.whole:
-                        self._kept.put(work.piece.key, (work.entry, target), target.nbytes)
+                        self._kept.put(work.piece.key, (work.entry, target, flag), target.nbytes)
             self._check(archive, view, flags)
             return out.joined()
 
@@ -138,12 +139,25 @@ class DeviceDecoder:
                     "and the CPU does not"
                 )
 
-    def _put_kept(self, piece: _Piece, out: _Rows) -> bool:
-        """Whether the chunk of `piece` is kept, and its rows are put to `out`."""
+    def _put_kept(self, piece: _Piece, out: _Rows, flags: list[tuple[Entry, torch.Tensor]]) -> bool:
+        """Whether the chunk of `piece` is kept, and its rows are put to `out`. It may not have been checked yet."""
         known = self._kept.known(piece.key)
-        if known is not None:
-            out.put(piece, *known)
-        return known is not None
+        if known is None:
+            return False
+        entry, rows, flag = known
+        out.put(piece, entry, rows)
+        flags.append((entry, flag))
+        return True
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """On this device, in full precision. Raises ResourceError for too little memory."""
+        try:
+            with full_precision(self._device), torch.cuda.device(self._staging.device_index):
+                yield
+        except torch.OutOfMemoryError as error:
+            hint = "shorter slices, or embdc.open(path), which decodes on the CPU"
+            raise ResourceError(f"{self._device}: {next(iter(str(error).splitlines()), '')}", hint=hint) from error
 
     @property
     def resident_bytes(self) -> int:
@@ -155,11 +169,11 @@ class DeviceDecoder:
     def make_resident(self, archive: Archive) -> None:
         """Copy all chunks of all streams to the device, from where they are decoded from then on.
 
-        Raises: UsageError where the CPU decodes codes of some, ResourceError where this device decodes none,
-        CorruptArchive for damage.
+        Raises: UsageError where the CPU decodes codes of some, ResourceError where this device decodes none, or for too
+        little memory, CorruptArchive for damage.
         """
         found = {}
-        with torch.cuda.device(self._staging.device_index):
+        with self._at_work():
             for name in archive:
                 stream = archive[name].stream
                 pieces = [_Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
@@ -167,6 +181,8 @@ class DeviceDecoder:
                     if not work.codec.together:
                         raise self._not_resident(name)
                     found[work.piece.key] = replace(work, chunk=self._there(work))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # whatever stream slices are going to be asked for on
         self._resident = found
 
     def _not_resident(self, stream: str) -> EmbdcError:
