@@ -32,6 +32,7 @@ from embdc_cli.stream_view import StreamView, lost, take
 
 if TYPE_CHECKING:
     from embdc_cli.codec.vq.scores import CodedTokens
+    from embdc_cli.device_decoding import DeviceDecoder
 
     CodedChunk = tuple[Entry, list[CodedTokens] | None]
 
@@ -45,9 +46,12 @@ class Archive:
 
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
-    device: where tensors go: cpu, cuda, cuda:N, or auto. backend: who decodes video codecs: auto, software or nvidia.
+    device: where tensors go: cpu, cuda, cuda:N, or auto; a CUDA device that is named decodes them too
+    (`device_decoding`), but not what is read as numpy arrays.
+    backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
     reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
+    resident: whether all chunks are copied to the device at once, as they are coded, and slices decoded from there.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Archive:
         backend: str = "auto",
         levels: int | None = None,
         reconstruction: bool = True,
+        resident: bool = False,
     ) -> None:
         if levels is not None and levels < 1:
             raise UsageError(f"--levels: expected at least 1, found {levels}")
@@ -67,12 +72,20 @@ class Archive:
         check_device(device)
         self.device = device
         self._choices = DecoderChoices(backend, levels, reconstruction, computing_device(device))
+        self._is_resident = resident
+        if resident and (self._choices.device == "cpu" or levels is not None):
+            raise UsageError(
+                "resident: expected a CUDA device by name, and no levels", hint='open(path, device="cuda")'
+            )
         self._open()
+        if resident:
+            self.device_decoder  # noqa: B018  # takes everything there
 
     def _open(self) -> None:
         self._pid = os.getpid()
         self._reader = ArchiveReader.open(self._path)
         self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
+        self._device_decoder: DeviceDecoder | None = None  # a forked child makes its own
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
@@ -94,6 +107,7 @@ class Archive:
             "backend": self._choices.backend,
             "levels": self._choices.levels,
             "reconstruction": self._choices.reconstruction,
+            "resident": self._is_resident,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -105,6 +119,27 @@ class Archive:
         if self._pid != os.getpid():
             self._open()
         return self._reader
+
+    @property
+    def device_decoder(self) -> DeviceDecoder | None:
+        """What decodes slices on a CUDA device, None where none was asked for by name."""
+        if self._pid != os.getpid():
+            self._open()
+        name = computing_device(self.device)
+        if name != "cpu" and self._device_decoder is None:
+            from embdc_cli.device_decoding import DeviceDecoder
+
+            decoder = DeviceDecoder(name)
+            if self._is_resident:
+                decoder.make_resident(self)
+            self._device_decoder = decoder
+        return self._device_decoder
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of the device, that chunks and models take there; 0 of an archive that is not resident."""
+        decoder = self.device_decoder
+        return 0 if decoder is None else decoder.resident_bytes
 
     @property
     def streams(self) -> list[str]:
@@ -177,24 +212,31 @@ class Archive:
         )
 
     def _fetched(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
-        if self._choices.levels is not None and not stream.spec.ragged:
-            return entry, self._first_levels(stream, entry)
-        ((found, payload),) = self.reader.fetch([entry])
+        ((found, payload),) = self.payloads(stream, [entry])
         return found, self.decode(stream, found, payload)
 
-    def _first_levels(self, stream: Stream, entry: Entry) -> np.ndarray:
-        """The rows of a chunk as its first levels have them, read up to where these end; each checks itself."""
+    def payloads(self, stream: Stream, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        """(entry with its full record, payload) of each of `entries`, with as much of it as is going to be decoded.
+
+        Raises: CorruptArchive at the first damaged chunk.
+        """
+        if self._choices.levels is None or stream.spec.ragged:
+            yield from self.reader.fetch(entries)
+            return
+        for entry in entries:
+            yield self._first_levels(stream, entry)
+
+    def _first_levels(self, stream: Stream, entry: Entry) -> tuple[Entry, bytes]:
+        """A chunk of a stream that is not ragged, read up to where its first levels end; each checks itself."""
         codec = self.codec(stream, entry.record.segment, entry.record.kind)
         start, size = self.reader.start(entry, _FIRST_BYTES)
         wanted = codec.bytes_read(start, size)
         if wanted >= size:
             ((found, payload),) = self.reader.fetch([entry])
-            return self.decode(stream, found, payload)
+            return found, payload
         if wanted > len(start):
             start, _ = self.reader.start(entry, wanted)
-        with one_blas_thread():
-            rows, _ = codec.decode(start.ljust(size, b"\0"), entry.record.rows)  # nobody looks at what was not read
-        return rows
+        return entry, start.ljust(size, b"\0")  # nobody looks at what was not read
 
     def decode(self, stream: Stream, entry: Entry, payload: bytes) -> np.ndarray:
         """The rows in a fetched payload. Raises: CorruptArchive when its integers are not those that were written."""
@@ -202,9 +244,19 @@ class Archive:
         codec = self.codec(stream, record.segment, record.kind)
         with one_blas_thread():
             rows, symbol_crc = codec.decode(payload, record.rows, record.token_counts)
-        if self._choices.levels is None:
-            _check(stream, record, symbol_crc)
+        self.check_symbols(stream, record, symbol_crc)
         return rows
+
+    def check_symbols(self, stream: Stream, record: DataRecord, symbol_crc: int) -> None:
+        """Nothing, when the integers of a chunk are those that were written. Raises: CorruptArchive.
+
+        Fewer levels than there are have other integers; each level checks itself.
+        """
+        if self._choices.levels is None and symbol_crc != record.symbol_crc:
+            raise CorruptArchive(
+                f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
+                f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
+            )
 
     def coded(self, stream: Stream, entry: Entry) -> CodedChunk:
         """One chunk with its full record, and the tokens of its groups as codes, from the cache where it holds them.
@@ -232,8 +284,7 @@ class Archive:
         ((found, payload),) = self.reader.fetch([entry])
         with one_blas_thread():
             coded, exact, symbol_crc = codec.codes(payload, found.record.rows, found.record.token_counts)
-            if self._choices.levels is None:
-                _check(stream, found.record, symbol_crc)
+            self.check_symbols(stream, found.record, symbol_crc)
             return found, coded_tokens(codec.models, groups, coded, exact)
 
     def codec(self, stream: Stream, segment: int, kind: int) -> ChunkCodec:
@@ -258,11 +309,3 @@ class Archive:
 
 def _bytes_of(chunk: CodedChunk) -> int:
     return sum(tokens.nbytes for tokens in chunk[1] or [])
-
-
-def _check(stream: Stream, record: DataRecord, symbol_crc: int) -> None:
-    if symbol_crc != record.symbol_crc:
-        raise CorruptArchive(
-            f"stream {stream.name!r}: rows {record.row0} to {record.stop}: decoded integers have checksum "
-            f"{symbol_crc:08x}, expected {record.symbol_crc:08x}"
-        )

@@ -47,10 +47,23 @@ class Recent:
             else:
                 promised.cancel()
             raise
+        self.put(key, value, size_bytes(value))
         with self._lock:
             del self._making[key]
-            self._values[key] = value, size_bytes(value)
-            while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
-                self._values.popitem(last=False)
         promised.set_result(value)
         return value
+
+    def known(self, key: Hashable) -> Any:
+        """The value of `key`, None when it is not kept."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key][0]
+
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        """Keep a value of `size` bytes, and let go of those used longest ago."""
+        with self._lock:
+            self._values[key] = value, size
+            while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
+                self._values.popitem(last=False)

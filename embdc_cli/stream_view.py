@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,11 +106,8 @@ class StreamView:
         """
         if not self.spec.timed:
             return self._part_of_whole(index)
-        rows = self._rows(index)
-        if isinstance(index, slice):
-            return self._tensor(self.numpy(rows))
-        array = self.numpy(rows)
-        return self._tensor(array if self.spec.ragged else array[0])
+        found = self._tensor(self._rows(index))
+        return found if isinstance(index, slice) or self.spec.ragged else found[0]
 
     async def load(self, index: int | slice) -> torch.Tensor:
         """`view[index]`, read and decoded in a thread while other coroutines go on.
@@ -144,7 +142,7 @@ class StreamView:
         return range(position % len(self), position % len(self) + 1)
 
     def _part_of_whole(self, index: Any) -> torch.Tensor:
-        whole = self._tensor(self.numpy(range(self.spec.known_rows)).reshape(self.shape))
+        whole = self._tensor(range(self.spec.known_rows)).reshape(self.shape)
         if isinstance(index, slice) and index == slice(None):
             return whole  # also of a tensor without axes
         try:
@@ -152,11 +150,15 @@ class StreamView:
         except (IndexError, TypeError, ValueError) as error:
             raise WrongIndex(f"stream {self.name!r}: {error}") from error
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _tensor(self, rows: range) -> torch.Tensor:
+        """`rows` of a shape as of `numpy`, decoded on a CUDA device where one was asked for by name."""
+        decoder = self._archive.device_decoder
+        if decoder is not None:
+            return decoder.rows(self._archive, self, rows)
         import torch
 
         # a copy: the cached chunk must not change when the caller writes into the tensor
-        tensor = torch.from_numpy(array.copy())
+        tensor = torch.from_numpy(self.numpy(rows).copy())
         if self.spec.dtype == "bfloat16":
             tensor = tensor.view(torch.bfloat16)
         device = self._archive.device
@@ -183,8 +185,19 @@ def _part(entry: Entry | None, rows: range, start: int, stop: int) -> Iterator[t
 
 def take(entry: Entry, rows: np.ndarray, wanted: range) -> np.ndarray:
     """The `wanted` rows (absolute, rising) out of the decoded rows of a chunk."""
+    if entry.record.token_counts is None:
+        return rows[row_slice(entry, wanted)]
+    return np.concatenate([rows[part] for part in token_slices(entry, wanted)])
+
+
+def row_slice(entry: Entry, wanted: range) -> slice:
+    """The `wanted` rows (absolute, rising) of a chunk among its rows."""
+    row0 = entry.record.row0
+    return slice(wanted.start - row0, wanted.stop - row0, wanted.step)
+
+
+def token_slices(entry: Entry, wanted: range) -> list[slice]:
+    """The `wanted` rows of a chunk of a ragged stream, each among its tokens."""
     record = entry.record
-    if record.token_counts is None:
-        return rows[wanted.start - record.row0 : wanted.stop - record.row0 : wanted.step]
-    edges = np.concatenate([[0], np.cumsum(record.token_counts)])
-    return np.concatenate([rows[edges[row - record.row0] : edges[row - record.row0 + 1]] for row in wanted])
+    edges = [0, *accumulate(record.token_counts or ())]
+    return [slice(edges[row - record.row0], edges[row - record.row0 + 1]) for row in wanted]

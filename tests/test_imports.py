@@ -119,9 +119,13 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
 
 
 def test_only_kernels_for_cuda_import_triton() -> None:
-    contexts = {f"codec/transform/time_context/cuda_{name}.py" for name in ("contexts", "decode", "encode", "fields")}
+    contexts = {f"cuda_{part}.py" for part in ("contexts", "decode", "encode", "fields", "tables")}
     entropy = {"entropy/dependent/cuda.py", "entropy/levels/cuda_kernels.py", "entropy/rans/cuda.py"}
-    assert importers("triton") == contexts | entropy | {"codec/transform/time_context/cuda_tables.py"}
+    assert importers("triton") == {
+        "codec/device/cuda.py",
+        *(f"codec/transform/time_context/{name}" for name in contexts),
+        *entropy,
+    }
 
 
 @pytest.mark.parametrize(

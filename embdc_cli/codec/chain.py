@@ -66,11 +66,18 @@ class Chain:
 
     def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
         """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
+        parted = self.part(data, shape)
+        return Coded(self.coder.decode(parted.codes, parted.shapes[-1], parted.known[-1]), parted.sides)
+
+    def part(self, data: bytes | memoryview, shape: Shape) -> Parted:
+        """`data` for an array of `shape`, its codes not yet decoded. Raises CorruptArchive."""
         fields = FieldReader(data, "chunk")
         sides = tuple(bytes(fields.blob()) if stage.has_side else b"" for stage in self.links)
-        for number, stage in enumerate(self.links):
-            shape = stage.shape(shape, self._side_at(number, sides))
-        return Coded(self.coder.decode(fields.rest(), shape, self._side_at(len(self.links) - 1, sides)), sides)
+        known = tuple(self._side_at(number, sides) for number in range(len(self.links)))
+        shapes = [shape]
+        for stage, side in zip(self.links, known, strict=True):
+            shapes.append(stage.shape(shapes[-1], side))
+        return Parted(sides, known, tuple(shapes), fields.rest())
 
     def plane_bits(self, coded: Coded) -> list[np.ndarray]:
         """As of the coder."""
@@ -97,6 +104,18 @@ class Coded:
 
     codes: np.ndarray
     sides: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """The bytes of an array, told apart. sides: as of `Coded`. known: what each stage before the coder may know of the
+    chunk. shapes: what each of them takes, and last that of the codes. codes: the coder's bytes.
+    """
+
+    sides: tuple[bytes, ...]
+    known: tuple[bytes, ...]
+    shapes: tuple[Shape, ...]
+    codes: memoryview
 
 
 def _name(stage: Stage) -> str:

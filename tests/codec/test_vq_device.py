@@ -87,19 +87,19 @@ def test_archives_are_the_same_from_any_device(device: str, tmp_path: Path, monk
         for module in ("encoding.plan", "archive"):
             monkeypatch.setattr(f"embdc_cli.{module}.computing_device", lambda _: device)
     searched: list[str] = []
-    for name in ("search", "lookup"):
-        original = getattr(cuda, name)
+    for place, name in ((cuda, "search"), (cuda.Lookup, "sums")):
+        original = getattr(place, name)
 
         def counted(*args: object, name: str = name, original: object = original) -> object:
             searched.append(name)
             return original(*args)  # type: ignore[operator]
 
-        monkeypatch.setattr(cuda, name, counted)
+        monkeypatch.setattr(place, name, counted)
     chosen = "auto" if device == ON_CPU else device
     embdc.encode(x, str(tmp_path / "device.embdc"), codec="vq", target_cosine=0.99, device=chosen)
     assert (tmp_path / "device.embdc").read_bytes() == (tmp_path / "cpu.embdc").read_bytes()
     assert "search" in searched
     searched.clear()
     decoded = embdc.open(str(tmp_path / "cpu.embdc"), device="cpu" if device == ON_CPU else device)["data"][:]
-    assert searched == ["lookup"]
+    assert searched == ["sums"]
     assert bool((decoded.cpu() == expected).all())

@@ -29,10 +29,10 @@ MAX_BYTES: Final = 1 << 13
 EXPONENTS: Final = range(-40, 21)
 _BIAS_OCTAVES: Final = 4
 """A bias has 16 bits in units so much finer than those of the weights beside it: 16 times as large at most."""
-_FLOOR: Final = 2.0**-10
-_OCTAVES: Final = 4.0
-_LIMIT: Final = 8.0
-_COARSENESS: Final = 8.0
+FLOOR: Final = 2.0**-10
+OCTAVES: Final = 4.0
+LIMIT: Final = 8.0
+COARSENESS: Final = 8.0
 _BLOCK_VALUES: Final = 1 << 16
 """Of the tokens that are worked on together: what is in between stays in the cache."""
 
@@ -165,8 +165,8 @@ def features_of(x: np.ndarray, radius: int, step: float, coarseness: int, *, vec
         squares[1:-1, :, -2] = apart[2]
     squares[:, :, -1] = _mean_squares(x)
     found = np.empty((rows, count, 2 * radius + 4), np.float32)
-    found[:, :, :-2] = np.minimum(np.log2(squares / step**2 + _FLOOR) / _OCTAVES, _LIMIT)
-    found[:, :, -2] = coarseness / _COARSENESS
+    found[:, :, :-2] = np.minimum(np.log2(squares / step**2 + FLOOR) / OCTAVES, LIMIT)
+    found[:, :, -2] = coarseness / COARSENESS
     found[:, :, -1] = vector
     return found
 

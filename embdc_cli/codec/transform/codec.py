@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.codec import exact_values
-from embdc_cli.codec.chain import Coded
+from embdc_cli.codec.chain import Coded, Parted
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.layout import chunk_length
 from embdc_cli.codec.stage import Encoded, Sides, TokenCounts
@@ -101,16 +101,27 @@ class TransformCodec:
         self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None
     ) -> tuple[list[Coded], bytes]:
         """The codes of every token group, and the record of exact values."""
+        parts, record = self.part(payload, rows, token_counts)
+        coders = (models.chain.coder for models in self.models.groups)
+        decoded = (
+            coder.decode(one.codes, one.shapes[-1], one.known[-1]) for coder, one in zip(coders, parts, strict=True)
+        )
+        return [Coded(codes, one.sides) for codes, one in zip(decoded, parts, strict=True)], record
+
+    def part(
+        self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None = None
+    ) -> tuple[list[Parted], bytes]:
+        """(the bytes of every token group told apart, record of exact values) of a chunk. Raises CorruptArchive."""
         length = chunk_length(self.spec, rows, token_counts, self.limits)
         fields = FieldReader(payload, f"chunk of stream {self.spec.name!r}")
         if not self.models.layout.fold and length * sum(self.models.layout.tokens) > _MOST_EMPTY_TOKENS:
             raise fields.corrupt("expected channels of so many tokens, found none")
         record = bytes(fields.blob()) if self.models.keeps_values else b""
-        coded = []
+        parts = []
         for models, tokens in zip(self.models.groups, self.models.layout.tokens, strict=True):
-            coded.append(models.chain.unpack(fields.blob(), (length, tokens, self.models.layout.fold)))
+            parts.append(models.chain.part(fields.blob(), (length, tokens, self.models.layout.fold)))
         fields.end()
-        return coded, record
+        return parts, record
 
     def _reconstruct(self, coded: Sequence[Coded], record: bytes) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -52,9 +52,9 @@ class DeadZone(Quantiser, SegmentStage):
         return codes
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        return reconstruct(y, self._points)
+        return reconstruct(y, self.points_of)
 
-    def _points(self, codes: np.ndarray) -> np.ndarray:
+    def points_of(self, codes: np.ndarray) -> np.ndarray:
         """Reconstruction points float32 of codes."""
         magnitudes = np.abs(codes)
         shifts = np.array([0, *self.offsets], np.float32) * np.float32(OFFSET_UNIT)

@@ -36,11 +36,11 @@ class TokenScale(ArrayStage, SegmentStage):
         return out.bytes()
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
-        y: np.ndarray = x / _scales(side, x.shape)
+        y: np.ndarray = x / scales_in(side, x.shape)
         return y
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
-        x: np.ndarray = y * _scales(side, y.shape)
+        x: np.ndarray = y * scales_in(side, y.shape)
         return x
 
     def write(self, out: FieldWriter) -> None:
@@ -51,7 +51,7 @@ class TokenScale(ArrayStage, SegmentStage):
         return cls()
 
 
-def _scales(side: bytes, shape: tuple[int, ...]) -> np.ndarray:
+def scales_in(side: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """(F, N, 1) float32."""
     fields = FieldReader(side, "token scales")
     rows, tokens = shape[:2]

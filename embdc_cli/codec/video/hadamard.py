@@ -35,16 +35,16 @@ class Hadamard(ArrayStage, SegmentStage):
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         y = np.array(x, np.float32)
-        width = _power_of_two(x.shape[-1])
-        for signs, start in zip(signs_of(self.seed, x.shape[-1]), _starts(x.shape[-1]), strict=True):
+        width = power_of_two(x.shape[-1])
+        for signs, start in zip(signs_of(self.seed, x.shape[-1]), starts_of(x.shape[-1]), strict=True):
             y *= signs
             _walsh(y[..., start : start + width])
         return y
 
     def inverse(self, y: np.ndarray, side: bytes) -> np.ndarray:
         x = np.array(y, np.float32)
-        width = _power_of_two(y.shape[-1])
-        pairs = zip(signs_of(self.seed, y.shape[-1]), _starts(y.shape[-1]), strict=True)
+        width = power_of_two(y.shape[-1])
+        pairs = zip(signs_of(self.seed, y.shape[-1]), starts_of(y.shape[-1]), strict=True)
         for signs, start in reversed(list(pairs)):
             _walsh(x[..., start : start + width])
             x *= signs
@@ -61,7 +61,7 @@ class Hadamard(ArrayStage, SegmentStage):
 @lru_cache(maxsize=64)
 def signs_of(seed: int, channels: int) -> tuple[np.ndarray, ...]:
     """For every factor (D,) float32 of -1 and 1, from SplitMix64, whose numbers are the same everywhere."""
-    count = len(_starts(channels))
+    count = len(starts_of(channels))
     state = np.uint64(seed) + np.arange(1, count * channels + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -69,13 +69,13 @@ def signs_of(seed: int, channels: int) -> tuple[np.ndarray, ...]:
     return tuple(1 - 2 * bits)
 
 
-def _power_of_two(channels: int) -> int:
+def power_of_two(channels: int) -> int:
     return 1 << max(0, channels.bit_length() - 1)
 
 
-def _starts(channels: int) -> tuple[int, ...]:
+def starts_of(channels: int) -> tuple[int, ...]:
     """First channel of each factor's transform."""
-    rest = channels - _power_of_two(channels)
+    rest = channels - power_of_two(channels)
     return (0, rest) if rest > 0 else (0,)
 
 

@@ -77,16 +77,47 @@ def _search(y: np.ndarray, packed: Packed, prices: Prices, lagrangian: float, de
 def lookup(codes: np.ndarray, packed: Packed, rank: int, device: str) -> np.ndarray:
     """As the package's, on `device`."""
     flat = torch.from_numpy(np.ascontiguousarray(codes.reshape(-1, codes.shape[-1]))).to(device)
-    sums = torch.zeros((2, len(flat), rank), dtype=torch.int32, device=device)
-    for level in range(len(packed.widths)):
-        one = _Level.of(packed, level, device)
-        padded = torch.cat([torch.zeros_like(one.codewords[:1]), one.codewords]).int()
-        sums[int(level > packed.gain), :, one.channels] += padded[flat[:, level]]
-    y = sums[0].double()
-    if packed.gain < len(packed.widths):
-        gains = torch.tensor(gain.GAINS, dtype=torch.float64, device=device)[flat[:, packed.gain]]
-        y += sums[1] * gains[:, None]
-    return y.cpu().numpy().reshape(*codes.shape[:-1], rank)
+    sums = Lookup.of(packed, rank, device).sums(flat)
+    return sums.cpu().numpy().reshape(*codes.shape[:-1], rank)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Codewords on a device. levels: (channels (w,) int64, codewords (1 + K, w) int32, the first of them zeros) each.
+
+    gain: the level of gains, as of `Packed`; gains: (16 + 1,) float64.
+    """
+
+    levels: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    gain: int
+    gains: torch.Tensor
+    rank: int
+
+    @classmethod
+    def of(cls, packed: Packed, rank: int, device: str | torch.device) -> Lookup:
+        levels = []
+        for channels, width, codewords in zip(packed.channels, packed.widths, packed.codewords, strict=True):
+            words = np.zeros((1 + len(codewords), width), np.int32)
+            words[1:] = codewords[:, :width]
+            own = torch.from_numpy(channels[:width].astype(np.int64))
+            levels.append((own.to(device), torch.from_numpy(words).to(device)))
+        return cls(tuple(levels), packed.gain, torch.tensor(gain.GAINS, dtype=torch.float64, device=device), rank)
+
+    @property
+    def nbytes(self) -> int:
+        """On the device."""
+        return self.gains.nbytes + sum(channels.nbytes + words.nbytes for channels, words in self.levels)
+
+    def sums(self, flat: torch.Tensor) -> torch.Tensor:
+        """(n, r) float64 for codes (n, L) int32."""
+        sums = torch.zeros((2, len(flat), self.rank), dtype=torch.int32, device=flat.device)
+        for level, (channels, words) in enumerate(self.levels):
+            if len(channels):
+                sums[int(level > self.gain), :, channels] += words[flat[:, level]]
+        y = sums[0].double()
+        if self.gain < len(self.levels):
+            y += sums[1] * self.gains[flat[:, self.gain]][:, None]
+        return y
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""Decoding on a device: what the stages of the transform codec do backwards, in torch, chunk by chunk.
+
+Where what is done, when a slice is decoded on a device:
+
+    every stage that takes an array        on the device (`chain.inverse_of`)
+    codes of planes, of tracks, and of     on the device where Triton runs (`plane_coders`, `context_coder`), else as
+    time contexts                          those that follow
+    codes of trellises and of vq,          on the CPU, in threads (`coders`); they are copied to the device
+    bitstreams of video
+    lossless chunks                        on the CPU, and copied
+    exact values, tracks, flags of planes, read on the CPU, and used on the device
+    scales of tokens
+
+A chunk is always decoded whole and by itself: the shape of every product follows from the chunk alone, so that a value
+does not depend on what else was asked for. Products are in float32 throughout (`precision`). Before the cast to the
+storage type values agree with those of the CPU within 1/64 of the rms of the quantisation step in each chunk; codes are
+the same integers.
+"""

@@ -1,0 +1,345 @@
+"""Slices of archives decoded on a device: torch on the CPU stands for it, and a GPU where there is one."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embdc_cli as embdc
+from embdc_cli import device_decoding
+from embdc_cli.archive import Archive
+from embdc_cli.codec.device import codec as device_codec
+from embdc_cli.codec.device import coders, plane_coders
+from embdc_cli.device_decoding import DeviceDecoder
+from embdc_cli.errors import CorruptArchive
+from tests.codec.device.device_cases import DEVICES
+from tests.synthetic import embeddings
+
+ROWS = 45
+on_devices = pytest.mark.parametrize("device", DEVICES)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = str(tmp_path_factory.mktemp("device") / "a.embdc")
+    embdc.encode(embeddings(ROWS), out, chunk_frames=8, target_nmse=0.05)
+    return out
+
+
+def on(device: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What to open an archive with for slices to be decoded by torch on `device`."""
+    if device == "cpu":  # no word of --device, so that torch is used
+        monkeypatch.setattr("embdc_cli.archive.computing_device", lambda _: "cpu:0")
+    return device
+
+
+def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Equal but for the last bit of float16."""
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    return torch.allclose(found.cpu().float(), expected.float(), rtol=2.0**-9, atol=1e-3)
+
+
+@on_devices
+def test_slices_of_an_archive_land_on_the_device(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = embdc.open(path)["data"][:]
+    with embdc.open(path, device=on(device, monkeypatch)) as archive:
+        view = archive["data"]
+        assert archive.device_decoder is not None
+        for index in (slice(None), slice(3, 30, 4), slice(5, 5), 7, -1):
+            assert view[index].device.type == device
+            assert near(view[index], expected[index])
+
+
+@on_devices
+def test_slices_have_the_bits_of_the_whole(path: str, device: str) -> None:
+    """Whatever was asked for before, and however many chunks at once."""
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        whole = decoder.rows(archive, view, range(ROWS))
+
+        @settings(deadline=None, max_examples=40)
+        @given(start=st.integers(0, ROWS), stop=st.integers(0, ROWS), step=st.integers(1, 9), fresh=st.booleans())
+        def check(start: int, stop: int, step: int, fresh: bool) -> None:
+            rows = range(start, max(start, stop), step)
+            asked = DeviceDecoder(device) if fresh else decoder
+            assert torch.equal(asked.rows(archive, view, rows), whole[rows.start : rows.stop : rows.step])
+
+        check()
+
+
+@on_devices
+def test_rows_are_the_callers_own(path: str, device: str) -> None:
+    """What is written into them is not found in the next slice."""
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        for rows in (range(2, 5), range(8)):
+            first = decoder.rows(archive, view, rows)
+            kept = first.clone()
+            first.zero_()
+            assert torch.equal(decoder.rows(archive, view, rows), kept)
+
+
+@on_devices
+def test_a_chunk_that_gives_a_part_is_decoded_once(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    original = device_codec.OnDevice.take
+
+    def counted(self: device_codec.OnDevice, payload: bytes, rows: int, counts: object) -> object:
+        decoded.append(rows)
+        return original(self, payload, rows, counts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device_codec.OnDevice, "take", counted)
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        for row in range(8, 16):
+            decoder.rows(archive, view, range(row, row + 1))
+        assert decoded == [8]
+        decoder.rows(archive, view, range(ROWS))
+        assert len(decoded) == 6
+
+
+@on_devices
+@pytest.mark.parametrize("codec", ["vq", "lossless", "h264"])
+def test_other_codecs(codec: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = embeddings(20, 16, 16)
+    embdc.encode(x, tmp_path / "a.embdc", codec=codec, chunk_frames=8)
+    expected = embdc.open(tmp_path / "a.embdc")["data"][:]
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch)) as archive:
+        found = archive["data"][:]
+    assert found.device.type == device
+    assert torch.equal(found.cpu(), expected) if codec == "lossless" else near(found, expected)
+
+
+@on_devices
+def test_first_levels_alone(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embdc.encode(embeddings(40, 30, 16), tmp_path / "a.embdc", codec="vq", target_cosine=0.99)
+    expected = embdc.open(tmp_path / "a.embdc", levels=1)["data"][:]
+    with embdc.open(tmp_path / "a.embdc", levels=1, device=on(device, monkeypatch)) as archive:
+        found = archive["data"][:]
+    assert near(found, expected)
+    assert not near(found, embdc.open(tmp_path / "a.embdc")["data"][:])
+
+
+@on_devices
+def test_ragged_streams(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.array([3, 0, 5, 2, 4, 1, 0, 6, 2, 3])
+    flat = embeddings(1, int(counts.sum()), 6)[0].astype(np.float32)
+    rows = np.split(flat, np.cumsum(counts)[:-1])
+    embdc.encode(rows, tmp_path / "a.embdc", chunk_frames=4, target_nmse=0.01)
+    expected = embdc.open(tmp_path / "a.embdc")["data"]
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch)) as archive:
+        view = archive["data"]
+        for part in (slice(None), slice(1, 9, 3), slice(6, 7), slice(4, 4)):
+            assert near(view[part], expected[part])
+        assert near(view[2], expected[2])
+
+
+@on_devices
+def test_tensors_without_rows(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    tensors = {"weight": rng.standard_normal((40, 24)).astype(np.float32), "bias": np.arange(7, dtype=np.float32)}
+    embdc.encode(tensors, tmp_path / "a.embdc", target_nmse=0.01)
+    expected = embdc.open(tmp_path / "a.embdc")
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch)) as archive:
+        for name in tensors:
+            assert near(archive[name][:], expected[name][:])
+            assert near(archive[name][3], expected[name][3])
+
+
+@on_devices
+def test_damage_is_told_as_by_the_cpu(path: str, device: str, tmp_path: Path) -> None:
+    with embdc.open(path) as archive:
+        entry = archive["data"].stream.entries[2]
+    data = bytearray(Path(path).read_bytes())
+    data[entry.offset + entry.length // 2] ^= 4
+    damaged = tmp_path / "damaged.embdc"
+    damaged.write_bytes(data)
+    with embdc.open(damaged) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        with pytest.raises(CorruptArchive) as told:
+            view.numpy(range(ROWS))
+        with pytest.raises(CorruptArchive) as found:
+            decoder.rows(archive, view, range(ROWS))
+        assert str(found.value) == str(told.value)
+        assert decoder.rows(archive, view, range(16)).shape[0] == 16
+
+
+@on_devices
+def test_integers_are_checked(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coders, "zlib", SimpleNamespace(crc32=lambda data, crc: crc + 1))
+    with embdc.open(path) as archive, pytest.raises(CorruptArchive, match="decoded integers have checksum 00000001"):
+        DeviceDecoder(device).rows(archive, archive["data"], range(ROWS))
+
+
+@on_devices
+def test_numbers_too_large_are_corrupt(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the device alone finds is asked of the CPU, which says what it is; chunks of it are not kept."""
+    original = device_codec.write_rows
+
+    def no_number(*given: object) -> torch.Tensor:
+        return original(*given) * float("nan")  # type: ignore[arg-type]
+
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        monkeypatch.setattr(device_codec, "write_rows", no_number)
+        with pytest.raises(CorruptArchive, match=r"rows 8 to 16: .* finds them corrupt"):
+            decoder.rows(archive, view, range(8, 9))
+        monkeypatch.setattr(device_codec, "write_rows", original)
+        assert decoder.rows(archive, view, range(8, 9)).isfinite().all()
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entropy coders on the device: interpreted on the CPU."""
+    pytest.importorskip("triton")
+    from embdc_cli.entropy.levels import cuda
+    from embdc_cli.entropy.rans import cuda as rans
+
+    monkeypatch.setattr(plane_coders, "kernels_on", lambda _: cuda)
+    monkeypatch.setattr(device_decoding, "why_not", lambda _: None)
+    if not torch.cuda.is_available():  # the interpreter takes long for a step, however much there is in it
+        monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
+        monkeypatch.setattr(rans, "_TOGETHER", 64)
+
+
+def never(*asked: object) -> None:
+    raise AssertionError(f"read {asked}")
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("effort", [0, 1])
+def test_a_resident_archive_needs_no_file(
+    effort: int, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = embeddings(16, 12, 8).astype(np.float32)
+    x[3, 2] = np.nan
+    embdc.encode({"a": x}, tmp_path / "a.embdc", chunk_frames=8, target_nmse=0.1, effort=effort, nonfinite="keep")
+    expected = embdc.open(tmp_path / "a.embdc")
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True) as archive:
+        payload = sum(entry.length for name in archive for entry in archive[name].stream.entries)
+        assert archive.resident_bytes > payload / 2
+        for name in ("fetch", "start"):
+            monkeypatch.setattr(archive.reader, name, never)
+        for index in (slice(3, 15, 2), slice(None), 10):
+            found, wanted = archive["a"][index], expected["a"][index]
+            assert found.device.type == device
+            assert torch.equal(found.isnan().cpu(), wanted.isnan())
+            assert near(found.nan_to_num(), wanted.nan_to_num())
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("options", [{"codec": "vq"}, {"codec": "lossless"}, {"effort": 2}], ids=str)
+def test_what_the_cpu_decodes_is_not_resident(
+    options: dict[str, Any], device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embdc.encode(embeddings(8, 5, 4), tmp_path / "a.embdc", **options)
+    with pytest.raises(embdc.UsageError, match="stream 'data' has chunks whose codes are decoded on the CPU"):
+        embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True)
+
+
+def test_nothing_is_resident_without_a_device(path: str) -> None:
+    for device in ("cpu", "auto"):
+        with pytest.raises(embdc.UsageError, match="resident: expected a CUDA device by name"):
+            embdc.open(path, device=device, resident=True)
+    with embdc.open(path) as archive:
+        assert archive.resident_bytes == 0
+        with pytest.raises(embdc.ResourceError, match="entropy coders do not run on cpu: cpu is not a CUDA device"):
+            DeviceDecoder("cpu").make_resident(archive)
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("resident", [False, True])
+def test_too_little_memory_is_told(path: str, resident: bool, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nMore words")
+
+    monkeypatch.setattr("embdc_cli.codec.device.staging.Staging.copied", full)
+    with pytest.raises(embdc.ResourceError, match=r"^[a-z0:]*: CUDA out of memory. Tried to allocate 20 MiB.$"):
+        embdc.open(path, device=on(device, monkeypatch), resident=resident)["data"][:]
+
+
+class _Event:
+    """Of a device that is done when it is waited for."""
+
+    waited: list[_Event] = []  # noqa: RUF012
+
+    def synchronize(self) -> None:
+        _Event.waited.append(self)
+
+
+@pytest.mark.parametrize(("budget", "waits"), [(1 << 30, []), (900, [0, 1, 2]), (10, [0, 1, 2, 3])])
+def test_work_stays_within_the_budget(budget: int, waits: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches wait for those before them, oldest first, and only where there is no room."""
+    events: list[_Event] = []
+
+    def record(*_: object) -> _Event:
+        events.append(_Event())
+        return events[-1]
+
+    class Stream:
+        record_event = record
+
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
+    _Event.waited = []
+    in_work = device_decoding._InWork(torch.device("cuda", 0), budget)
+    for _ in range(5):
+        in_work.make_room(400)
+        in_work.add(400)
+    assert _Event.waited == [events[number] for number in waits]
+
+
+@pytest.mark.gpu
+def test_memory_does_not_grow_with_the_slice(tmp_path: Path) -> None:
+    used = []
+    for rows in (256, 2048):
+        embdc.encode(embeddings(rows, 64, 64), tmp_path / f"{rows}.embdc", target_nmse=0.05)
+        with embdc.open(tmp_path / f"{rows}.embdc", device="cuda") as archive:
+            archive["data"][:64]
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            out = archive["data"][:]
+            used.append(torch.cuda.max_memory_allocated() - before - out.nbytes)
+    assert used[1] < 2 * used[0]
+
+
+@on_devices
+def test_an_archive_that_is_dropped_is_closed(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.disable()
+    try:
+        archive = embdc.open(path, device=on(device, monkeypatch))
+        archive["data"][:]
+        gone = weakref.ref(archive)
+        del archive
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@on_devices
+def test_another_process_decodes_there_too(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with embdc.open(path, device=on(device, monkeypatch)) as archive:
+        expected = archive["data"][:]
+        with pickle.loads(pickle.dumps(archive)) as copy:
+            assert isinstance(copy, Archive)
+            assert copy.device_decoder is not archive.device_decoder
+            assert torch.equal(copy["data"][:], expected)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_the_cpu_decodes_unless_a_device_is_named(path: str, device: str) -> None:
+    with embdc.open(path, device=device) as archive:
+        assert archive.device_decoder is None
