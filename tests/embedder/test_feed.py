@@ -16,6 +16,7 @@ from embdc_cli.embedder import feed as feed_module
 from embdc_cli.embedder.feed import embed_video
 from embdc_cli.embedder.open import frames_device
 from embdc_cli.embedder.patch_dct import NOT_SEMANTIC, patch_dct
+from embdc_cli.embedder.protocol import Schedule
 from embdc_cli.errors import MissingModel, SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.video import VideoSource, open_video
@@ -142,9 +143,10 @@ class Means:
 
     notes: Sequence[str] = ()
     batch_size = 8
+    schedule: Schedule = ()
     specs = (StreamSpec("patch", "float16", "t,c", (3,), None),)
 
-    def for_size(self, height: int, width: int) -> Means:
+    def for_size(self, height: int, width: int, schedule: Schedule) -> Means:
         assert (height, width) == (240, 320)
         return self
 
