@@ -18,7 +18,15 @@ from embdc_cli.codec.fields import FieldWriter
 from embdc_cli.codec.transform.parameters import MAX_LEVEL
 from embdc_cli.codec.transform.time_context import TimeContext, model, reference
 from embdc_cli.codec.transform.time_context.chunk_table import ChunkTable, DeviceChunk
-from embdc_cli.codec.transform.time_context.model import RENEW_AFTER, ROWS, SYMBOLS, frequencies, static_model
+from embdc_cli.codec.transform.time_context.model import (
+    RENEW_AFTER,
+    ROWS,
+    SYMBOLS,
+    TOKEN_CLASSES,
+    ContextModel,
+    frequencies,
+    static_model,
+)
 from embdc_cli.codec.transform.time_context.payload import join_parts, read_payload
 from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.rans import layout
@@ -292,13 +300,30 @@ def test_a_code_has_one_symbol(device: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_class_that_its_token_does_not_have_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    codes = sticky_codes((3, 3, 30), 1.0, 7)
-    honest = reference.token_classes(codes)
-    monkeypatch.setattr(reference, "token_classes", lambda _: np.where(honest == 6, 5, honest))
-    assert (honest == 6).any()
-    sent = reference.symbols_of(codes, 3, static_model())
-    rans = join_payload(*reference.encode(*reference.intervals_of(sent, static_model()), 32))
-    assert check([Case(join_parts(rans, sent.escapes, None), codes, 3)], device) == 1
+    codes = sticky_codes((2, 1, 30), 1.0, 7)
+    assert 0 < np.count_nonzero(codes[1] != codes[0]) < 15
+    good = static_model()
+    biases = [np.pad(one, ((0, 0), (0, SYMBOLS - one.shape[1]))) for one in (good.change_biases, good.level_biases)]
+    wider = ContextModel(good.change_weights, biases[0], good.level_weights, biases[1], good.counts)
+    bad = []
+    for wrong in (8, TOKEN_CLASSES, SYMBOLS - 1):
+        monkeypatch.setattr(reference, "token_classes", lambda _, wrong=wrong: np.array([[0], [wrong]]))
+        sent = reference.symbols_of(codes, 3, wider)
+        rans = join_payload(*reference.encode(*reference.intervals_of(sent, good), 32))
+        bad.append(Case(join_parts(rans, sent.escapes, None), codes, 3))
+    assert check(bad, device) == len(bad)
+
+
+@pytest.mark.gpu
+def test_many_large_chunks() -> None:
+    """Threads that ran ahead of each other would show here; the interpreter has only one."""
+    codes = [
+        sticky_codes((12, 17, 500 + 37 * seed), 1.0 + seed % 5, seed, negative=seed % 2 == 1) for seed in range(40)
+    ]
+    expected = [TimeContext(5).encode(one, b"") for one in codes]
+    assert encoded_there([(one, 5) for one in codes], "cuda") == expected
+    cases = [Case(*one, 5) for one in zip(expected, codes, strict=True)]
+    assert check([*cases, *(damaged(cases[i % 40], i) for i in range(80))], "cuda") > 40
 
 
 def test_no_chunks_are_no_codes() -> None:

@@ -59,9 +59,10 @@ class DeviceChunk:
         frames, tokens, channels = shape
         if frames * tokens * (channels + PADDED_TO) > _CODES:
             raise ValueError(f"codes of one chunk on a device: expected at most {_CODES}, found {shape}")
-        fields = {Column.FRAMES: frames if prod(shape) else 0, Column.TOKENS: tokens, Column.CHANNELS: channels}
-        fields[Column.WIDTH] = max(min(width, tokens), 1)
-        fields[Column.SIGN_BYTES] = -1
+        fields = {Column.WIDTH: 1, Column.SIGN_BYTES: -1}
+        if prod(shape):
+            fields |= {Column.FRAMES: frames, Column.TOKENS: tokens, Column.CHANNELS: channels}
+            fields[Column.WIDTH] = min(width, tokens)
         return cls(fields, np.zeros(0, np.int32))
 
     @classmethod
