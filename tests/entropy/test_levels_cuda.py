@@ -25,7 +25,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     if INTERPRETED:
         monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
         monkeypatch.setattr(rans, "_TOGETHER", 64)
-        monkeypatch.setattr(cuda, "_BLOCK", 64)
+        monkeypatch.setattr(cuda, "BLOCK", 64)
         monkeypatch.setattr(cuda, "_CODES", 16)
 
 
@@ -77,7 +77,7 @@ def check_alike(
 @pytest.mark.parametrize("tables", [static_tables(), rounded_tables()], ids=["static", "rounded"])
 def test_levels_come_back(tables: Tables, device: str) -> None:
     scale = 1 if device == "cpu" else 3000
-    classes = [mixed_classes(scale * count, seed=count) for count in (0, 1, 7, 63, 64, 65, 130)]
+    classes = [mixed_classes(scale * count, seed=count) for count in (0, 1, 7, 64, 130)]
     classes += [np.zeros(70 * scale, np.uint8), np.full(70 * scale, 18, np.uint8), np.full(33 * scale, 63, np.uint8)]
     levels = [drawn_levels(one, seed=one.size) for one in classes]
     levels[-1][:3] = LARGEST, -LARGEST, 0
@@ -113,12 +113,12 @@ def small_chunk() -> tuple[bytes, np.ndarray]:
 def test_damage_is_found_as_on_the_cpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 2)
     chunk, classes = small_chunk()
-    flips = range(0, 8 * len(chunk), 1 if device == "cuda" else 7)
+    flips = range(0, 8 * len(chunk), 1 if device == "cuda" else 9)
     damaged = [bytearray(chunk) for _ in flips]
     for one, bit in zip(damaged, flips, strict=True):
         one[bit // 8] ^= 1 << bit % 8
     cases = [(chunk, classes), *((bytes(one), classes) for one in damaged)]
-    cases += [(chunk[:length], classes) for length in range(len(chunk))]
+    cases += [(chunk[:length], classes) for length in range(0, len(chunk), 1 if device == "cuda" else 2)]
     cases += [(chunk + extra, classes) for extra in (b"\0", bytes(9))]
     for number, cls in ((3, 1), (1, 0), (5, 64), (13, 255), (4, 31)):
         cases.append((chunk, np.where(np.arange(classes.size) == number, cls, classes).astype(np.uint8)))
@@ -130,7 +130,7 @@ def test_damage_is_found_as_on_the_cpu(device: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(deadline=None, max_examples=3, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@settings(deadline=None, max_examples=2, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
 @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(0, 12), min_size=14, max_size=14))
 def test_noise_behind_the_symbols_decodes_as_on_the_cpu(seed: int, sizes: list[int], device: str) -> None:
     rng = np.random.default_rng(seed)
@@ -179,10 +179,9 @@ def test_spans_longer_than_said_are_flagged(device: str) -> None:
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="accesses are seen in the interpreter")
-@pytest.mark.parametrize("seed", range(2))
-def test_nothing_beyond_the_ranges_is_touched(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_beyond_the_ranges_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Right symbols and wrong ones, noise or nothing behind them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     chunks, classes = [b"", rng.bytes(7)], [np.full(9, 20, np.uint8), np.full(3, 40, np.uint8)]
     for number in range(8):
         cls = mixed_classes(int(rng.integers(1, 100)), seed=number)

@@ -143,7 +143,7 @@ def test_rows_beyond_the_tables_are_flagged(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(deadline=None, max_examples=6, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
+@settings(deadline=None, max_examples=4, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
 @given(payloads=st.lists(st.tuples(st.binary(max_size=150), st.integers(0, 20)), min_size=1, max_size=20))
 def test_hostile_bytes_decode_as_on_the_cpu(device: str, payloads: list[tuple[bytes, int]]) -> None:
     named = [head + data for head in (b"", b"\1", b"\x08") for data, _ in payloads]
@@ -152,14 +152,16 @@ def test_hostile_bytes_decode_as_on_the_cpu(device: str, payloads: list[tuple[by
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="accesses are seen in the interpreter")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_nothing_beyond_the_ranges_is_touched(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of noise that states and words may be, in payloads that end anywhere; every access is looked at."""
     rng = np.random.default_rng(seed)
     tables = cuda.tables_on(static_tables(), torch.device("cpu"))
-    payloads = [bytes((lanes,)) + rng.bytes(size) for lanes in (*LANES, 77) for size in (0, 3, 130, 137, 164)]
+    lanes = np.repeat(LANES, 6).tolist()
+    beyond_head = 6 * (-3, 0, 2, 6, 7, 12)
+    payloads = [bytes((one,)) + rng.bytes(4 * one + more) for one, more in zip(lanes, beyond_head, strict=True)]
     data, ranges = joined([b"", *payloads])
-    classes, spans = joined([rng.bytes(rng.integers(0, 90)) for _ in ranges], gap=5)
+    classes, spans = joined([rng.bytes(rng.integers(0, 14 * one)) for one in (1, *lanes)])
     arguments = [torch.from_numpy(one) for one in (data, ranges, classes, spans)]
     with watched(monkeypatch) as seen:
         symbols, _ = cuda.decode(*arguments, tables)

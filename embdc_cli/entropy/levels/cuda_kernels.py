@@ -9,6 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from embdc_cli.entropy.rans.cuda import kernel
 from embdc_cli.entropy.tables import CLASSES, ESCAPE
 
 _CLASSES = tl.constexpr(CLASSES)
@@ -36,7 +37,7 @@ def padding(data: tl.tensor, first: tl.tensor, bits: tl.tensor, active: tl.tenso
 
 
 @triton.jit
-def _block(spans: tl.tensor, blocks: tl.tensor, BLOCK: tl.constexpr) -> tl.tensor:
+def block_of(spans: tl.tensor, blocks: tl.tensor, BLOCK: tl.constexpr) -> tl.tensor:
     """(chunk, where its span begins, levels of the chunk, number there of the first level of this program)."""
     program = tl.program_id(0)
     chunk = program // blocks
@@ -45,13 +46,13 @@ def _block(spans: tl.tensor, blocks: tl.tensor, BLOCK: tl.constexpr) -> tl.tenso
 
 
 @triton.jit
-def _ranks(chosen: tl.tensor, before: tl.tensor) -> tl.tensor:
+def ranks(chosen: tl.tensor, before: tl.tensor) -> tl.tensor:
     """How many are chosen before each, int64, `before` of them before this block."""
     ones = chosen.to(tl.int32)
     return before + (tl.cumsum(ones, 0) - ones)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def count_coded(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -63,7 +64,7 @@ def count_coded(
     BLOCK: tl.constexpr,
 ) -> None:
     program = tl.program_id(0)
-    chunk, start, count, first = _block(spans, blocks, BLOCK)
+    chunk, start, count, first = block_of(spans, blocks, BLOCK)
     if first >= count:
         return
     at = first + tl.arange(0, BLOCK)
@@ -74,7 +75,7 @@ def count_coded(
     tl.store(errors + chunk, 1, mask=tl.max(cls, 0) >= _CLASSES)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "most"])
+@kernel
 def find_parts(
     data: tl.tensor,
     chunks: tl.tensor,
@@ -117,28 +118,24 @@ def find_parts(
     tl.store(low_bits + 2 * chunk + 1, tl.where(well, signs_start, end), mask=here)
 
 
-@triton.jit(do_not_specialize=["blocks"])
+@kernel
 def keep_coded(
     classes: tl.tensor,
     spans: tl.tensor,
     row_of: tl.tensor,
     before: tl.tensor,
     rows: tl.tensor,
-    positions: tl.tensor,
     blocks: tl.tensor,
-    POSITIONS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    _, start, count, first = _block(spans, blocks, BLOCK)
+    _, start, count, first = block_of(spans, blocks, BLOCK)
     if first >= count:
         return
     at = first + tl.arange(0, BLOCK)
     cls = tl.load(classes + start + at, mask=at < count, other=0).to(tl.int32)
-    place = start + _ranks(cls > 0, tl.load(before + tl.program_id(0)))
+    place = start + ranks(cls > 0, tl.load(before + tl.program_id(0)))
     row = tl.load(row_of + tl.minimum(cls, _CLASSES - 1))
     tl.store(rows + place, row, mask=cls > 0)
-    if POSITIONS:
-        tl.store(positions + place, at, mask=cls > 0)
 
 
 @triton.jit
@@ -156,7 +153,7 @@ def _raw_bits(
 ) -> tl.tensor:
     """(symbols, shifts, low bits int64) of the levels of this program; 0 where none is coded."""
     program = tl.program_id(0)
-    place = start + _ranks(cls > 0, tl.load(before + program))
+    place = start + ranks(cls > 0, tl.load(before + program))
     symbol = tl.load(symbols + place, mask=cls > 0, other=0).to(tl.int32)
     shift = tl.load(shifts + cls, mask=cls > 0, other=0).to(tl.int32)
     bit = tl.load(before + chunk_count * blocks + program) + (tl.cumsum(shift, 0) - shift)
@@ -164,7 +161,7 @@ def _raw_bits(
     return symbol, shift, bits_at(data, first, last, bit, shift, shift > 0)
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def count_raw(
     data: tl.tensor,
     classes: tl.tensor,
@@ -180,7 +177,7 @@ def count_raw(
     BLOCK: tl.constexpr,
 ) -> None:
     program = tl.program_id(0)
-    chunk, start, count, first = _block(spans, blocks, BLOCK)
+    chunk, start, count, first = block_of(spans, blocks, BLOCK)
     if (first >= count) | (tl.load(errors + chunk) > 0):
         return
     at = first + tl.arange(0, BLOCK)
@@ -190,7 +187,7 @@ def count_raw(
     tl.store(counts + chunk_count * blocks + program, tl.sum((symbol == _ESCAPE).to(tl.int32), 0))
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks"])
+@kernel
 def keep_orders(
     classes: tl.tensor,
     spans: tl.tensor,
@@ -208,17 +205,17 @@ def keep_orders(
     program = tl.program_id(0)
     if tl.load(counts + chunk_count * blocks + program) == 0:
         return
-    _, start, count, first = _block(spans, blocks, BLOCK)
+    _, start, count, first = block_of(spans, blocks, BLOCK)
     at = first + tl.arange(0, BLOCK)
     cls = tl.load(classes + start + at, mask=at < count, other=0).to(tl.int32)
-    place = start + _ranks(cls > 0, tl.load(before + program))
+    place = start + ranks(cls > 0, tl.load(before + program))
     escaped = tl.load(symbols + place, mask=cls > 0, other=0) == _ESCAPE
     order = tl.load(order_of + tl.load(row_of + cls, mask=escaped, other=0), mask=escaped, other=0)
-    to = start + _ranks(escaped, tl.load(raw + chunk_count * blocks + program))
+    to = start + ranks(escaped, tl.load(raw + chunk_count * blocks + program))
     tl.store(orders + to, order.to(tl.int32), mask=escaped)
 
 
-@triton.jit(do_not_specialize=["chunk_count"])
+@kernel
 def read_escapes(
     data: tl.tensor,
     chunks: tl.tensor,
@@ -253,7 +250,7 @@ def read_escapes(
         at = bit + item
         byte = tl.load(data + first + (at >> 3), mask=at < bits, other=0).to(tl.int32)
         ones = (byte >> (at & 7).to(tl.int32)) & 1
-        rank = _ranks(ones > 0, found)
+        rank = ranks(ones > 0, found)
         tl.store(ends + start + rank, at.to(tl.int32), mask=(ones > 0) & (rank < escapes))
         found += tl.sum(ones, 0)
         bit += CODES
@@ -286,7 +283,7 @@ def read_escapes(
     tl.store(errors + chunk, 1, mask=bad | (wrong > 0))
 
 
-@triton.jit(do_not_specialize=["chunk_count", "blocks", "largest"])
+@kernel
 def merge(
     data: tl.tensor,
     classes: tl.tensor,
@@ -307,19 +304,19 @@ def merge(
     BLOCK: tl.constexpr,
 ) -> None:
     program = tl.program_id(0)
-    chunk, start, count, first = _block(spans, blocks, BLOCK)
+    chunk, start, count, first = block_of(spans, blocks, BLOCK)
     if (first >= count) | (tl.load(errors + chunk) > 0):
         return
     at = first + tl.arange(0, BLOCK)
     cls = tl.load(classes + start + at, mask=at < count, other=0).to(tl.int32)
     symbol, shift, low = _raw_bits(data, before, low_bits, shifts, symbols, chunk, start, cls, chunk_count, blocks)
     escaped = symbol == _ESCAPE
-    rank = _ranks(escaped, tl.load(raw + chunk_count * blocks + program))
+    rank = ranks(escaped, tl.load(raw + chunk_count * blocks + program))
     beyond = tl.load(excess + start + rank, mask=escaped, other=0).to(tl.uint32).to(tl.int64)
     row = tl.load(row_of + cls, mask=escaped, other=0).to(tl.int32)
     high = tl.where(escaped, beyond + tl.load(direct + row, mask=escaped, other=0), symbol)
     magnitude = (high << shift) | low
-    sign = _ranks(magnitude > 0, tl.load(raw + program))
+    sign = ranks(magnitude > 0, tl.load(raw + program))
     signs = data + tl.load(low_bits + 2 * chunk + 1) + (sign >> 3)
     negative = (tl.load(signs, mask=magnitude > 0, other=0).to(tl.int32) >> (sign & 7).to(tl.int32)) & 1
     level = tl.where(negative > 0, -magnitude, magnitude).to(tl.int32)

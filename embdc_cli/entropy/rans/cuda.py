@@ -19,9 +19,12 @@ kernels of those coders. Nothing waits for the device. Importing this imports Tr
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -79,8 +82,10 @@ def decode(
     check(payloads, spans, data=data, classes=classes)
     symbols = torch.zeros_like(classes)
     errors = torch.zeros(len(payloads), dtype=torch.int32, device=data.device)
-    if len(payloads):
-        table_rows, table_symbols = tables.packed.shape
+    if not len(payloads):
+        return symbols, errors
+    table_rows, table_symbols = tables.packed.shape
+    with device_of(data):
         _decode[(-(-len(payloads) // _TOGETHER),)](
             *(data, payloads, classes, spans, tables.slots, tables.packed, symbols, errors, len(payloads)),
             TABLE_ROWS=table_rows,
@@ -101,8 +106,10 @@ def lane_counts(
     """
     check(spans, symbols=symbols, classes=classes)
     lanes = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
-    if len(spans):
-        table_rows, table_symbols = tables.cost.shape
+    if not len(spans):
+        return lanes
+    table_rows, table_symbols = tables.cost.shape
+    with device_of(symbols):
         _lane_counts[(len(spans),)](
             *(symbols, classes, spans, tables.cost, lanes),
             TABLE_ROWS=table_rows,
@@ -127,8 +134,10 @@ def encode(
     data = torch.zeros(2 * len(symbols) + _HEAD * len(spans), dtype=torch.uint8, device=symbols.device)
     payloads = torch.cumsum(2 * (spans[:, 1] - spans[:, 0]) + _HEAD, 0)[:, None].repeat(1, 2)
     errors = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
-    if len(spans):
-        table_rows, table_symbols = tables.packed.shape
+    if not len(spans):
+        return data, payloads, errors
+    table_rows, table_symbols = tables.packed.shape
+    with device_of(symbols):
         _encode[(-(-len(spans) // _TOGETHER),)](
             *(symbols, classes, spans, lanes, tables.packed, data, payloads, errors, len(spans)),
             TABLE_ROWS=table_rows,
@@ -138,6 +147,11 @@ def encode(
             **LAUNCH,
         )
     return data, payloads, errors
+
+
+def device_of(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """A context in which kernels run where the tensor is: they take the current device, whichever it is."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
 def check(*ranges: torch.Tensor, **arrays: torch.Tensor) -> None:
@@ -222,7 +236,14 @@ def decode_step(
     return symbol, tl.where(active, refilled, x), taken + total
 
 
-@triton.jit(do_not_specialize=["payload_count"])
+def kernel(function: Callable) -> Any:
+    """The function compiled by Triton, once: for any sizes, and however tensors lie in memory."""
+    parameters = inspect.signature(function).parameters.values()
+    arguments = [one.name for one in parameters if "constexpr" not in str(one.annotation)]
+    return triton.jit(function, do_not_specialize=arguments)
+
+
+@kernel
 def _decode(
     data: tl.tensor,
     payloads: tl.tensor,
@@ -272,7 +293,7 @@ def _decode(
     tl.store(errors + payload, 1, mask=here & ((even | nothing) == 0))
 
 
-@triton.jit
+@kernel
 def _lane_counts(
     symbols: tl.tensor,
     classes: tl.tensor,
@@ -306,7 +327,7 @@ def _lane_counts(
     tl.store(lanes + payload, tl.where(tl.max(dearest, 0) < _IMPOSSIBLE, chosen, 0))
 
 
-@triton.jit(do_not_specialize=["payload_count"])
+@kernel
 def _encode(
     symbols: tl.tensor,
     classes: tl.tensor,
