@@ -38,9 +38,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def on(device: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What to open an archive with for slices to be decoded by torch on `device`."""
-    if device == "cpu":  # no word of --device, so that torch is used
-        monkeypatch.setattr("embdc_cli.archive.computing_device", lambda _: "cpu:0")
-    return device
+    if device != "cpu":
+        return device
+    # no word of --device, so that torch is used; archives that are opened without one stay as they are
+    monkeypatch.setattr("embdc_cli.archive.computing_device", lambda word: "cpu:0" if word == "auto" else word)
+    return "auto"
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
