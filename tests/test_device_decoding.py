@@ -273,6 +273,23 @@ def test_too_little_memory_is_told(path: str, resident: bool, device: str, monke
         embdc.open(path, device=on(device, monkeypatch), resident=resident)["data"][:]
 
 
+@on_devices
+def test_a_chunk_that_is_kept_is_checked_whenever_it_is_used(
+    path: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slice that decoded it may have been stopped before its check."""
+    original = device_codec.write_rows
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        with monkeypatch.context() as patch:
+            patch.setattr(device_codec, "write_rows", lambda *given: original(*given) * float("nan"))
+            patch.setattr(DeviceDecoder, "_check", lambda *_: None)
+            decoder.rows(archive, view, range(8, 9))
+        with pytest.raises(CorruptArchive, match="finds them corrupt"):
+            decoder.rows(archive, view, range(9, 10))
+        assert decoder.rows(archive, view, range(9, 10)).isfinite().all()
+
+
 class _Event:
     """Of a device that is done when it is waited for."""
 
