@@ -191,7 +191,7 @@ class DeviceDecoder:
             return ResourceError(f"resident: entropy coders do not run on {self._device}: {why}")
         return UsageError(
             f"resident: stream {stream!r} has chunks whose codes are decoded on the CPU",
-            hint="archives of codec transform with --effort 0 or 1 can be resident",
+            hint="archives of codec transform can be resident",
         )
 
     def _there(self, work: _Work) -> CopiedChunk:

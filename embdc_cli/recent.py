@@ -62,7 +62,7 @@ class Recent:
             return self._values[key][0]
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
-        """Keep a value of `size` bytes, and let go of those used longest ago."""
+        """Keep a value of `size` bytes."""
         with self._lock:
             self._values[key] = value, size
             while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:

@@ -3,10 +3,9 @@
 Where what is done, when a slice is decoded on a device:
 
     every stage that takes an array        on the device (`chain.inverse_of`)
-    codes of planes, of tracks, and of     on the device where Triton runs (`plane_coders`, `context_coder`), else as
-    time contexts                          those that follow
-    codes of trellises and of vq,          on the CPU, in threads (`coders`); they are copied to the device
-    bitstreams of video
+    codes of planes and of tracks, codes   on the device where Triton runs (`plane_coders`, `context_coder`), else as
+    under time contexts                    those that follow
+    codes of vq, bitstreams of video       on the CPU, in threads (`coders`); they are copied to the device
     lossless chunks                        on the CPU, and copied
     exact values, tracks, flags of planes, read on the CPU, and used on the device
     scales of tokens

@@ -20,6 +20,7 @@ from embdc_cli.codec.transform.basis import Basis
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.mixture.stage import Mixture
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
@@ -63,6 +64,7 @@ def codes_of(coder: Coder, upload: Upload) -> Codes:
 codes_of.register(TimeContext, context_coder.time_context)
 codes_of.register(Planes, plane_coders.planes)
 codes_of.register(TrackPlanes, plane_coders.track_planes)
+codes_of.register(TrackPaths, plane_coders.track_paths)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from embdc_cli.codec.device.beside import Beside, Taken, Upload
 from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu, faults_of
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.stage import Shape
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.parameters import MAX_LEVEL
 from embdc_cli.codec.transform.planes import Planes
@@ -82,6 +83,41 @@ def track_planes(coder: TrackPlanes, upload: Upload) -> Codes:
             _, planes, symbols, blocks, tiles = chunk.tensors
             classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
         return Decoded(*_decoded(kernels, [chunk.tensors[0] for chunk in chunks], classes, coder.tables, staging))
+
+    return Codes(True, take, run)
+
+
+def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
+    """Points of a mixture's tracks in half steps, flat."""
+    if kernels_on(upload.device) is None:
+        return codes_from_cpu(coder, upload)
+
+    def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
+        parts = coder.mixture.chunk(side).class_parts
+        paths = np.ascontiguousarray(parts.shapes[:, :2])
+        arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tile_tables(parts.shapes), paths
+        return Taken(arrays, shape[0], 2 * _BYTES_PER_CODE * shape[0]), None
+
+    def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
+        from embdc_cli.codec.device.cuda import track_classes
+        from embdc_cli.entropy.dependent import cuda
+
+        data, classes, paths = [], [], []
+        for chunk in chunks:
+            payload, planes, symbols, blocks, tiles, path = chunk.tensors
+            data.append(payload)
+            classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
+            paths.append(path)
+        sizes = [len(one) for one in classes]
+        ranges = [_ranges([len(one) for one in parts]) for parts in (data, classes, paths)]
+        where, spans, path_spans = staging.copied(ranges)
+        known = cuda.tables_on(coder.tables, where.device)
+        levels, chosen, errors = cuda.decode(
+            *(torch.cat(data), where, torch.cat(classes), spans, max(sizes)),
+            *(torch.cat(paths), path_spans, known, MAX_LEVEL - 1),
+        )
+        points: torch.Tensor = cuda.points_of(levels, chosen)
+        return Decoded(list(torch.split(points, sizes)), faults_of(errors))
 
     return Codes(True, take, run)
 

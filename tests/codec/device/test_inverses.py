@@ -23,6 +23,7 @@ from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.free_klt import FreeKlt
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.klt import ReflectedKlt
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
 from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
@@ -188,11 +189,11 @@ def test_mixtures_on_the_first_axes(channels: int, device: str) -> None:
 
 
 def test_every_stage_of_the_transform_codec_has_its_place(device: str) -> None:
-    """As the package says: arrays on the device, coders on the CPU but for three."""
+    """As the package says: arrays on the device, coders on the CPU but for four."""
     for stage in models._CLASSES:
         if issubclass(stage, Coder):
             on_device = codes_of.dispatch(stage) is not codes_of.dispatch(object)
-            assert on_device == (stage in (Planes, TrackPlanes, TimeContext)), stage
+            assert on_device == (stage in (Planes, TrackPlanes, TrackPaths, TimeContext)), stage
         else:
             assert inverse_of.dispatch(stage) is not inverse_of.dispatch(object), stage
 

@@ -52,7 +52,7 @@ def _on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     if INTERPRETED:  # which takes long for a step and for a program, however much there is in it
         monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
         monkeypatch.setattr(rans, "_TOGETHER", 64)
-        monkeypatch.setattr(cuda, "_BLOCK", 512)
+        monkeypatch.setattr(cuda, "BLOCK", 512)
         monkeypatch.setattr(cuda, "_CODES", 16)
 
 
@@ -98,11 +98,12 @@ def test_classes_of_tracks(found: tuple[np.ndarray, np.ndarray], seed: int, devi
 def codecs() -> list[TransformCodec]:
     x = smooth((40, 9, 4))
     return [
-        fitted(x, spec_of(x.shape), step, FitOptions(effort=effort)) for effort, step in ((0, 0.1), (1, 0.1), (1, 1e-4))
+        fitted(x, spec_of(x.shape), step, FitOptions(effort=effort))
+        for effort, step in ((0, 0.1), (1, 0.1), (2, 0.1), (1, 1e-4))
     ]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_chunks_of_all_lengths_at_once(number: int, device: str) -> None:
     """Codes, and what becomes of them, are those of one chunk at a time on the CPU."""
     codec, where = codecs()[number], torch.device(device)
@@ -137,7 +138,7 @@ def test_chunks_of_all_lengths_at_once(number: int, device: str) -> None:
         np.testing.assert_allclose(as_stored(out), one.decoded, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("effort", [0, 1])
+@pytest.mark.parametrize("effort", [0, 1, 2])
 def test_corrupt_chunks_are_told_apart(effort: int, device: str) -> None:
     codec, where = codecs()[effort], torch.device(device)
     x = rows_of("noise", (3, 9, 4))
