@@ -101,7 +101,7 @@ def open(
     device: str = "cpu",
     levels: int | None = None,
     reconstruction: bool = True,
-    resident: bool = False,
+    resident: str | None = None,
 ) -> Archive:
     """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
@@ -111,8 +111,9 @@ def open(
     are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
-    resident: True keeps the archive compressed in the memory of the device, `resident_bytes` of it, and decodes slices
-    from there without the file; for streams that the device decodes from their bytes on, UsageError for others.
+    resident: a CUDA device ("cuda", "cuda:N") that keeps the archive compressed in its memory, `resident_bytes` of it;
+    slices are decoded from there without the file, and land there. For streams that the device decodes from their bytes
+    on, UsageError for others.
     Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
     device that is none or not here. A slice raises CorruptArchive when its chunk is damaged, MissingModel when its
     codebook is not found, WrongIndex for rows that are not there.
@@ -121,8 +122,15 @@ def open(
 
     place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
     named = _names(codebooks)
+    if resident is not None and device not in ("cpu", resident):
+        raise UsageError(f"resident: expected the device of the slices, {device}, found {resident}")
     return Archive(
-        place, codebooks=named, device=device, levels=levels, reconstruction=reconstruction, resident=resident
+        place,
+        codebooks=named,
+        device=resident or device,
+        levels=levels,
+        reconstruction=reconstruction,
+        resident=resident is not None,
     )
 
 

@@ -75,7 +75,7 @@ class Archive:
         self._is_resident = resident
         if resident and (self._choices.device == "cpu" or levels is not None):
             raise UsageError(
-                "resident: expected a CUDA device by name, and no levels", hint='open(path, device="cuda")'
+                "resident: expected a CUDA device by name, and no levels", hint='open(path, resident="cuda")'
             )
         self._open()
         if resident:

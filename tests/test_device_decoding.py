@@ -228,7 +228,7 @@ def test_a_resident_archive_needs_no_file(
     x[3, 2] = np.nan
     embdc.encode({"a": x}, tmp_path / "a.embdc", chunk_frames=8, target_nmse=0.1, effort=effort, nonfinite="keep")
     expected = embdc.open(tmp_path / "a.embdc")
-    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True) as archive:
+    with embdc.open(tmp_path / "a.embdc", resident=on(device, monkeypatch)) as archive:
         payload = sum(entry.length for name in archive for entry in archive[name].stream.entries)
         assert archive.resident_bytes > payload / 2
         for name in ("fetch", "start"):
@@ -248,13 +248,13 @@ def test_what_the_cpu_decodes_is_not_resident(
 ) -> None:
     embdc.encode(embeddings(8, 5, 4), tmp_path / "a.embdc", **options)
     with pytest.raises(embdc.UsageError, match="stream 'data' has chunks whose codes are decoded on the CPU"):
-        embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True)
+        embdc.open(tmp_path / "a.embdc", resident=on(device, monkeypatch))
 
 
 def test_nothing_is_resident_without_a_device(path: str) -> None:
     for device in ("cpu", "auto"):
         with pytest.raises(embdc.UsageError, match="resident: expected a CUDA device by name"):
-            embdc.open(path, device=device, resident=True)
+            embdc.open(path, resident=device)
     with embdc.open(path) as archive:
         assert archive.resident_bytes == 0
         with pytest.raises(embdc.ResourceError, match="entropy coders do not run on cpu: cpu is not a CUDA device"):
@@ -270,7 +270,7 @@ def test_too_little_memory_is_told(path: str, resident: bool, device: str, monke
 
     monkeypatch.setattr("embdc_cli.codec.device.staging.Staging.copied", full)
     with pytest.raises(embdc.ResourceError, match=r"^[a-z0:]*: CUDA out of memory. Tried to allocate 20 MiB.$"):
-        embdc.open(path, device=on(device, monkeypatch), resident=resident)["data"][:]
+        embdc.open(path, **{"resident" if resident else "device": on(device, monkeypatch)})["data"][:]
 
 
 @on_devices
