@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from embdc_cli.codec.fields import FieldWriter
 from embdc_cli.codec.transform.mixture.cutting import TrackTables, write_tracks
 from embdc_cli.codec.transform.mixture.entries import PLAIN, Entries
+from embdc_cli.codec.transform.mixture.extents import measure_extents, write_extents
 from embdc_cli.codec.transform.mixture.frequencies import BANDS, occurring
 from embdc_cli.codec.transform.mixture.modes import COARSEST_H, Mode
 from embdc_cli.codec.transform.mixture.motion import write_activities
@@ -80,11 +81,14 @@ def drawn_mixture(channels: int, ranks: tuple[int, ...], seed: int = 0, entries:
 def side_of(
     mixture: Mixture, levels: np.ndarray, modes: np.ndarray, activities: int | np.ndarray = AS_FORETOLD
 ) -> bytes:
-    """The side information that tells these maps, and the activities (n,) of their tracks."""
+    """The side information that tells these maps, the activities (n,) of their tracks, and that all codes count."""
     tracks = Tracks.of_maps(levels, modes)
     out = FieldWriter()
     write_tracks(out, tracks, mixture.tables, len(mixture.modes))
     write_activities(out, np.broadcast_to(np.asarray(activities, np.uint8), tracks.level.shape), tracks)
+    ranks = [mode.rank for mode in mixture.modes]
+    codes = np.ones(sum(block.token_index.size * ranks[block.mode] for block in tracks.blocks))
+    write_extents(out, measure_extents(codes, tracks, ranks), tracks, ranks)
     return out.bytes()
 
 
