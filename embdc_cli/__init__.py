@@ -101,15 +101,18 @@ def open(
     device: str = "cpu",
     levels: int | None = None,
     reconstruction: bool = True,
+    resident: bool = False,
 ) -> Archive:
     """The archive at a path or URL, or in a seekable file object, read lazily; slices of its streams are torch tensors.
 
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto": a CUDA device where there is one). Where one is named
-    they are decoded there, but for entropy coding, video and lossless streams, which the CPU decodes; values before the
-    cast are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
+    they are decoded there; the CPU decodes what it alone can (`codec.device`), and copies it. Values before the cast
+    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
+    resident: True keeps the archive compressed in the memory of the device, `resident_bytes` of it, and decodes slices
+    from there without the file; for streams that the device decodes from their bytes on, UsageError for others.
     Raises: SourceError when it is not there, CorruptArchive, UnsupportedArchive, UsageError or ResourceError for a
     device that is none or not here. A slice raises CorruptArchive when its chunk is damaged, MissingModel when its
     codebook is not found, WrongIndex for rows that are not there.
@@ -118,7 +121,9 @@ def open(
 
     place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
     named = _names(codebooks)
-    return Archive(place, codebooks=named, device=device, levels=levels, reconstruction=reconstruction)
+    return Archive(
+        place, codebooks=named, device=device, levels=levels, reconstruction=reconstruction, resident=resident
+    )
 
 
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:

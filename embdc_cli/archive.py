@@ -51,6 +51,7 @@ class Archive:
     backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
     reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
+    resident: whether all chunks are copied to the device at once, as they are coded, and slices decoded from there.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Archive:
         backend: str = "auto",
         levels: int | None = None,
         reconstruction: bool = True,
+        resident: bool = False,
     ) -> None:
         if levels is not None and levels < 1:
             raise UsageError(f"--levels: expected at least 1, found {levels}")
@@ -70,7 +72,14 @@ class Archive:
         check_device(device)
         self.device = device
         self._choices = DecoderChoices(backend, levels, reconstruction, computing_device(device))
+        self._is_resident = resident
+        if resident and (self._choices.device == "cpu" or levels is not None):
+            raise UsageError(
+                "resident: expected a CUDA device by name, and no levels", hint='open(path, device="cuda")'
+            )
         self._open()
+        if resident:
+            self.device_decoder  # noqa: B018  # takes everything there
 
     def _open(self) -> None:
         self._pid = os.getpid()
@@ -98,6 +107,7 @@ class Archive:
             "backend": self._choices.backend,
             "levels": self._choices.levels,
             "reconstruction": self._choices.reconstruction,
+            "resident": self._is_resident,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -119,8 +129,17 @@ class Archive:
         if name != "cpu" and self._device_decoder is None:
             from embdc_cli.device_decoding import DeviceDecoder
 
-            self._device_decoder = DeviceDecoder(name)
+            decoder = DeviceDecoder(name)
+            if self._is_resident:
+                decoder.make_resident(self)
+            self._device_decoder = decoder
         return self._device_decoder
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of the device, that chunks and models take there; 0 of an archive that is not resident."""
+        decoder = self.device_decoder
+        return 0 if decoder is None else decoder.resident_bytes
 
     @property
     def streams(self) -> list[str]:

@@ -1,10 +1,13 @@
 """Rows of a stream decoded on a device, where they stay: `Archive(device="cuda")` reads through this.
 
 Chunks of a slice are decoded whole, one after the other. Whatever the length of the slice, the device holds beside its
-rows: at most BUDGET_BYTES of chunks in work, as the CPU has read them, or one where that is more; tokens and
-coefficients of one chunk (some 20 bytes for each of its values); the models in use (_MODELS_BYTES); and chunks that
+rows: at most `budget_bytes` of chunks in work, as bytes and as codes, or one where that is more; tokens and
+coefficients of one chunk (up to 32 bytes for each of its values); the models in use (_MODELS_BYTES); and chunks that
 slices took only a part of (_KEPT_BYTES). The CPU reads the next chunks in threads while the device is at work, and
 waits for it where that budget is full, and once at the end.
+
+An archive may be resident: all its chunks lie on the device as they are coded, and a slice needs neither the file nor
+the CPU. That is for streams whose codes are decoded on the device, and refused for others.
 
 Values: a chunk gives the same bits in whatever slice it is asked for, on one machine and device, since every product
 has the shape of its chunk. Those of the CPU they are within 1/64 of the rms of the step in each chunk, before the cast
@@ -19,23 +22,27 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
 
 from embdc_cli.archive import Archive
-from embdc_cli.codec.device.codec import DeviceCodec, TakenChunk, device_codec
+from embdc_cli.codec.device.codec import CopiedChunk, DeviceCodec, TakenChunk, copied, device_codec
 from embdc_cli.codec.device.precision import full_precision
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.container.contents import Entry, Stream
-from embdc_cli.errors import CorruptArchive
+from embdc_cli.entropy.cuda import why_not
+from embdc_cli.errors import CorruptArchive, EmbdcError, ResourceError, UsageError
 from embdc_cli.parallel import one_blas_thread, ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.stream_view import StreamView, lost, row_slice, token_slices
 from embdc_cli.values import StreamSpec
 
-BUDGET_BYTES: Final = 512 << 20
+LEAST_BUDGET_BYTES: Final = 512 << 20
+_SHARE_OF_DEVICE: Final = 8
+"""An eighth of the memory of a device is for chunks in work: their codes are decoded side by side, so many are fast."""
 _MODELS_BYTES: Final = 64 << 20
 _KEPT_BYTES: Final = 128 << 20
 _THREADS: Final = min(8, os.cpu_count() or 1)
@@ -61,12 +68,12 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Work:
-    """A chunk as the CPU has read it. entry: with its full record."""
+    """A chunk that is to be decoded. entry: with its full record. chunk: as the CPU has read it, or on the device."""
 
     piece: _Piece
     entry: Entry
     codec: DeviceCodec
-    taken: TakenChunk
+    chunk: TakenChunk | CopiedChunk
 
 
 class DeviceDecoder:
@@ -80,12 +87,17 @@ class DeviceDecoder:
         if self._device.type == "cuda" and self._device.index is None:  # whatever is current later
             self._device = torch.device("cuda", torch.cuda.current_device())
         self._staging = Staging(self._device)
+        self.budget_bytes = LEAST_BUDGET_BYTES
+        if self._device.type == "cuda":
+            memory = torch.cuda.get_device_properties(self._device).total_memory
+            self.budget_bytes = max(LEAST_BUDGET_BYTES, memory // _SHARE_OF_DEVICE)
+        self._resident: dict[tuple[int, int], _Work] = {}
         self._codecs, self._kept = Recent(_MODELS_BYTES), Recent(_KEPT_BYTES)
 
     def rows(self, archive: Archive, view: StreamView, rows: range) -> torch.Tensor:
         """`rows` in storage type on the device: (len(rows), *row_shape), flat (n, D) when ragged.
 
-        Raises: CorruptArchive for rows that are damaged or lost.
+        Raises: CorruptArchive for rows that are damaged or lost, ResourceError for too little memory there.
         """
         pieces, count = [], 0
         for entry, wanted in view.pieces(rows):
@@ -93,22 +105,22 @@ class DeviceDecoder:
                 raise lost(view, wanted)
             pieces.append(_Piece(entry, wanted, count))
             count += len(wanted)
-        out = _Rows(view.spec, count, self._device)
-        with full_precision(self._device):
-            missing = [piece for piece in pieces if not self._put_kept(piece, out)]
+        with self._at_work():
+            out = _Rows(view.spec, count, self._device)
             flags: list[tuple[Entry, torch.Tensor]] = []
-            in_work = _InWork(self._device)
-            for batch in _batches(self._read(archive, view.stream, missing)):
-                size = sum(work.taken.device_bytes for work in batch)
+            missing = [piece for piece in pieces if not self._put_kept(piece, out, flags)]
+            in_work = _InWork(self._device, self.budget_bytes)
+            for batch in _batches(self._works(archive, view.stream, missing), self.budget_bytes // 2):
+                size = sum(work.chunk.device_bytes for work in batch)
                 in_work.make_room(size)
-                targets = [out.target(work.piece, work.taken.length) for work in batch]
-                found = batch[0].codec.decode([work.taken for work in batch], targets, self._staging)
-                flags += zip([work.entry for work in batch], found, strict=True)
+                targets = [out.target(work.piece, work.chunk.length) for work in batch]
+                found = batch[0].codec.decode([self._there(work) for work in batch], targets, self._staging)
                 in_work.add(size)
-                for work, target in zip(batch, targets, strict=True):
+                for work, target, flag in zip(batch, targets, found, strict=True):
+                    flags.append((work.entry, flag))
                     out.put(work.piece, work.entry, target)
                     if not work.piece.whole:
-                        self._kept.put(work.piece.key, (work.entry, target), target.nbytes)
+                        self._kept.put(work.piece.key, (work.entry, target, flag), target.nbytes)
             self._check(archive, view, flags)
             return out.joined()
 
@@ -127,12 +139,68 @@ class DeviceDecoder:
                     "and the CPU does not"
                 )
 
-    def _put_kept(self, piece: _Piece, out: _Rows) -> bool:
-        """Whether the chunk of `piece` is kept, and its rows are put to `out`."""
+    def _put_kept(self, piece: _Piece, out: _Rows, flags: list[tuple[Entry, torch.Tensor]]) -> bool:
+        """Whether the chunk of `piece` is kept, and its rows are put to `out`. It may not have been checked yet."""
         known = self._kept.known(piece.key)
-        if known is not None:
-            out.put(piece, *known)
-        return known is not None
+        if known is None:
+            return False
+        entry, rows, flag = known
+        out.put(piece, entry, rows)
+        flags.append((entry, flag))
+        return True
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """On this device, in full precision. Raises ResourceError for too little memory."""
+        try:
+            with full_precision(self._device), torch.cuda.device(self._staging.device_index):
+                yield
+        except torch.OutOfMemoryError as error:
+            hint = "shorter slices, or embdc.open(path), which decodes on the CPU"
+            raise ResourceError(f"{self._device}: {next(iter(str(error).splitlines()), '')}", hint=hint) from error
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of chunks that lie on the device, and of their models."""
+        codecs = {id(work.codec): work.codec for work in self._resident.values()}
+        copies = sum(self._there(work).nbytes for work in self._resident.values())
+        return copies + sum(codec.held_bytes for codec in codecs.values())
+
+    def make_resident(self, archive: Archive) -> None:
+        """Copy all chunks of all streams to the device, from where they are decoded from then on.
+
+        Raises: UsageError where the CPU decodes codes of some, ResourceError where this device decodes none, or for too
+        little memory, CorruptArchive for damage.
+        """
+        found = {}
+        with self._at_work():
+            for name in archive:
+                stream = archive[name].stream
+                pieces = [_Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
+                for work in self._read(archive, stream, pieces):
+                    if not work.codec.together:
+                        raise self._not_resident(name)
+                    found[work.piece.key] = replace(work, chunk=self._there(work))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)  # whatever stream slices are going to be asked for on
+        self._resident = found
+
+    def _not_resident(self, stream: str) -> EmbdcError:
+        why = why_not(str(self._device))
+        if why is not None:
+            return ResourceError(f"resident: entropy coders do not run on {self._device}: {why}")
+        return UsageError(
+            f"resident: stream {stream!r} has chunks whose codes are decoded on the CPU",
+            hint="archives of codec transform can be resident",
+        )
+
+    def _there(self, work: _Work) -> CopiedChunk:
+        return copied(work.chunk, self._staging) if isinstance(work.chunk, TakenChunk) else work.chunk
+
+    def _works(self, archive: Archive, stream: Stream, pieces: Sequence[_Piece]) -> Iterator[_Work]:
+        if not self._resident:
+            return self._read(archive, stream, pieces)
+        return (replace(self._resident[piece.key], piece=piece) for piece in pieces)
 
     def _read(self, archive: Archive, stream: Stream, pieces: Sequence[_Piece]) -> Iterator[_Work]:
         """The chunks of `pieces` as the CPU reads them, in order, a few ahead in threads. Raises CorruptArchive."""
@@ -194,13 +262,13 @@ class _Rows:
 class _InWork:
     """What the device is at: batches whose bytes together stay within the budget."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, budget_bytes: int) -> None:
+        self._device, self._budget_bytes = device, budget_bytes
         self._batches: deque[tuple[torch.cuda.Event, int]] = deque()
 
     def make_room(self, size: int) -> None:
         """Wait until there is room for a batch of `size` bytes."""
-        while self._batches and size + sum(bytes_ for _, bytes_ in self._batches) > BUDGET_BYTES:
+        while self._batches and size + sum(bytes_ for _, bytes_ in self._batches) > self._budget_bytes:
             event, _ = self._batches.popleft()
             event.synchronize()
 
@@ -210,13 +278,13 @@ class _InWork:
             self._batches.append((torch.cuda.current_stream(self._device).record_event(), size))
 
 
-def _batches(works: Iterator[_Work]) -> Iterator[list[_Work]]:
-    """Chunks of one codec, as many as it wants to have together within half the budget."""
+def _batches(works: Iterator[_Work], most_bytes: int) -> Iterator[list[_Work]]:
+    """Chunks of one codec, as many as it wants to have together within so many bytes."""
     batch: list[_Work] = []
     size = 0
     for work in works:
-        bytes_ = work.taken.device_bytes
-        fits = batch and work.codec is batch[0].codec and work.codec.together and size + bytes_ <= BUDGET_BYTES // 2
+        bytes_ = work.chunk.device_bytes
+        fits = batch and work.codec is batch[0].codec and work.codec.together and size + bytes_ <= most_bytes
         if batch and not fits:
             yield batch
             batch, size = [], 0

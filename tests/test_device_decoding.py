@@ -7,6 +7,7 @@ import pickle
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import embdc_cli as embdc
 from embdc_cli import device_decoding
 from embdc_cli.archive import Archive
 from embdc_cli.codec.device import codec as device_codec
-from embdc_cli.codec.device import coders
+from embdc_cli.codec.device import coders, plane_coders
 from embdc_cli.device_decoding import DeviceDecoder
 from embdc_cli.errors import CorruptArchive
 from tests.codec.device.device_cases import DEVICES
@@ -197,6 +198,79 @@ def test_numbers_too_large_are_corrupt(path: str, device: str, monkeypatch: pyte
         assert decoder.rows(archive, view, range(8, 9)).isfinite().all()
 
 
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entropy coders on the device: interpreted on the CPU."""
+    pytest.importorskip("triton")
+    from embdc_cli.entropy.levels import cuda
+    from embdc_cli.entropy.rans import cuda as rans
+
+    monkeypatch.setattr(plane_coders, "kernels_on", lambda _: cuda)
+    monkeypatch.setattr(device_decoding, "why_not", lambda _: None)
+    if not torch.cuda.is_available():  # the interpreter takes long for a step, however much there is in it
+        monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 32)
+        monkeypatch.setattr(rans, "_TOGETHER", 64)
+
+
+def never(*asked: object) -> None:
+    raise AssertionError(f"read {asked}")
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("effort", [0, 2])
+def test_a_resident_archive_needs_no_file(
+    effort: int, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = embeddings(16, 12, 8).astype(np.float32)
+    x[3, 2] = np.nan
+    embdc.encode({"a": x}, tmp_path / "a.embdc", chunk_frames=8, target_nmse=0.1, effort=effort, nonfinite="keep")
+    expected = embdc.open(tmp_path / "a.embdc")
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True) as archive:
+        payload = sum(entry.length for name in archive for entry in archive[name].stream.entries)
+        assert archive.resident_bytes > payload / 2
+        for name in ("fetch", "start"):
+            monkeypatch.setattr(archive.reader, name, never)
+        for index in (slice(3, 15, 2), slice(None), 10):
+            found, wanted = archive["a"][index], expected["a"][index]
+            assert found.device.type == device
+            assert torch.equal(found.isnan().cpu(), wanted.isnan())
+            assert near(found.nan_to_num(), wanted.nan_to_num())
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("options", [{"codec": "vq"}, {"codec": "lossless"}], ids=str)
+def test_what_the_cpu_decodes_is_not_resident(
+    options: dict[str, Any], device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embdc.encode(embeddings(8, 5, 4), tmp_path / "a.embdc", **options)
+    with pytest.raises(embdc.UsageError, match="stream 'data' has chunks whose codes are decoded on the CPU"):
+        embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch), resident=True)
+
+
+def test_nothing_is_resident_without_a_device(path: str) -> None:
+    for device in ("cpu", "auto"):
+        with pytest.raises(embdc.UsageError, match="resident: expected a CUDA device by name"):
+            embdc.open(path, device=device, resident=True)
+    with embdc.open(path) as archive:
+        assert archive.resident_bytes == 0
+        with pytest.raises(embdc.ResourceError, match="entropy coders do not run on cpu: cpu is not a CUDA device"):
+            DeviceDecoder("cpu").make_resident(archive)
+
+
+@on_devices
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("resident", [False, True])
+def test_too_little_memory_is_told(path: str, resident: bool, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nMore words")
+
+    monkeypatch.setattr("embdc_cli.codec.device.staging.Staging.copied", full)
+    with pytest.raises(embdc.ResourceError, match=r"^[a-z0:]*: CUDA out of memory. Tried to allocate 20 MiB.$"):
+        embdc.open(path, device=on(device, monkeypatch), resident=resident)["data"][:]
+
+
 class _Event:
     """Of a device that is done when it is waited for."""
 
@@ -218,14 +292,27 @@ def test_work_stays_within_the_budget(budget: int, waits: list[int], monkeypatch
     class Stream:
         record_event = record
 
-    monkeypatch.setattr(device_decoding, "BUDGET_BYTES", budget)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
     _Event.waited = []
-    in_work = device_decoding._InWork(torch.device("cuda", 0))
+    in_work = device_decoding._InWork(torch.device("cuda", 0), budget)
     for _ in range(5):
         in_work.make_room(400)
         in_work.add(400)
     assert _Event.waited == [events[number] for number in waits]
+
+
+def work(codec: object, size: int) -> Any:
+    """What `_batches` looks at."""
+    return SimpleNamespace(codec=codec, chunk=SimpleNamespace(device_bytes=size))
+
+
+def test_chunks_are_decoded_together_within_the_budget() -> None:
+    """Those of one codec that wants it so; one that is too large is alone."""
+    many, other, single = (SimpleNamespace(together=one) for one in (True, True, False))
+    asked = [(many, 4), (many, 6), (many, 1), (many, 99), (many, 2), (other, 3), (other, 7), (single, 1), (single, 1)]
+    found = device_decoding._batches((work(*one) for one in asked), 10)
+    sizes = [[one.chunk.device_bytes for one in batch] for batch in found]
+    assert sizes == [[4, 6], [1], [99], [2], [3, 7], [1], [1]]
 
 
 @pytest.mark.gpu
@@ -234,13 +321,16 @@ def test_memory_does_not_grow_with_the_slice(tmp_path: Path) -> None:
     for rows in (256, 2048):
         embdc.encode(embeddings(rows, 64, 64), tmp_path / f"{rows}.embdc", target_nmse=0.05)
         with embdc.open(tmp_path / f"{rows}.embdc", device="cuda") as archive:
+            decoder = archive.device_decoder
+            assert decoder is not None
+            assert decoder.budget_bytes >= device_decoding.LEAST_BUDGET_BYTES
+            decoder.budget_bytes = 4 << 20  # both slices are longer
             archive["data"][:64]
-            torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
             out = archive["data"][:]
             used.append(torch.cuda.max_memory_allocated() - before - out.nbytes)
-    assert used[1] < 2 * used[0]
+    assert used[1] < 1.5 * used[0]
 
 
 @on_devices

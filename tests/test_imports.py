@@ -117,6 +117,19 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
 
 
+def test_only_kernels_for_cuda_import_triton() -> None:
+    assert importers("triton") == {
+        "codec/device/cuda.py",
+        *(
+            f"codec/transform/time_context/cuda_{part}.py"
+            for part in ("contexts", "decode", "encode", "fields", "tables")
+        ),
+        "entropy/dependent/cuda.py",
+        "entropy/levels/cuda_kernels.py",
+        "entropy/rans/cuda.py",
+    }
+
+
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
@@ -125,6 +138,7 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
         ("from embdc_cli.cli.app import main; main(['--version'])", ("torch", "numpy", "av", "h5py", "typer")),
         ("from embdc_cli.cli.app import main; main(['encode', '--help'])", ("torch", "av", "h5py", "numba")),
         ("import embdc_cli.container.reader, embdc_cli.container.writer", ("torch", "numba", "h5py", "av")),
+        ("import embdc_cli.entropy.cuda, embdc_cli.entropy.dependent", ("torch", "triton", "numba")),
         ("import embdc_cli.pipeline", ("torch", "numba", "av", "transformers")),
     ],
 )

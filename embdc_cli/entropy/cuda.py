@@ -1,14 +1,15 @@
 """Whether the kernels of the entropy coder that are written in Triton can run.
 
-They are `cuda.py` beside each `cpu.py`, and importing one imports Triton, which is no dependency of embdc: builds of
-torch for CUDA bring it along on Linux. So ask here first.
+They are `cuda.py` beside `cpu.py`, and importing one imports Triton, which is no dependency of embdc: builds of torch
+for CUDA bring it along on Linux. So ask here first.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from typing import Final
 
-OLDEST_CAPABILITY = (8, 0)  # that Triton compiles for
+OLDEST_CAPABILITY: Final = (8, 0)  # that Triton compiles for
 
 
 def why_not(device: str) -> str | None:
@@ -17,11 +18,12 @@ def why_not(device: str) -> str | None:
         return "triton is not installed"
     import torch
 
-    if torch.device(device).type != "cuda":
+    wanted = torch.device(device)
+    if wanted.type != "cuda":
         return f"{device} is not a CUDA device"
-    if not torch.cuda.is_available():
-        return "no CUDA device found"
-    found = torch.cuda.get_device_capability(device)
+    if not torch.cuda.is_available() or (wanted.index or 0) >= torch.cuda.device_count():
+        return f"{device} is not here"
+    found = torch.cuda.get_device_capability(wanted)
     if found < OLDEST_CAPABILITY:
-        return f"expected compute capability 8.0 or above, found {found[0]}.{found[1]}"
+        return f"{device}: expected compute capability 8.0 or above, found {found[0]}.{found[1]}"
     return None

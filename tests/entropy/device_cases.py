@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+
+if sys.platform != "linux":
+    pytest.skip("Triton is for Linux", allow_module_level=True)
+
 from triton.runtime import interpreter
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # set in conftest.py
@@ -33,22 +39,44 @@ def joined(parts: Sequence[bytes], gap: int = 3) -> tuple[np.ndarray, np.ndarray
     return np.frombuffer(strange + strange.join(parts) + strange, np.uint8).copy(), ranges
 
 
+@dataclass(frozen=True)
+class Accesses:
+    """Addresses of all that interpreted kernels read and write, and the tensors that they were given."""
+
+    reads: list[np.ndarray] = field(default_factory=list)
+    writes: list[np.ndarray] = field(default_factory=list)
+    tensors: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def astray(self) -> int:
+        """How many accesses were to no tensor."""
+        addresses = np.concatenate(self.reads + self.writes).astype(np.int64)
+        known = np.zeros(addresses.size, bool)
+        for one in self.tensors:
+            known |= (addresses >= one.data_ptr()) & (addresses < one.data_ptr() + one.numel() * one.element_size())
+        return int((~known).sum())
+
+
 @contextmanager
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """The addresses of all that interpreted kernels read and write, kernel by kernel, one array of each access."""
-    real, reads, writes = interpreter._interpreter, [], []
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accesses]:
+    real, run, seen = interpreter._interpreter, interpreter.InterpretedFunction.run, Accesses()
 
     def load(at: np.ndarray, mask: np.ndarray, *rest: object) -> object:
-        reads.append(at[mask])
+        seen.reads.append(at[mask])
         return real.load(at, mask, *rest)
 
     def store(at: np.ndarray, values: np.ndarray, mask: np.ndarray) -> object:
-        writes.append(at[mask])
+        seen.writes.append(at[mask])
         return real.store(at, values, mask)
+
+    def launched(kernel: object, *arguments: object, **options: object) -> object:
+        seen.tensors.extend(one for one in arguments if isinstance(one, torch.Tensor))
+        return run(kernel, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(interpreter, "_interpreter", SimpleNamespace(load=load, store=store))
-        yield reads, writes
+        patch.setattr(interpreter.InterpretedFunction, "run", launched)
+        yield seen
 
 
 def elements_of(tensor: torch.Tensor, accesses: list[np.ndarray]) -> set[int]:
@@ -60,10 +88,6 @@ def elements_of(tensor: torch.Tensor, accesses: list[np.ndarray]) -> set[int]:
     return set((inside // size).tolist())
 
 
-def outside(tensors: Sequence[torch.Tensor], accesses: list[np.ndarray]) -> int:
-    """How many accesses were to none of the tensors."""
-    addresses = np.concatenate(accesses).astype(np.int64)
-    known = np.zeros(addresses.size, bool)
-    for one in tensors:
-        known |= (addresses >= one.data_ptr()) & (addresses < one.data_ptr() + one.numel() * one.element_size())
-    return int((~known).sum())
+def elements_in(ranges: np.ndarray) -> set[int]:
+    """Those of ranges (p, 2)."""
+    return {at for start, stop in ranges.tolist() for at in range(start, stop)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.entropy import rans
@@ -13,7 +13,7 @@ from embdc_cli.entropy.rans import cuda, reference
 from embdc_cli.entropy.rans.layout import choose_lanes, join_payload
 from embdc_cli.entropy.tables import Tables, static_tables
 from embdc_cli.errors import CorruptArchive
-from tests.entropy.device_cases import DEVICES, INTERPRETED, ON_CPU, elements_of, joined, on, outside, watched
+from tests.entropy.device_cases import DEVICES, INTERPRETED, ON_CPU, elements_in, elements_of, joined, on, watched
 from tests.entropy.entropy_cases import drawn_symbols, table_cases
 
 LANES = [1, 2, 4, 8, 16, 32]
@@ -143,7 +143,7 @@ def test_rows_beyond_the_tables_are_flagged(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes
 @given(payloads=st.lists(st.tuples(st.binary(max_size=150), st.integers(0, 20)), min_size=1, max_size=20))
 def test_hostile_bytes_decode_as_on_the_cpu(device: str, payloads: list[tuple[bytes, int]]) -> None:
     named = [head + data for head in (b"", b"\1", b"\x08") for data, _ in payloads]
@@ -152,25 +152,23 @@ def test_hostile_bytes_decode_as_on_the_cpu(device: str, payloads: list[tuple[by
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="accesses are seen in the interpreter")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_nothing_beyond_the_ranges_is_touched(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of noise that states and words may be, in payloads that end anywhere; every access is looked at."""
     rng = np.random.default_rng(seed)
     tables = cuda.tables_on(static_tables(), torch.device("cpu"))
-    payloads = [bytes((lanes,)) + rng.bytes(size) for lanes in (*LANES, 77) for size in (0, 3, 130, 137, 164)]
+    lanes = np.repeat(LANES, 6).tolist()
+    beyond_head = 6 * (-3, 0, 2, 6, 7, 12)
+    payloads = [bytes((one,)) + rng.bytes(4 * one + more) for one, more in zip(lanes, beyond_head, strict=True)]
     data, ranges = joined([b"", *payloads])
-    classes, spans = joined([rng.bytes(rng.integers(0, 90)) for _ in ranges], gap=5)
+    classes, spans = joined([rng.bytes(rng.integers(0, 14 * one)) for one in (1, *lanes)])
     arguments = [torch.from_numpy(one) for one in (data, ranges, classes, spans)]
-    with watched(monkeypatch) as (reads, writes):
-        symbols, errors = cuda.decode(*arguments, tables)
-    assert not outside([*arguments, tables.slots, tables.packed], reads)
-    assert not outside([symbols, errors], writes)
-    in_payloads = {at for start, stop in ranges.tolist() for at in range(start, stop)}
-    in_spans = {at for start, stop in spans.tolist() for at in range(start, stop)}
-    assert elements_of(arguments[0], reads) <= in_payloads
-    assert elements_of(arguments[2], reads) <= in_spans
-    assert elements_of(symbols, writes) <= in_spans
-    assert elements_of(symbols, writes)
+    with watched(monkeypatch) as seen:
+        symbols, _ = cuda.decode(*arguments, tables)
+    assert not seen.astray
+    assert elements_of(arguments[0], seen.reads) <= elements_in(ranges)
+    assert elements_of(arguments[2], seen.reads) <= elements_in(spans)
+    assert set() < elements_of(symbols, seen.writes) <= elements_in(spans)
 
 
 @pytest.mark.skipif(not INTERPRETED, reason="accesses are seen in the interpreter")
@@ -182,13 +180,11 @@ def test_encoding_touches_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     classes = (rng.integers(0, 9, symbols.size) % 3).astype(np.uint8)
     lanes = np.resize(np.array([1, 32, 8, 0, 5, 64, -4], np.int32), len(spans))
     arguments = [torch.from_numpy(one) for one in (symbols, classes, spans, lanes)]
-    with watched(monkeypatch) as (reads, writes):
-        chosen = cuda.lane_counts(*arguments[:3], tables)
-        data, ranges, errors = cuda.encode(*arguments, tables)
-    assert not outside([*arguments, tables.packed, tables.cost, ranges], reads)
-    assert not outside([data, ranges, errors, chosen], writes)
-    in_spans = {at for start, stop in spans.tolist() for at in range(start, stop)}
-    assert elements_of(arguments[0], reads) == elements_of(arguments[1], reads) == in_spans
+    with watched(monkeypatch) as seen:
+        cuda.lane_counts(*arguments[:3], tables)
+        _, ranges, errors = cuda.encode(*arguments, tables)
+    assert not seen.astray
+    assert elements_of(arguments[0], seen.reads) == elements_of(arguments[1], seen.reads) == elements_in(spans)
     assert ((errors == 0) | (ranges[:, 0] == ranges[:, 1])).all()
     assert int(errors.sum()) > 15
 

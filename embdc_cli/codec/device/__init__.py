@@ -3,9 +3,11 @@
 Where what is done, when a slice is decoded on a device:
 
     every stage that takes an array        on the device (`chain.inverse_of`)
-    entropy coders, bitstreams of video    on the CPU, in threads (`coders`); their codes are copied to the device
+    codes of planes and of tracks, codes   on the device where Triton runs (`plane_coders`, `context_coder`), else as
+    under time contexts                    those that follow
+    codes of vq, bitstreams of video       on the CPU, in threads (`coders`); they are copied to the device
     lossless chunks                        on the CPU, and copied
-    records of exact values, tracks,       read on the CPU, and used on the device
+    exact values, tracks, flags of planes, read on the CPU, and used on the device
     scales of tokens
 
 A chunk is always decoded whole and by itself: the shape of every product follows from the chunk alone, so that a value

@@ -10,18 +10,23 @@ from itertools import pairwise
 import torch
 
 from embdc_cli.codec.chain import Chain, Parted
-from embdc_cli.codec.device import mixture, network, points, products, scales, vectors
+from embdc_cli.codec.device import context_coder, mixture, network, plane_coders, points, products, scales, vectors
 from embdc_cli.codec.device.beside import Beside, Inverse, Taken, Upload
-from embdc_cli.codec.device.coders import Decoded, codes_of
+from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu
+from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.reconstruction.stage import Reconstruction
-from embdc_cli.codec.stage import Shape, Stage
+from embdc_cli.codec.stage import Coder, Shape, Stage
 from embdc_cli.codec.transform.basis import Basis
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.mixture.stage import Mixture
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
+from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
+from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.sticky import Sticky
+from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.video.hadamard import Hadamard
@@ -48,6 +53,18 @@ inverse_of.register(TrellisPoints, points.trellis_points)
 inverse_of.register(Sticky, points.sticky)
 inverse_of.register(VideoSamples, points.video_samples)
 inverse_of.register(VectorQuantiser, vectors.vector_quantiser)
+
+
+@singledispatch
+def codes_of(coder: Coder, upload: Upload) -> Codes:
+    """The coder backwards, on the CPU unless it is registered."""
+    return codes_from_cpu(coder, upload)
+
+
+codes_of.register(TimeContext, context_coder.time_context)
+codes_of.register(Planes, plane_coders.planes)
+codes_of.register(TrackPlanes, plane_coders.track_planes)
+codes_of.register(TrackPaths, plane_coders.track_paths)
 
 
 @dataclass(frozen=True)
@@ -85,9 +102,9 @@ class DeviceChain:
         taken = [one.take(parted.known[number], parted.shapes[number]) for number, one in self._inverses]
         return TakenChain(codes, tuple(taken)), crc
 
-    def codes(self, chunks: Sequence[Beside]) -> Decoded:
+    def codes(self, chunks: Sequence[Beside], staging: Staging) -> Decoded:
         """The codes of many chunks."""
-        return self._codes.run(chunks)
+        return self._codes.run(chunks, staging)
 
     def tokens(self, codes: torch.Tensor, beside: Sequence[Beside]) -> torch.Tensor:
         """(F, N, D) float32 of the codes of a chunk."""

@@ -44,6 +44,20 @@ class TakenChunk:
         return sum(one.device_bytes for one in self.all)
 
 
+@dataclass(frozen=True)
+class CopiedChunk:
+    """A chunk whose arrays are on the device. groups: for the coder and the inverses of every token group.
+
+    device_bytes: what decoding holds on the device, nbytes of them by what was copied.
+    """
+
+    groups: tuple[tuple[Beside, ...], ...]
+    others: Beside
+    length: int
+    device_bytes: int
+    nbytes: int
+
+
 class DeviceCodec(Protocol):
     """A `ChunkCodec` whose rows are wanted on a device."""
 
@@ -53,13 +67,13 @@ class DeviceCodec(Protocol):
 
     @property
     def together(self) -> bool:
-        """Whether several chunks are decoded faster at once than one by one."""
+        """Whether codes are decoded on the device, where several chunks at once are faster than one by one."""
 
     def take(self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None) -> TakenChunk:
         """What the CPU reads of a chunk. Raises CorruptArchive."""
 
     def decode(
-        self, chunks: Sequence[TakenChunk], outs: Sequence[torch.Tensor], staging: Staging
+        self, chunks: Sequence[CopiedChunk], outs: Sequence[torch.Tensor], staging: Staging
     ) -> list[torch.Tensor]:
         """Start decoding chunks into outs, (length, *row_shape) in storage type each; waits for nothing.
 
@@ -87,7 +101,7 @@ class OnDevice:
 
     @property
     def together(self) -> bool:
-        return any(chain.together for chain in self._chains)
+        return all(chain.together for chain in self._chains)
 
     def take(self, payload: bytes | memoryview, rows: int, token_counts: TokenCounts | None) -> TakenChunk:
         parts, record = self._codec.part(payload, rows, token_counts)
@@ -106,20 +120,22 @@ class OnDevice:
         return TakenChunk(tuple(groups), others, length, crc)
 
     def decode(
-        self, chunks: Sequence[TakenChunk], outs: Sequence[torch.Tensor], staging: Staging
+        self, chunks: Sequence[CopiedChunk], outs: Sequence[torch.Tensor], staging: Staging
     ) -> list[torch.Tensor]:
-        besides = [_there(chunk, staging) for chunk in chunks]
-        coded = [chain.codes([groups[number][0] for groups, _ in besides]) for number, chain in enumerate(self._chains)]
+        coded = [
+            chain.codes([chunk.groups[number][0] for chunk in chunks], staging)
+            for number, chain in enumerate(self._chains)
+        ]
         flags = []
-        for at, ((groups, others), out) in enumerate(zip(besides, outs, strict=True)):
+        for at, (chunk, out) in enumerate(zip(chunks, outs, strict=True)):
             tokens = [
                 chain.tokens(found.codes[at], group[1:])
-                for chain, found, group in zip(self._chains, coded, groups, strict=True)
+                for chain, found, group in zip(self._chains, coded, chunk.groups, strict=True)
             ]
             flag = write_rows(tokens, self._codec.models.layout, out)
             flags.append(sum((found.faults[at] for found in coded if found.faults is not None), flag))
-            if others.tensors:
-                put_exact(out, *others.tensors)
+            if chunk.others.tensors:
+                put_exact(out, *chunk.others.tensors)
         return flags
 
 
@@ -137,17 +153,17 @@ class OnCpu:
         return TakenChunk((), Taken((decoded,)), len(decoded), crc)
 
     def decode(
-        self, chunks: Sequence[TakenChunk], outs: Sequence[torch.Tensor], staging: Staging
+        self, chunks: Sequence[CopiedChunk], outs: Sequence[torch.Tensor], staging: Staging
     ) -> list[torch.Tensor]:
         for chunk, out in zip(chunks, outs, strict=True):
-            (rows,) = staging.copied(chunk.others.arrays)
-            out.copy_(rows.view(out.dtype))
+            out.copy_(chunk.others.tensors[0].view(out.dtype))
         return [torch.zeros((), device=out.device) for out in outs]
 
 
-def _there(chunk: TakenChunk, staging: Staging) -> tuple[list[list[Beside]], Beside]:
-    """(what goes with each chain's coder and inverses, with the chunk), on the device."""
-    tensors = iter(staging.copied([array for one in chunk.all for array in one.arrays]))
+def copied(chunk: TakenChunk, staging: Staging) -> CopiedChunk:
+    """The chunk, its arrays on the device; the copy has only been started."""
+    arrays = [array for one in chunk.all for array in one.arrays]
+    tensors = iter(staging.copied(arrays))
     there = iter([Beside(tuple(next(tensors) for _ in one.arrays), one.facts) for one in chunk.all])
-    groups = [[next(there) for _ in group.all] for group in chunk.groups]
-    return groups, next(there)
+    groups = tuple(tuple(next(there) for _ in group.all) for group in chunk.groups)
+    return CopiedChunk(groups, next(there), chunk.length, chunk.device_bytes, sum(array.nbytes for array in arrays))

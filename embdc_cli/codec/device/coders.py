@@ -1,7 +1,7 @@
-"""Codes of chunks on a device: today from the decoders of the CPU, in as few bytes as they fit.
+"""A coder backwards, for a device: from the CPU's decoder, in as few bytes as codes fit, or decoded there.
 
-`codes_of` is where a coder that has a decoder on the device is told apart: it takes the bytes of a chunk along instead
-of the codes, and `run` decodes those of many chunks at once.
+A coder that has a decoder on the device takes the bytes of a chunk along instead of its codes, and `run` decodes those
+of many chunks at once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import singledispatch
 
 import numpy as np
 import torch
 
 from embdc_cli.codec.device.beside import Beside, Taken, Upload
+from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.stage import Coder, Shape
 
 
@@ -24,6 +24,11 @@ class Decoded:
 
     codes: list[torch.Tensor]
     faults: torch.Tensor | None = None
+
+
+def faults_of(errors: torch.Tensor) -> torch.Tensor:
+    """The faults of `Decoded`, of flags (chunks,) int32."""
+    return torch.zeros(len(errors), device=errors.device).masked_fill_(errors != 0, float("nan"))
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,18 @@ class Codes:
 
     together: bool
     take: Callable[[memoryview, Shape, bytes, int | None], tuple[Taken, int | None]]
-    run: Callable[[Sequence[Beside]], Decoded]
+    run: Callable[[Sequence[Beside], Staging], Decoded]
 
 
-@singledispatch
-def codes_of(coder: Coder, upload: Upload) -> Codes:
-    """The coder backwards, for `upload.device`."""
+def codes_from_cpu(coder: Coder, upload: Upload) -> Codes:
+    """Any coder, as the CPU decodes it."""
+    del upload
 
     def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
         codes = np.ascontiguousarray(coder.decode(data, shape, side), "<i4")
         return Taken((narrowed(codes),)), None if crc is None else zlib.crc32(codes.data, crc)
 
-    def run(chunks: Sequence[Beside]) -> Decoded:
+    def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
         return Decoded([chunk.tensors[0] for chunk in chunks])
 
     return Codes(False, take, run)

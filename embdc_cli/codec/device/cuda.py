@@ -1,7 +1,8 @@
-"""The first and the last pass over a chunk as single kernels in Triton: codes to points, values to their storage type.
+"""Passes over a chunk as single kernels in Triton: classes of codes, codes to points, values to their storage type.
 
-In torch these are three to six passes each (`points`, `rows`, the definitions), and the products between them are one.
-Bits are the same. Importing this imports Triton, see `entropy.cuda`.
+In torch points and values are three to six passes each (`points`, `rows`, the definitions), and the products between
+them are one; classes are some for each of hundreds of blocks (`mixture.motion` is their definition). Bits are the same.
+Importing this imports Triton, see `entropy.cuda`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ import torch
 import triton
 import triton.language as tl
 
+from embdc_cli.codec.device.plane_coders import TILE
+from embdc_cli.codec.transform.activity import LOWEST
+from embdc_cli.codec.transform.mixture.motion import STILL
+from embdc_cli.entropy.tables import CLASSES
+
 _BLOCK: Final = 1024
+_LOWEST = tl.constexpr(LOWEST)
+_HIGHEST = tl.constexpr(CLASSES - 1)
+_STILL = tl.constexpr(STILL)
 LAUNCH: Final = {"enable_fp_fusion": False}
 """A product and a sum are rounded one by one, as numpy does."""
 
@@ -32,7 +41,7 @@ def points(codes: torch.Tensor, numbers: torch.Tensor, *, rounds_twice: bool) ->
 
 
 def store(x: torch.Tensor, out: torch.Tensor, limit: float) -> torch.Tensor:
-    """x (F, N, D) float32 to out (F, N, D) of float16, bfloat16 or float32, within +-limit, and a number that is NaN where
+    """x (F, N, D) float32 to out (F, N, D) of float16, bfloat16 or float32, within +-limit, and a number that is NaN if
     one of x is. The last two axes of out are contiguous.
     """
     flag = torch.zeros((), dtype=torch.float32, device=x.device)
@@ -48,6 +57,43 @@ def store(x: torch.Tensor, out: torch.Tensor, limit: float) -> torch.Tensor:
             x.contiguous(), into, flag, size, blocks, stride, limit, BITS=bits, BLOCK=_BLOCK, **LAUNCH
         )
     return flag
+
+
+def track_classes(
+    planes: torch.Tensor, symbols: torch.Tensor, blocks: torch.Tensor, tiles: torch.Tensor, count: int
+) -> torch.Tensor:
+    """(count,) uint8 of the codes of a mixture: `mixture.motion.Motion.classes`. planes, symbols: as of `ClassParts`.
+
+    blocks: (b, 7) int64, for each where its codes begin and how many they are, where its planes and its tracks begin,
+    its tracks, the rank of its mode, and its first tile of TILE codes. tiles: (t,) int32, the block of each.
+    """
+    found = torch.empty(count, dtype=torch.uint8, device=planes.device)
+    if count:
+        _track_classes[(len(tiles),)](planes, symbols, blocks, tiles, found, TILE=TILE, **LAUNCH)
+    return found
+
+
+@triton.jit
+def _track_classes(
+    planes: tl.tensor,
+    symbols: tl.tensor,
+    blocks: tl.tensor,
+    tiles: tl.tensor,
+    found: tl.tensor,
+    TILE: tl.constexpr,
+) -> None:
+    tile = tl.program_id(0)
+    block = blocks + 7 * tl.load(tiles + tile).to(tl.int64)
+    first_code, size = tl.load(block), tl.load(block + 1)
+    tracks, rank = tl.load(block + 4), tl.load(block + 5)
+    at = (tile - tl.load(block + 6)) * TILE + tl.arange(0, TILE)
+    plane = at // tracks
+    base = tl.load(planes + tl.load(block + 2) + plane, mask=at < size, other=0).to(tl.int32)
+    symbol = tl.load(symbols + tl.load(block + 3) + at - plane * tracks, mask=at < size, other=0).to(tl.int32)
+    moved = tl.minimum(tl.maximum(base + symbol - 1 + _LOWEST, 1), _HIGHEST)
+    moved = tl.where(symbol == _STILL, 0, moved)
+    chosen = tl.where((plane < rank) | (base == 0), base, moved)
+    tl.store(found + first_code + at, chosen.to(tl.uint8), mask=at < size)
 
 
 @triton.jit

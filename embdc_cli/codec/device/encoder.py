@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +36,6 @@ from embdc_cli.codec.fields import FieldWriter
 from embdc_cli.codec.stage import ChunkCodec, CodedRows, Sides, TokenCounts
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.metrics import ErrorSums
-
-
-@contextmanager
-def _working(device: torch.device) -> Iterator[None]:
-    """In full precision, and on `device` also what asks which is the current one, as Triton does."""
-    with full_precision(device), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        yield
 
 
 def device_encoder(codec: ChunkCodec, device: str) -> DeviceEncoder | None:
@@ -80,7 +73,7 @@ class DeviceEncoder:
             if not models.nonfinite_keep:
                 exact_values.refuse(rows, spec)
             coded_rows, record = exact_values.take_out(rows, spec, padding=models.padding)
-        with _working(self._device):
+        with self._working():
             there, given = self._rows_there(rows, coded_rows)
             known = sides or (None,) * len(self._groups)
             groups = zip(self._groups, tokens_of(given, models.layout), known, strict=True)
@@ -105,11 +98,17 @@ class DeviceEncoder:
     def measure(self, rows: np.ndarray, payload: bytes, count: int, token_counts: TokenCounts | None) -> ErrorSums:
         """The errors of a payload that `code` gave for these `count` rows: the same sums."""
         parts, record = self._codec.part(payload, count, token_counts)
-        with _working(self._device):
+        with self._working():
             there, _ = self._rows_there(rows, rows)
             decoded = [group.decoded(part) for group, part in zip(self._groups, parts, strict=True)]
             codes, besides = zip(*decoded, strict=True)
             return self._sums(*self._staging.fetched(self._errors(there, codes, besides, record)))
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """In full precision, and on the device also what asks which is the current one, as Triton does."""
+        with full_precision(self._device), torch.cuda.device(self._staging.device_index):
+            yield
 
     def _rows_there(self, rows: np.ndarray, coded_rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Both on the device, in the type that they are of."""

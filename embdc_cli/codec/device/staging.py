@@ -26,6 +26,11 @@ class Staging:
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._back = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
+    @property
+    def device_index(self) -> int:
+        """What `torch.cuda.device` takes to make it the current one: -1, which changes nothing, for the CPU."""
+        return -1 if self._stream is None else self._device.index
+
     def copied(self, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """The arrays as tensors on the device."""
         starts = [0]

@@ -30,6 +30,18 @@ FLAGGED_CLASSES: Final = 5
 
 
 @dataclass(frozen=True, eq=False)
+class Parts:
+    """The bytes of a chunk, told apart.
+
+    classes: (G * r,) uint8, of planes as they are coded. offsets: (groups, N) int8, of tracks. levels: their bytes.
+    """
+
+    classes: np.ndarray
+    offsets: np.ndarray
+    levels: memoryview
+
+
+@dataclass(frozen=True, eq=False)
 class Planes(Coder, SegmentStage):
     """group: rows in a full temporal group. classes: (bands, r) uint8. tables: of the entropy coder."""
 
@@ -66,6 +78,12 @@ class Planes(Coder, SegmentStage):
         return levels, self._level_classes(final, offsets, codes.shape)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
+        parts = self.part(data, shape)
+        classes = self._level_classes(parts.classes, parts.offsets, shape)
+        return _from_planes(decode_levels(parts.levels, classes, self.tables, MAX_LEVEL), shape, self.group)
+
+    def part(self, data: memoryview, shape: Shape) -> Parts:
+        """What tells the classes of the codes of `shape`, and their bytes. Raises CorruptArchive."""
         sizes = self._sizes(shape)
         classes, flagged = self._plane_classes(sizes)
         fields = FieldReader(data, "chunk")
@@ -79,8 +97,7 @@ class Planes(Coder, SegmentStage):
         offsets = np.zeros((groups, shape[1]), np.int8)
         if self.group > 1:
             offsets = activity.read(fields, groups, shape[1])
-        levels = decode_levels(fields.rest(), self._level_classes(final, offsets, shape), self.tables, MAX_LEVEL)
-        return _from_planes(levels, shape, self.group)
+        return Parts(final, offsets, fields.rest())
 
     def plane_bits(self, codes: np.ndarray, side: bytes) -> list[np.ndarray]:
         levels, classes = self.classify(codes)

@@ -47,7 +47,7 @@ def encode_levels(levels: np.ndarray, classes: np.ndarray, tables: Tables | None
     levels: (n,) int32, magnitudes up to 2^31 - 1; classes: (n,) uint8 below 64, 0 only where the level is 0;
     tables: 32 x 16, the static ones by default. Raises ValueError for anything else.
     """
-    tables = _checked_tables(tables)
+    tables = checked_tables(tables)
     levels, classes = _checked(levels, classes)
     parts = kernels(__name__).split(levels, classes, tables.direct)
     if parts is None:
@@ -65,7 +65,7 @@ def decode_levels(
     Allocates a few times n integers at most. Raises CorruptArchive unless `data` holds exactly them, and magnitudes up
     to `largest`, no less than that of any level without an escape.
     """
-    tables = _checked_tables(tables)
+    tables = checked_tables(tables)
     if classes.dtype != np.uint8 or classes.ndim != 1:
         raise ValueError(f"levels: expected (n,) uint8 classes, found {classes.shape} {classes.dtype}")
     if classes.size and classes.max() >= CLASSES:
@@ -98,7 +98,7 @@ def cost_levels(levels: np.ndarray, classes: np.ndarray, tables: Tables | None =
 
     A level that class 0 cannot hold counts 4096 bits. Arguments as for `encode_levels`.
     """
-    tables = _checked_tables(tables)
+    tables = checked_tables(tables)
     levels, classes = _checked(levels, classes)
     return int(kernels(__name__).cost(levels, classes, tables.fine_cost, tables.direct)) >> 8
 
@@ -129,7 +129,7 @@ def magnitude_costs(tables: Tables | None = None, largest: int = 63) -> np.ndarr
 
     Class 0 costs 0 for magnitude 0 and 4096 bits for the others. For rate-distortion decisions by table.
     """
-    tables = _checked_tables(tables)
+    tables = checked_tables(tables)
     magnitudes = np.arange(largest + 1, dtype=np.int64)
     rows, shifts = class_rows()[:, None], class_shifts()[:, None].astype(np.int64)
     high = magnitudes >> shifts
@@ -154,7 +154,7 @@ def _checked(levels: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.require(levels, requirements=("C", "A")), np.ascontiguousarray(classes)
 
 
-def _checked_tables(tables: Tables | None) -> Tables:
+def checked_tables(tables: Tables | None) -> Tables:
     if tables is None:
         return static_tables()
     if tables.freq.shape != (ROWS, SYMBOLS) or not tables.freq[:, [0, ESCAPE]].all():

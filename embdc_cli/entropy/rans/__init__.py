@@ -1,6 +1,7 @@
 """Interleaved rANS: symbols with a known table row each, to bytes and back.
 
 `reference.py` is the definition, `cpu.py` its compiled twin, `layout.py` the bytes around the states and words.
+`cuda.py` has many payloads at once on a device, and an interface of its own.
 """
 
 from __future__ import annotations

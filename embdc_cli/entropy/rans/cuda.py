@@ -19,9 +19,12 @@ kernels of those coders. Nothing waits for the device. Importing this imports Tr
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -76,11 +79,13 @@ def decode(
     tables; spans: (p, 2) int64, where in `classes`, and so among the symbols, each has its own, fewer than 2^31.
     Symbols outside the spans are 0, those of corrupt payloads are anything.
     """
-    _check(payloads, spans, data=data, classes=classes)
+    check(payloads, spans, data=data, classes=classes)
     symbols = torch.zeros_like(classes)
     errors = torch.zeros(len(payloads), dtype=torch.int32, device=data.device)
-    if len(payloads):
-        table_rows, table_symbols = tables.packed.shape
+    if not len(payloads):
+        return symbols, errors
+    table_rows, table_symbols = tables.packed.shape
+    with device_of(data):
         _decode[(-(-len(payloads) // _TOGETHER),)](
             *(data, payloads, classes, spans, tables.slots, tables.packed, symbols, errors, len(payloads)),
             TABLE_ROWS=table_rows,
@@ -99,10 +104,12 @@ def lane_counts(
 
     Arguments as for `encode`.
     """
-    _check(spans, symbols=symbols, classes=classes)
+    check(spans, symbols=symbols, classes=classes)
     lanes = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
-    if len(spans):
-        table_rows, table_symbols = tables.cost.shape
+    if not len(spans):
+        return lanes
+    table_rows, table_symbols = tables.cost.shape
+    with device_of(symbols):
         _lane_counts[(len(spans),)](
             *(symbols, classes, spans, tables.cost, lanes),
             TABLE_ROWS=table_rows,
@@ -123,12 +130,14 @@ def encode(
     symbol has no code in its row; such a payload is empty, as is one of no symbols. Between payloads there is a gap:
     each is written from its end, in room for a word per symbol.
     """
-    _check(spans, symbols=symbols, classes=classes)
+    check(spans, symbols=symbols, classes=classes)
     data = torch.zeros(2 * len(symbols) + _HEAD * len(spans), dtype=torch.uint8, device=symbols.device)
     payloads = torch.cumsum(2 * (spans[:, 1] - spans[:, 0]) + _HEAD, 0)[:, None].repeat(1, 2)
     errors = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
-    if len(spans):
-        table_rows, table_symbols = tables.packed.shape
+    if not len(spans):
+        return data, payloads, errors
+    table_rows, table_symbols = tables.packed.shape
+    with device_of(symbols):
         _encode[(-(-len(spans) // _TOGETHER),)](
             *(symbols, classes, spans, lanes, tables.packed, data, payloads, errors, len(spans)),
             TABLE_ROWS=table_rows,
@@ -140,8 +149,13 @@ def encode(
     return data, payloads, errors
 
 
-def _check(*ranges: torch.Tensor, **arrays: torch.Tensor) -> None:
-    """Raises ValueError for tensors of another kind, shape or order; values are not looked at."""
+def device_of(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """A context in which kernels run where the tensor is: they take the current device, whichever it is."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
+def check(*ranges: torch.Tensor, **arrays: torch.Tensor) -> None:
+    """Raises ValueError for ranges (p, 2) and arrays (n,) that are not that; values are not looked at."""
     for one in ranges:
         if one.dtype != torch.int64 or one.ndim != 2 or one.shape != (len(ranges[0]), 2) or not one.is_contiguous():
             raise ValueError(f"rans: expected (p, 2) int64 ranges, as many of each, found {one.shape} {one.dtype}")
@@ -222,7 +236,14 @@ def decode_step(
     return symbol, tl.where(active, refilled, x), taken + total
 
 
-@triton.jit
+def kernel(function: Callable) -> Any:
+    """The function compiled by Triton, once: for any sizes, and however tensors lie in memory."""
+    parameters = inspect.signature(function).parameters.values()
+    arguments = [one.name for one in parameters if "constexpr" not in str(one.annotation)]
+    return triton.jit(function, do_not_specialize=arguments)
+
+
+@kernel
 def _decode(
     data: tl.tensor,
     payloads: tl.tensor,
@@ -272,7 +293,7 @@ def _decode(
     tl.store(errors + payload, 1, mask=here & ((even | nothing) == 0))
 
 
-@triton.jit
+@kernel
 def _lane_counts(
     symbols: tl.tensor,
     classes: tl.tensor,
@@ -306,7 +327,7 @@ def _lane_counts(
     tl.store(lanes + payload, tl.where(tl.max(dearest, 0) < _IMPOSSIBLE, chosen, 0))
 
 
-@triton.jit
+@kernel
 def _encode(
     symbols: tl.tensor,
     classes: tl.tensor,

@@ -57,7 +57,7 @@ def groups_of(
         taken, running = chain.take(parted, running)
         tensors = iter(Staging(where).copied([array for each in taken.all for array in each.arrays]))
         there = [Beside(tuple(next(tensors) for _ in each.arrays), each.facts) for each in taken.all]
-        (codes,) = chain.codes(there[:1]).codes
+        (codes,) = chain.codes(there[:1], Staging(where)).codes
         with np.errstate(all="ignore"):
             expected = models.chain.reconstruct(one)
         found = chain.tokens(codes, there[1:]).cpu().numpy()

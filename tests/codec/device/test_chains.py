@@ -12,7 +12,7 @@ import torch
 
 from embdc_cli import dtypes
 from embdc_cli.archive import Archive
-from embdc_cli.codec.device.codec import device_codec
+from embdc_cli.codec.device.codec import copied, device_codec
 from embdc_cli.codec.device.rows import write_rows
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.layout import Layout
@@ -46,7 +46,8 @@ def decoded_on(device: str, codec: TransformCodec, coded: Encoded, rows: int) ->
     assert taken.symbol_crc == coded.symbol_crc
     assert taken.length == rows
     out = torch.empty((rows, *codec.spec.row_shape), dtype=getattr(torch, codec.spec.dtype), device=where)
-    (flag,) = there.decode([taken], [out], Staging(where))
+    staging = Staging(where)
+    (flag,) = there.decode([copied(taken, staging)], [out], staging)
     assert not flag.isnan()
     return as_stored(out)
 

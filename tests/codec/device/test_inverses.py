@@ -11,8 +11,8 @@ from hypothesis import given, settings
 
 from embdc_cli.codec.device import products
 from embdc_cli.codec.device.beside import Upload
-from embdc_cli.codec.device.chain import inverse_of
-from embdc_cli.codec.device.coders import codes_of, narrowed
+from embdc_cli.codec.device.chain import codes_of, inverse_of
+from embdc_cli.codec.device.coders import narrowed
 from embdc_cli.codec.device.precision import full_precision
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.lossless.bit_pattern import BitPattern
@@ -23,9 +23,13 @@ from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.free_klt import FreeKlt
 from embdc_cli.codec.transform.identity import Identity
 from embdc_cli.codec.transform.klt import ReflectedKlt
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
+from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
 from embdc_cli.codec.transform.mixture.trellis_points import TrellisPoints
 from embdc_cli.codec.transform.normalise import Normalise
+from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.codec.transform.sticky import Sticky
+from embdc_cli.codec.transform.time_context import TimeContext
 from embdc_cli.codec.transform.time_dct import TimeDct
 from embdc_cli.codec.transform.token_scale import TokenScale
 from embdc_cli.codec.video.hadamard import Hadamard
@@ -185,10 +189,11 @@ def test_mixtures_on_the_first_axes(channels: int, device: str) -> None:
 
 
 def test_every_stage_of_the_transform_codec_has_its_place(device: str) -> None:
-    """As the package says: arrays on the device, coders on the CPU."""
+    """As the package says: arrays on the device, coders on the CPU but for four."""
     for stage in models._CLASSES:
         if issubclass(stage, Coder):
-            assert codes_of.dispatch(stage) is codes_of.dispatch(object)
+            on_device = codes_of.dispatch(stage) is not codes_of.dispatch(object)
+            assert on_device == (stage in (Planes, TrackPlanes, TrackPaths, TimeContext)), stage
         else:
             assert inverse_of.dispatch(stage) is not inverse_of.dispatch(object), stage
 

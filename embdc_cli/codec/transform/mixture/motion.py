@@ -11,6 +11,7 @@ Layout: [blob] one symbol for each track of more than one row, behind the tracks
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -24,13 +25,27 @@ from embdc_cli.codec.transform.mixture.tracks import Block, Tracks
 from embdc_cli.entropy import rans
 from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables, classes_of_means
 
-_STILL: Final = 0  # symbol of a track without motion; others are offsets above LOWEST - 1
+STILL: Final = 0  # symbol of a track without motion; others are offsets above LOWEST - 1
 _ACTIVITIES: Final = Tables(
     np.array(
         [[1000, 8, 8, 16, 24, 40, 60, 90, 140, 220, 320, 420, 480, 420, 320, 220, 140, 80, 40, 20, 12, 8, 5, 3, 2]]
     )
 )
 """A law for activities, rough on purpose: they take a few tenths of a percent of the bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassParts:
+    """What classes are made of, block by block.
+
+    planes: (p,) uint8, classes of planes without activity, 0 for those beyond an extent. symbols: (t,) uint8 of tracks.
+    shapes: (blocks, 3) int64: planes and tracks of each, and the rank of its mode: so many of its planes does no
+    activity move.
+    """
+
+    planes: np.ndarray
+    symbols: np.ndarray
+    shapes: np.ndarray
 
 
 class Motion:
@@ -51,7 +66,7 @@ class Motion:
             classes = self._base(block.mode, block.level)[rank:].astype(np.float64)
             expected = float(np.exp2((classes - UNIT_CLASS) / 2).sum())
             offsets = classes_of_means(moving, np.full(len(moving), expected)).astype(np.int64) - UNIT_CLASS
-            found[block.tracks] = np.where(moving > 0, 1 + np.clip(offsets, LOWEST, HIGHEST) - LOWEST, _STILL)
+            found[block.tracks] = np.where(moving > 0, 1 + np.clip(offsets, LOWEST, HIGHEST) - LOWEST, STILL)
         return found
 
     def classes(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> np.ndarray:
@@ -71,9 +86,20 @@ class Motion:
                 moved = base[moving, None] + (symbols - 1 + LOWEST)
                 np.maximum(moved, 1, out=moved)
                 np.minimum(moved, CLASSES - 1, out=moved)
-                moved *= symbols != _STILL
+                moved *= symbols != STILL
                 planes[moving] = moved
         return classes
+
+    def parts(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> ClassParts:
+        """What `classes` are made of."""
+        planes, symbols = [np.zeros(0, np.uint8)], [np.zeros(0, np.uint8)]
+        for number, block in enumerate(tracks.blocks):
+            used = in_use(block, extents.get(number), self._modes[block.mode].rank).ravel()
+            planes.append(np.where(used, self._base(block.mode, block.level), 0).astype(np.uint8))
+            symbols.append(activities[block.tracks])
+        ranks = np.array([self._modes[block.mode].rank for block in tracks.blocks], np.int64)
+        shapes = np.column_stack([self.paths(tracks), ranks])
+        return ClassParts(np.concatenate(planes), np.concatenate(symbols), shapes)
 
     def paths(self, tracks: Tracks) -> np.ndarray:
         """(blocks, 2) int64: planes and tracks of every block, as trellises see them."""

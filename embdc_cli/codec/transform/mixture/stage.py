@@ -28,9 +28,9 @@ from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.basis import BASIS_FIRST_RANK, synthesised
 from embdc_cli.codec.transform.dead_zone import DeadZone, read_step
 from embdc_cli.codec.transform.mixture.cutting import TrackTables, read_tables, read_tracks, write_tables, write_tracks
-from embdc_cli.codec.transform.mixture.extents import LARGE, measure_extents, read_extents, write_extents
+from embdc_cli.codec.transform.mixture.extents import LARGE, Extents, measure_extents, read_extents, write_extents
 from embdc_cli.codec.transform.mixture.modes import Mode, read_modes, write_modes
-from embdc_cli.codec.transform.mixture.motion import Motion, read_activities, write_activities
+from embdc_cli.codec.transform.mixture.motion import ClassParts, Motion, read_activities, write_activities
 from embdc_cli.codec.transform.mixture.search import Searcher
 from embdc_cli.codec.transform.mixture.tracks import Tracks
 from embdc_cli.codec.transform.parameters import Scope, SegmentStage
@@ -42,11 +42,32 @@ REACH: Final = 0.5
 
 @dataclass(frozen=True, eq=False)
 class MixedChunk:
-    """What a chunk's side information says. classes: (n,) uint8 of every code; paths: (blocks, 2) planes and tracks."""
+    """What a chunk's side information says. activities: (tracks,) uint8."""
 
     tracks: Tracks
-    classes: np.ndarray
-    paths: np.ndarray
+    activities: np.ndarray
+    extents: Extents
+    motion: Motion
+
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """(n,) uint8, of every code."""
+        return self.motion.classes(self.tracks, self.activities, self.extents)
+
+    @cached_property
+    def class_parts(self) -> ClassParts:
+        """What they are made of."""
+        return self.motion.parts(self.tracks, self.activities, self.extents)
+
+    @cached_property
+    def paths(self) -> np.ndarray:
+        """(blocks, 2) int64: planes and tracks."""
+        return self.motion.paths(self.tracks)
+
+    @property
+    def size(self) -> int:
+        """How many codes there are."""
+        return int(self.paths.prod(axis=1).sum())
 
 
 class InHand(threading.local):
@@ -114,7 +135,7 @@ class Mixture(ArrayStage, SegmentStage):
         activities = read_activities(fields, tracks)
         extents = read_extents(fields, tracks, self._ranks)
         fields.end()
-        found = MixedChunk(tracks, self._motion.classes(tracks, activities, extents), self._motion.paths(tracks))
+        found = MixedChunk(tracks, activities, extents, self._motion)
         self._hand.read = side, found
         return found
 
@@ -123,7 +144,7 @@ class Mixture(ArrayStage, SegmentStage):
         found = fields.varint(limit=shape[0]), fields.varint(limit=shape[1])
         if found != shape[:2]:
             raise fields.corrupt(f"expected {shape[0]} rows of {shape[1]} tokens, found {found[0]} of {found[1]}")
-        return (len(self.chunk(side).classes),)
+        return (self.chunk(side).size,)
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         measured, self._hand.measured = self._hand.measured, None

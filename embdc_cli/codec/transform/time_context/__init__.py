@@ -20,12 +20,13 @@ from embdc_cli.codec.stage import Coder, Shape
 from embdc_cli.codec.table import StageId
 from embdc_cli.codec.transform.parameters import MAX_LEVEL, Scope, SegmentStage
 from embdc_cli.codec.transform.time_context.model import COUNT, costs, frequencies, static_model
+from embdc_cli.codec.transform.time_context.payload import ESCAPE_ORDER, join_parts, read_payload
 from embdc_cli.entropy.backend import kernels
-from embdc_cli.entropy.bits import bit_lengths, check_packed, decode_exp_golomb, encode_exp_golomb
+from embdc_cli.entropy.bits import bit_lengths, check_packed
 from embdc_cli.entropy.rans.layout import choose_lanes, join_payload, split_payload
+from embdc_cli.errors import CorruptArchive
 
 MAX_WIDTH: Final = 1 << 31
-_ESCAPE_ORDER: Final = 2
 
 
 @dataclass(frozen=True)
@@ -41,37 +42,27 @@ class TimeContext(Coder, SegmentStage):
         coder, model = kernels(__name__), static_model()
         sent = coder.symbols_of(np.abs(codes), self.width, model)
         freq, cum = coder.intervals_of(sent, model)
-        out = FieldWriter()
-        out.blob(join_payload(*coder.encode(freq, cum, choose_lanes(int(costs()[freq].sum(dtype=np.int64))))))
-        negative = bool(codes.min() < 0)
-        out.varint(2 * len(sent.escapes) + negative)
-        if len(sent.escapes):
-            out.blob(encode_exp_golomb(sent.escapes, _orders(len(sent.escapes))))
-        if negative:
-            out.raw(np.packbits(codes[codes != 0] < 0, bitorder="little").tobytes())
-        return out.bytes()
+        rans = join_payload(*coder.encode(freq, cum, choose_lanes(int(costs()[freq].sum(dtype=np.int64)))))
+        negative = codes[codes != 0] < 0
+        signs = np.packbits(negative, bitorder="little").tobytes() if negative.any() else None
+        return join_parts(rans, sent.escapes, signs)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
-        fields = FieldReader(data, "chunk")
         rows, tokens, channels = shape
         if not rows * tokens * channels:
-            fields.end()
+            FieldReader(data, "chunk").end()
             return np.zeros(shape, np.int32)
-        states, words = split_payload(fields.blob())
-        count, negative = divmod(fields.varint(limit=2 * min(8 * len(data), rows * tokens * channels) + 1), 2)
-        escapes = decode_exp_golomb(fields.blob(), _orders(count)) if count else np.zeros(0, np.uint32)
-        if escapes.max(initial=0) > MAX_LEVEL:
-            raise fields.corrupt(f"a code is beyond {MAX_LEVEL}")
+        payload = read_payload(data, shape)
+        states, words = split_payload(data[payload.rans])
         codes, whole = kernels(__name__).decode(
-            states, words, escapes.astype(np.int32), (rows, tokens, channels), self.width, static_model()
+            states, words, payload.escapes, (rows, tokens, channels), self.width, static_model()
         )
         if not whole:
-            raise fields.corrupt("expected symbols, states, words and escapes to come out even")
+            raise CorruptArchive("chunk: expected symbols, states, words and escapes to come out even")
         if codes.max() > MAX_LEVEL:
-            raise fields.corrupt(f"a code is beyond {MAX_LEVEL}")
-        if negative:
-            _put_signs(codes, fields)
-        fields.end()
+            raise CorruptArchive(f"chunk: a code is beyond {MAX_LEVEL}")
+        if payload.signs is not None:
+            _put_signs(codes, data[payload.signs])
         return np.asarray(codes)
 
     def write(self, out: FieldWriter) -> None:
@@ -106,20 +97,15 @@ def bits_of(magnitudes: np.ndarray, width: int) -> float:
     coder, model = kernels(__name__), static_model()
     sent = coder.symbols_of(magnitudes, width, model)
     freq, _ = coder.intervals_of(sent, model)
-    escapes = 2 * bit_lengths(sent.escapes.astype(np.int64) + (1 << _ESCAPE_ORDER)) - 1 - _ESCAPE_ORDER
+    escapes = 2 * bit_lengths(sent.escapes.astype(np.int64) + (1 << ESCAPE_ORDER)) - 1 - ESCAPE_ORDER
     return float(costs()[freq].sum(dtype=np.int64)) / 256 + float(escapes.sum())
 
 
-def _orders(count: int) -> np.ndarray:
-    return np.full(count, _ESCAPE_ORDER, np.uint8)
-
-
-def _put_signs(codes: np.ndarray, fields: FieldReader) -> None:
-    """Negate the codes whose sign bit in the rest of `fields` is set. Raises CorruptArchive."""
-    data = fields.rest()
+def _put_signs(codes: np.ndarray, data: memoryview) -> None:
+    """Negate the codes whose sign bit in `data` is set. Raises CorruptArchive."""
     nonzero = np.flatnonzero(codes)
     check_packed(data, nonzero.size)
     negative = np.unpackbits(np.frombuffer(data, np.uint8), count=nonzero.size, bitorder="little").astype(bool)
     if not negative.any():
-        raise fields.corrupt("signs: expected a negative code, found none")
+        raise CorruptArchive("chunk: signs: expected a negative code, found none")
     codes.reshape(-1)[nonzero[negative]] *= -1

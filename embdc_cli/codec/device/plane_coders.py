@@ -1,0 +1,187 @@
+"""Codes of planes and of tracks decoded on a device: the levels of many chunks at once, where Triton runs.
+
+The CPU reads what tells the classes: flags of planes, extents, and how much each track moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+import torch
+
+from embdc_cli.codec.device.beside import Beside, Taken, Upload
+from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu, faults_of
+from embdc_cli.codec.device.staging import Staging
+from embdc_cli.codec.stage import Shape
+from embdc_cli.codec.transform.mixture.track_paths import TrackPaths
+from embdc_cli.codec.transform.mixture.track_planes import TrackPlanes
+from embdc_cli.codec.transform.parameters import MAX_LEVEL
+from embdc_cli.codec.transform.planes import Planes
+from embdc_cli.entropy.cuda import why_not
+from embdc_cli.entropy.tables import CLASSES, Tables
+
+TILE: Final = 1024
+"""Codes of one program of `cuda.track_classes`."""
+_BYTES_PER_CODE: Final = 16
+"""On the device, while codes are decoded: classes, rows, symbols, escapes, and levels in two orders."""
+
+
+@cache
+def kernels_on(device: torch.device) -> ModuleType | None:
+    """The decoder of levels, None where it does not run on `device`."""
+    if why_not(str(device)) is not None:
+        return None
+    from embdc_cli.entropy.levels import cuda
+
+    return cuda
+
+
+def planes(coder: Planes, upload: Upload) -> Codes:
+    """Codes (F, N, r)."""
+    kernels = kernels_on(upload.device)
+    if kernels is None:
+        return codes_from_cpu(coder, upload)
+
+    def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
+        parts = coder.part(data, shape)
+        levels = np.frombuffer(parts.levels, np.uint8)
+        arrays = levels, parts.classes.reshape(coder.group, shape[2]), parts.offsets
+        return Taken(arrays, shape, _BYTES_PER_CODE * int(np.prod(shape))), None
+
+    def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
+        classes = [level_classes(chunk.tensors[1], chunk.tensors[2], chunk.facts[0]) for chunk in chunks]
+        data = [chunk.tensors[0] for chunk in chunks]
+        levels, faults = _decoded(kernels, data, classes, coder.tables, staging)
+        shapes = (chunk.facts for chunk in chunks)
+        codes = [from_planes(one, shape, coder.group) for one, shape in zip(levels, shapes, strict=True)]
+        return Decoded(codes, faults)
+
+    return Codes(True, take, run)
+
+
+def track_planes(coder: TrackPlanes, upload: Upload) -> Codes:
+    """Codes of a mixture, flat."""
+    kernels = kernels_on(upload.device)
+    if kernels is None:
+        return codes_from_cpu(coder, upload)
+
+    def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
+        parts = coder.mixture.chunk(side).class_parts
+        tables = tile_tables(parts.shapes)
+        arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tables
+        return Taken(arrays, shape[0], _BYTES_PER_CODE * shape[0]), None
+
+    def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
+        from embdc_cli.codec.device.cuda import track_classes
+
+        classes = []
+        for chunk in chunks:
+            _, planes, symbols, blocks, tiles = chunk.tensors
+            classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
+        return Decoded(*_decoded(kernels, [chunk.tensors[0] for chunk in chunks], classes, coder.tables, staging))
+
+    return Codes(True, take, run)
+
+
+def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
+    """Points of a mixture's tracks in half steps, flat."""
+    if kernels_on(upload.device) is None:
+        return codes_from_cpu(coder, upload)
+
+    def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
+        parts = coder.mixture.chunk(side).class_parts
+        paths = np.ascontiguousarray(parts.shapes[:, :2])
+        arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tile_tables(parts.shapes), paths
+        return Taken(arrays, shape[0], 2 * _BYTES_PER_CODE * shape[0]), None
+
+    def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
+        from embdc_cli.codec.device.cuda import track_classes
+        from embdc_cli.entropy.dependent import cuda
+
+        data, classes, paths = [], [], []
+        for chunk in chunks:
+            payload, planes, symbols, blocks, tiles, path = chunk.tensors
+            data.append(payload)
+            classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
+            paths.append(path)
+        sizes = [len(one) for one in classes]
+        ranges = [_ranges([len(one) for one in parts]) for parts in (data, classes, paths)]
+        where, spans, path_spans = staging.copied(ranges)
+        known = cuda.tables_on(coder.tables, where.device)
+        levels, chosen, errors = cuda.decode(
+            *(torch.cat(data), where, torch.cat(classes), spans, max(sizes)),
+            *(torch.cat(paths), path_spans, known, MAX_LEVEL - 1),
+        )
+        return Decoded(list(cuda.points_of(levels, chosen).split(sizes)), faults_of(errors))
+
+    return Codes(True, take, run)
+
+
+def _decoded(
+    kernels: ModuleType,
+    data: Sequence[torch.Tensor],
+    classes: Sequence[torch.Tensor],
+    tables: Tables,
+    staging: Staging,
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """(levels int32 of each chunk, (chunks,) float32 NaN where its bytes are corrupt)."""
+    sizes = [len(one) for one in classes]
+    where, spans = staging.copied([_ranges([len(one) for one in data]), _ranges(sizes)])
+    together, device = torch.cat(list(data)), where.device
+    known = kernels.tables_on(tables, device)
+    levels, errors = kernels.decode_levels(
+        together, where, torch.cat(list(classes)), spans, max(sizes), known, MAX_LEVEL
+    )
+    return list(levels.split(sizes)), faults_of(errors)
+
+
+def _ranges(sizes: Sequence[int]) -> np.ndarray:
+    """(p, 2) int64: where each of these begins and ends, one after the other."""
+    ends = np.cumsum(np.array(sizes, np.int64))
+    return np.stack([ends - sizes, ends], axis=1)
+
+
+def tile_tables(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(blocks (b, 7) int64, tiles (t,) int32) as of `cuda.track_classes`. shapes: of `motion.ClassParts`."""
+    planes, tracks, ranks = shapes.T
+    sizes = planes * tracks
+    tiles = -(-sizes // TILE)
+    columns = (sizes, planes, tracks, tiles)
+    first_code, first_plane, first_track, first_tile = (np.cumsum(one) - one for one in columns)
+    blocks = np.column_stack([first_code, sizes, first_plane, first_track, tracks, ranks, first_tile])
+    return blocks, np.repeat(np.arange(len(blocks), dtype=np.int32), tiles)
+
+
+def level_classes(classes: torch.Tensor, offsets: torch.Tensor, rows: int) -> torch.Tensor:
+    """(F * N * r,) uint8 in plane order: `Planes` on a device. classes: (G, r) uint8; offsets: (groups, N) int8."""
+    group, rank = classes.shape
+    groups, rest = divmod(rows, group)
+    base = classes.view(group, rank, 1, 1).to(torch.int8)
+    lowest = (base > 0).to(torch.int8)
+    highest = lowest * (CLASSES - 1)
+    parts = [base[:1].expand(1, rank, *offsets.shape).reshape(-1)]
+    for start, stop, count in ((1, rest, len(offsets)), (max(1, rest), group, groups)):
+        if start < stop:
+            k = slice(start, stop)
+            limited = torch.minimum(torch.maximum(base[k] + offsets[:count], lowest[k]), highest[k])
+            parts.append(limited.view(-1))
+    return torch.cat(parts).view(torch.uint8)
+
+
+def from_planes(levels: torch.Tensor, shape: Shape, group: int) -> torch.Tensor:
+    """Levels in plane order as codes (F, N, r), contiguous: `Planes` on a device."""
+    rows, tokens, rank = shape
+    groups, rest = divmod(rows, group)
+    whole = groups * group
+    codes = levels.new_empty(shape)
+    full = codes[:whole].view(groups, group, tokens, rank).permute(1, 3, 0, 2)
+    size = rest * rank * tokens * (groups + 1)
+    shared = levels[:size].view(rest, rank, groups + 1, tokens)
+    full[:rest] = shared[:, :, :groups]
+    codes[whole:] = shared[:, :, groups].permute(0, 2, 1)
+    full[rest:] = levels[size:].view(group - rest, rank, groups, tokens)
+    return codes
