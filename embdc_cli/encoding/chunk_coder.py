@@ -42,9 +42,9 @@ class ChunkCoder(Protocol):
         """The errors of a payload that `code` gave for these `count` rows: the same sums."""
 
 
-def coder_of(codec: ChunkCodec, spec: StreamSpec, device: str) -> ChunkCoder:
-    """How `codec` codes chunks on `device`, in torch's words; on the CPU what has no way to do it there."""
-    if device != "cpu" and codec.kind == ChunkKind.TRANSFORM:
+def coder_on(device: str, codec: ChunkCodec, spec: StreamSpec) -> ChunkCoder:
+    """`codec` on `device`, in torch's words; on the CPU where it has no way to work there."""
+    if codec.kind == ChunkKind.TRANSFORM:
         from embdc_cli.codec.device.encoder import device_encoder
 
         found = device_encoder(codec, device)

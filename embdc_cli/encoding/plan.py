@@ -26,7 +26,7 @@ from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
 from embdc_cli.device import computing_device
-from embdc_cli.encoding.chunk_coder import ChunkCoder, CodedChunk, OnCpu, coder_of
+from embdc_cli.encoding.chunk_coder import ChunkCoder, CodedChunk, OnCpu, coder_on
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.segments import Segment, divide, pieces_of
 from embdc_cli.encoding.sensitive import kept_exactly
@@ -328,7 +328,7 @@ class StreamPlan:
         if segment.models is None or device == "cpu":
             return OnCpu(codec, self.spec)
         key = ("coder", self.number, segment.models)
-        make = partial(coder_of, codec, self.spec, device)
+        make = partial(coder_on, device, codec, self.spec)
         return self.recent.get(key, make, lambda coder: coder.held_bytes + self._codec_bytes)
 
     @property

@@ -55,15 +55,22 @@ def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarr
             moved = found.codes.astype(np.int64) - wanted.codes
             assert np.abs(moved).max(initial=0) <= 1
             assert np.count_nonzero(moved) <= EDGES * moved.size + 1
-    errors = ErrorSums(codec.spec.channels)
-    errors.add(as_tokens(rows, codec.spec), as_tokens(decoded, codec.spec))
+    errors = _errors(codec, rows, decoded)
     assert (coded.sums.values, coded.sums.tokens) == (errors.values, errors.tokens)
     assert coded.sums.sse == pytest.approx(errors.sse, rel=1e-4)
+    assert len(coded.payload) == pytest.approx(len(expected.payload), rel=0.01, abs=2)
+    assert errors.sse == pytest.approx(_errors(codec, rows, expected.decoded).sse, rel=0.01)
     assert coded.sums.cosine == pytest.approx(errors.cosine, abs=1e-6)
     assert encoder.code(rows, counts, coded.sides).payload == coded.payload
     again = encoder.measure(rows, coded.payload, count, counts)
     assert again.channel_sse.tobytes() == coded.sums.channel_sse.tobytes()
     assert (again.cosine_sum, again.cosine_min) == (coded.sums.cosine_sum, coded.sums.cosine_min)
+
+
+def _errors(codec: TransformCodec, rows: np.ndarray, decoded: np.ndarray) -> ErrorSums:
+    sums = ErrorSums(codec.spec.channels)
+    sums.add(as_tokens(rows, codec.spec), as_tokens(decoded, codec.spec))
+    return sums
 
 
 @on_devices

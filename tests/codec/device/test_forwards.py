@@ -37,7 +37,7 @@ from embdc_cli.tokens import as_tokens
 from embdc_cli.values import StreamSpec
 from tests.codec.codec_cases import rows_of
 from tests.codec.device.device_cases import DEVICES
-from tests.codec.mixture.mixture_cases import drawn_mixture, maps, populations, side_of
+from tests.codec.mixture.mixture_cases import drawn_mixture, maps, side_of
 from tests.codec.mixture.test_search import cut_cost, modes_of
 from tests.codec.test_codec_stages import SHAPES, D, normalise, orthonormal
 
@@ -153,10 +153,17 @@ def test_mixtures(found: tuple[np.ndarray, np.ndarray], device: str) -> None:
     close(forwards(MIXTURE, x, device, side), MIXTURE.forward(x, side))
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 7), (1, 1, 7), (3, 4, 7), (65, 3, 7), (130, 5, 7), (3, 0, 7)])
-def test_what_is_measured_of_a_mixture_is_what_the_cpu_measures(shape: tuple[int, int, int], device: str) -> None:
+def tokens_under(means: list[np.ndarray], shape: tuple[int, int], motion: float) -> np.ndarray:
+    """(F, N, D): each token near one of the means, every third of them still."""
+    place = np.stack([means[token % len(means)] for token in range(shape[1])] or [means[0]])[: shape[1]]
+    moves = np.where(np.arange(shape[1]) % 3 == 0, 0.0, motion)[:, None]
+    return (place + moves * rows_of("noise", (*shape, len(means[0])))).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 4), (65, 3), (130, 9), (3, 0)])
+def test_what_is_measured_of_a_mixture_is_what_the_cpu_measures(shape: tuple[int, int], device: str) -> None:
     """With as few modes as the CPU tries for every run; coefficients come along."""
-    x = populations(shape, 2, seed=3)[0]
+    x = tokens_under([mode.mean for mode in MIXTURE.modes], shape, 1.0)
     forward, staging = made(MIXTURE, device)
     found = forward.measure(*staging.copied([x]))
     assert found.side == MIXTURE.measure(x)
@@ -169,7 +176,7 @@ def test_cuts_cost_no_more_than_those_of_the_cpu(rows: int, device: str) -> None
     """With more modes than the CPU tries for every run."""
     modes = modes_of(6, (2, 3, 0, 6, 1, 2, 4, 3), seed=2)
     assert len(modes) > NEAREST[0]
-    x, reach = populations((rows, 9, 6), 3, motion=0.3, seed=rows)[0], 0.4
+    x, reach = tokens_under([mean for mean, _ in modes], (rows, 17), 0.5), 0.4
     (tokens,) = Staging(torch.device(device)).copied([x])
     levels, numbers = DeviceSearcher(modes, reach, Upload(torch.device(device))).maps(tokens)
     assert (levels.dtype, numbers.dtype) == (torch.int8, torch.int16)
@@ -180,8 +187,9 @@ def test_cuts_cost_no_more_than_those_of_the_cpu(rows: int, device: str) -> None
 
 def test_cuts_are_found_part_by_part(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     modes = modes_of(6, (2, 3, 1), seed=2)
-    (x,) = Staging(torch.device(device)).copied([populations((70, 9, 6), 3, seed=1)[0]])
+    (x,) = Staging(torch.device(device)).copied([tokens_under([mean for mean, _ in modes], (70, 10), 1.0)])
     whole = DeviceSearcher(modes, 0.4, Upload(x.device)).maps(x)
+    assert all(len(one.unique()) > 1 for one in whole)
     monkeypatch.setattr("embdc_cli.codec.device.mixture_search._VALUES_AT_ONCE", 1000)
     parts = DeviceSearcher(modes, 0.4, Upload(x.device)).maps(x)
     assert all(map(torch.equal, whole, parts))
