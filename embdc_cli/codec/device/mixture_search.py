@@ -19,7 +19,7 @@ from embdc_cli.codec.transform.mixture.search.reference import DISTORTION, LARGE
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, SPAN
 from embdc_cli.codec.transform.time_dct import matrix
 
-_VALUES_AT_ONCE: Final = 1 << 27
+_VALUES_AT_ONCE: Final = 1 << 25
 """Coefficients, of 4 bytes, of which there are four arrays."""
 
 
@@ -72,7 +72,7 @@ class DeviceSearcher:
             length, runs = 1 << level, rows >> level
             part = y[: runs * length * tokens].view(runs, length, tokens * self._rank)
             if level:
-                part = self._dct[level] @ part
+                part = torch.bmm(self._dct[level].expand(runs, length, length), part)
             bits = part.square().mul_(self._scale).clamp_(max=LARGEST).add_(1).log2_().sum(dim=1)
             residual = outside[: runs * length * tokens].view(runs, length, tokens, -1).sum(dim=1)
             coded = (bits.view(runs * tokens, self._rank) @ self._owners).view(residual.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,7 @@ from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError
 from embdc_cli.metrics import ErrorSums
+from embdc_cli.parallel import ordered_map
 from embdc_cli.tokens import as_tokens
 from embdc_cli.values import StreamSpec
 from tests.codec.codec_cases import rows_of, smooth, spec_of
@@ -169,6 +173,29 @@ def test_values_that_are_refused_are_named_as_by_the_cpu(padding: bool, device: 
     with pytest.raises(SourceError) as found:
         encoder_of(codec, device).code(rows)
     assert str(found.value) == str(expected.value)
+
+
+@on_devices
+@pytest.mark.parametrize("most", [1, 3])
+def test_few_chunks_are_on_the_device_at_once(most: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of threads; and threads change nothing."""
+    monkeypatch.setattr("embdc_cli.codec.device.encoder._AT_ONCE", most)
+    rows = smooth((16, 4, 6))
+    encoder = encoder_of(fitted(rows, spec_of(rows.shape), FitOptions(effort=0)), device)
+    there, seen, measure = [0], [0], encoder._errors
+
+    def slowly(*arguments: Any) -> Any:
+        there[0] += 1
+        seen[0] = max(seen[0], there[0])
+        time.sleep(0.01)
+        there[0] -= 1
+        return measure(*arguments)
+
+    monkeypatch.setattr(encoder, "_errors", slowly)
+    chunks = [rows * np.float32(scale) for scale in range(1, 9)]
+    found = [one.payload for one in ordered_map(encoder.code, chunks, 6)]
+    assert seen[0] == most
+    assert found == [encoder.code(chunk).payload for chunk in chunks]
 
 
 @pytest.mark.parametrize(
