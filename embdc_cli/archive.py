@@ -206,6 +206,7 @@ class Archive:
 
     def decoded(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
         """One chunk with its full record, and all its rows in storage dtype, from the cache where it holds them."""
+        _ = self.reader  # a forked child begins with caches of its own
         return self._chunks.get(
             (entry.part, entry.offset), lambda: self._fetched(stream, entry), lambda found: found[1].nbytes
         )
@@ -264,6 +265,7 @@ class Archive:
 
         Raises: CorruptArchive.
         """
+        _ = self.reader  # as above
         return self._coded.get((entry.part, entry.offset), lambda: self._fetched_codes(stream, entry), _bytes_of)
 
     def _fetched_codes(self, stream: Stream, entry: Entry) -> CodedChunk:

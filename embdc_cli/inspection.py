@@ -70,7 +70,7 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
     item = header.items[0]
     return {
         "path": path,
-        "format_version": spec.MAJOR,
+        "format_version": _version(reader),
         "complete": reader.complete,
         "file_bytes": reader.file_bytes,
         "parts": reader.report(),
@@ -92,6 +92,11 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         "damage": [_damage(reader, one) for one in reader.damage],
         "exit": 0 if reader.complete else IncompleteError.exit_code,
     }
+
+
+def _version(reader: ArchiveReader) -> int:
+    """What a reader must know to read all parts."""
+    return max(part.header.version for part in reader.parts)
 
 
 def _stream(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
@@ -277,7 +282,7 @@ def verify(
             "path": path,
             "ok": exit_code == 0,
             "complete": reader.complete,
-            "format_version": spec.MAJOR,
+            "format_version": _version(reader),
             "chunks": sum(len(stream.entries) for stream in reader.streams),
             "bytes_checked": reader.file_bytes,
             "deep": deep,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,17 +17,40 @@ class Recent:
     def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._making: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], T], size_bytes: Callable[[T], int]) -> T:
-        """The value of `key`, made by `make` when it is not kept; threads that ask at once may both make it."""
+        """The value of `key`, made by `make` when it is not kept; of threads that ask at once, one makes it for all."""
+        while True:
+            with self._lock:
+                if key in self._values:
+                    self._values.move_to_end(key)
+                    kept: T = self._values[key][0]
+                    return kept
+                making = self._making.get(key)
+                if making is None:
+                    promised = self._making[key] = Future()
+                    break
+            try:
+                found: T = making.result()
+            except CancelledError:
+                continue  # the thread that made it was interrupted
+            return found
+        try:
+            value = make()
+        except BaseException as error:
+            with self._lock:
+                del self._making[key]
+            if isinstance(error, Exception):
+                promised.set_exception(error)
+            else:
+                promised.cancel()
+            raise
         with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                kept: T = self._values[key][0]
-                return kept
-        value = make()
-        self.put(key, value, size_bytes(value))
+            del self._making[key]
+            self._keep(key, value, size_bytes(value))
+        promised.set_result(value)
         return value
 
     def known(self, key: Hashable) -> Any:
@@ -38,8 +62,11 @@ class Recent:
             return self._values[key][0]
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
-        """Keep a value of `size` bytes, and let go of those used longest ago."""
+        """Keep a value of `size` bytes."""
         with self._lock:
-            self._values[key] = value, size
-            while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
-                self._values.popitem(last=False)
+            self._keep(key, value, size)
+
+    def _keep(self, key: Hashable, value: Any, size: int) -> None:
+        self._values[key] = value, size
+        while len(self._values) > 1 and sum(size for _, size in self._values.values()) > self._budget:
+            self._values.popitem(last=False)

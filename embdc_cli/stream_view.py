@@ -106,6 +106,15 @@ class StreamView:
         found = self._tensor(self._rows(index))
         return found if isinstance(index, slice) or self.spec.ragged else found[0]
 
+    async def load(self, index: int | slice) -> torch.Tensor:
+        """`view[index]`, read and decoded in a thread while other coroutines go on.
+
+        Coroutines that want the same chunk at once share its decoding. Raises: as `view[index]`.
+        """
+        import asyncio  # a tenth of a second, which only servers pay
+
+        return await asyncio.to_thread(self.__getitem__, index)
+
     def _rows(self, index: int | slice) -> range:
         """The rows that `index` means. Raises: WrongIndex."""
         if isinstance(index, slice):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import pickle
 from fractions import Fraction
@@ -255,3 +256,23 @@ def test_tensors_without_rows(tmp_path: Path) -> None:
     for name, index in (("bias", 5), ("bias", "x"), ("scale", 0)):
         with pytest.raises(embdc.WrongIndex, match=f"^stream '{name}': "):
             archive[name][index]
+
+
+def test_coroutines_share_what_is_decoded(path: str, whole: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+    decode = Archive.decode
+
+    def counted(self: Archive, stream: Any, entry: Any, payload: bytes) -> np.ndarray:
+        decoded.append(entry.offset)
+        return decode(self, stream, entry, payload)
+
+    monkeypatch.setattr(Archive, "decode", counted)
+
+    async def serve() -> list[torch.Tensor]:
+        with embdc.open(path) as archive:
+            view = archive["data"]
+            return await asyncio.gather(*(view.load(slice(start, start + 4)) for start in range(ROWS - 4)))
+
+    found = asyncio.run(serve())
+    assert all(torch.equal(one, whole[start : start + 4]) for start, one in enumerate(found))
+    assert sorted(decoded) == sorted(set(decoded))

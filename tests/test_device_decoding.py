@@ -38,9 +38,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def on(device: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What to open an archive with for slices to be decoded by torch on `device`."""
-    if device == "cpu":  # no word of --device, so that torch is used
-        monkeypatch.setattr("embdc_cli.archive.computing_device", lambda _: "cpu:0")
-    return device
+    if device != "cpu":
+        return device
+    # no word of --device, so that torch is used; archives that are opened without one stay as they are
+    monkeypatch.setattr("embdc_cli.archive.computing_device", lambda word: "cpu:0" if word == "auto" else word)
+    return "auto"
 
 
 def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
@@ -269,6 +271,23 @@ def test_too_little_memory_is_told(path: str, resident: bool, device: str, monke
     monkeypatch.setattr("embdc_cli.codec.device.staging.Staging.copied", full)
     with pytest.raises(embdc.ResourceError, match=r"^[a-z0:]*: CUDA out of memory. Tried to allocate 20 MiB.$"):
         embdc.open(path, device=on(device, monkeypatch), resident=resident)["data"][:]
+
+
+@on_devices
+def test_a_chunk_that_is_kept_is_checked_whenever_it_is_used(
+    path: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slice that decoded it may have been stopped before its check."""
+    original = device_codec.write_rows
+    with embdc.open(path) as archive:
+        view, decoder = archive["data"], DeviceDecoder(device)
+        with monkeypatch.context() as patch:
+            patch.setattr(device_codec, "write_rows", lambda *given: original(*given) * float("nan"))
+            patch.setattr(DeviceDecoder, "_check", lambda *_: None)
+            decoder.rows(archive, view, range(8, 9))
+        with pytest.raises(CorruptArchive, match="finds them corrupt"):
+            decoder.rows(archive, view, range(9, 10))
+        assert decoder.rows(archive, view, range(9, 10)).isfinite().all()
 
 
 class _Event:

@@ -1,7 +1,8 @@
 """Archives and codebooks that earlier versions wrote decode as they did then, and what only a later one can write is
 refused with the reason.
 
-The files in `golden/` are named by version and what is in them; they are never written again, only added to.
+The files in `golden/` are named by version and what is in them; they are never written again, only added to. Those of
+0.1 are of the draft of the format, those of v1 of its version 1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.synthetic import errors
 GOLDEN = Path(__file__).parent / "golden"
 ARCHIVES = {
     "0.1-codebook": "transform-1",
-    **{f"0.1-{name}": name for name in ENCODED},
+    **{f"{version}-{name}": name for name in ENCODED for version in ("0.1", "v1")},
 }
 """Golden archive: the source it was made from."""
 
@@ -38,6 +39,7 @@ def test_every_golden_file_is_tested() -> None:
 def test_golden_archives_decode(name: str) -> None:
     path = GOLDEN / f"{name}.embdc"
     source, options = ENCODED[ARCHIVES[name]]
+    assert embdc.inspect(path)["format_version"] == name.startswith("v1")
     assert embdc.verify(path, deep=True)["problems"] == []  # the integers are those that were written
     with embdc.open(path) as archive:
         rows = archive["data"][:].numpy()

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 VECTORS = ROOT / "tests" / "conformance" / "vectors"
 GOLDEN = sorted((ROOT / "tests" / "golden").glob("*.embdc"))
 NEWER = {
-    "version-newer": "format version 1.0, this embdc reads version 0",
+    "version-2": "format version 2.0, this embdc reads versions 0 and 1",
     "reader-newer": "needs reader level 1, this embdc has 0",
     "feature-unknown": "needs feature 'x'",
     "critical-chunk": "XTRA",

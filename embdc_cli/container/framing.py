@@ -28,7 +28,6 @@ from embdc_cli.errors import CorruptArchive, UnsupportedArchive, UsageError
 _HEADER: Final = struct.Struct(CHUNK_FORMAT)
 _CRC: Final = struct.Struct("<I")
 _SIGNATURE: Final = struct.Struct(spec.SIGNATURE_FORMAT)
-SIGNATURE: Final = _SIGNATURE.pack(MAGIC, spec.MAJOR, spec.MINOR, bytes(3))
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ def chunk_bytes(content_bytes: int) -> int:
     return CHUNK_BYTES + padded(content_bytes)
 
 
-def check_signature(signature: bytes, where: str) -> None:
-    """Nothing, for the 16 bytes of a signature this embdc reads.
+def version_of(signature: bytes, where: str) -> int:
+    """The major version in the 16 bytes of a signature this embdc reads.
 
     Raises: CorruptArchive when it is not one, UnsupportedArchive for a version that is unknown here.
     """
@@ -87,12 +86,22 @@ def check_signature(signature: bytes, where: str) -> None:
     _, major, minor, zeros = _SIGNATURE.unpack(signature)
     if zeros != bytes(3):
         raise CorruptArchive(f"{where}: signature, expected three zero bytes at its end, found {zeros.hex(' ')}")
-    if major != spec.MAJOR:
+    check_version(major, minor, where)
+    return int(major)
+
+
+def signature_of(major: int) -> bytes:
+    """The 16 bytes that begin a part of this version."""
+    return _SIGNATURE.pack(MAGIC, major, spec.MINOR, bytes(3))
+
+
+def check_version(major: int, minor: int, where: str) -> None:
+    """Raises: UnsupportedArchive for a version that is unknown here."""
+    if major not in spec.MAJORS:
+        known = " and ".join(map(str, spec.MAJORS))
         raise UnsupportedArchive(
-            f"{where}: format version {major}.{minor}, this embdc reads version {spec.MAJOR}", hint="use a newer embdc"
+            f"{where}: format version {major}.{minor}, this embdc reads versions {known}", hint="use a newer embdc"
         )
-    if minor < spec.MINOR:
-        raise CorruptArchive(f"{where}: format version {major}.{minor} never existed")
 
 
 def frame(kind: bytes, part_id: int, seq: int, content: bytes) -> tuple[bytes, bytes]:

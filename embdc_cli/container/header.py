@@ -13,6 +13,7 @@ from typing import Any
 from embdc_cli import dtypes
 from embdc_cli.container import canonical, spec
 from embdc_cli.container.checked import Fields
+from embdc_cli.container.framing import check_version
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive
 
 _WHAT = "archive header"
@@ -79,7 +80,10 @@ _CAPS = {
 
 @dataclass(frozen=True)
 class Header:
-    """The header of one part. recipe_digest is recomputed on reading, it is not stored beside the recipe."""
+    """The header of one part. recipe_digest is recomputed on reading, it is not stored beside the recipe.
+
+    version: of the part as it was read; what is written is of the present one.
+    """
 
     items: tuple[ItemHeader, ...]
     streams: tuple[StreamHeader, ...]
@@ -91,6 +95,7 @@ class Header:
     limits: Limits = Limits()
     features: tuple[str, ...] = ()
     min_reader: int = 0
+    version: int = spec.MAJOR
 
     def to_payload(self) -> bytes:
         """The JSON of HEAD. Raises: UsageError when it is too large or names something no reader accepts."""
@@ -112,7 +117,7 @@ class Header:
     def from_payload(payload: bytes) -> Header:
         """The header in the JSON of HEAD. Raises: CorruptArchive; UnsupportedArchive when it needs a newer reader."""
         top = Fields(canonical.loads(payload, _WHAT), _WHAT)
-        _check_version(top)
+        version = _version(top)
         items = tuple(_item_from_json(item) for item in top.objects("items", 1, spec.MAX_ITEMS))
         streams = tuple(_stream_from_json(stream, len(items)) for stream in top.objects("streams", 0, spec.MAX_STREAMS))
         names = {(stream.item, stream.name) for stream in streams}
@@ -130,6 +135,7 @@ class Header:
             limits=_limits_from_json(top.object("limits")),
             features=top.texts("features"),
             min_reader=top.integer("min_reader", 0, 1 << 16),
+            version=version,
         )
 
 
@@ -138,12 +144,10 @@ def recipe_digest(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.dumps(recipe, "recipe")).hexdigest()
 
 
-def _check_version(top: Fields) -> None:
+def _version(top: Fields) -> int:
+    """The major version. Raises: UnsupportedArchive for one, a reader level, or a feature that is unknown here."""
     major, minor = (*top.integers("version", 255), 0, 0)[:2]
-    if major != spec.MAJOR:
-        raise UnsupportedArchive(
-            f"archive: format version {major}.{minor}, this embdc reads version {spec.MAJOR}", hint="use a newer embdc"
-        )
+    check_version(major, minor, "archive")
     needed = top.integer("min_reader", 0, 1 << 16)
     if needed > spec.READER_LEVEL:
         raise UnsupportedArchive(
@@ -152,6 +156,7 @@ def _check_version(top: Fields) -> None:
     unknown = [feature for feature in top.texts("features") if feature not in spec.FEATURES]
     if unknown:
         raise UnsupportedArchive(f"archive: needs feature {unknown[0]!r}, unknown here", hint="use a newer embdc")
+    return int(major)
 
 
 def _item_to_json(item: ItemHeader) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.container import admission, index, spec, summary, table
-from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
+from embdc_cli.container.framing import ChunkHeader, chunk_bytes, content_of, parse_header, version_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.index import Index
 from embdc_cli.container.packed_json import unpack
@@ -107,12 +107,14 @@ def _part_at(storage: Storage, at: int, header: ChunkHeader, content: bytes) -> 
             raise CorruptArchive(f"{storage.name}: byte {before}: checkpoint lists {seek.end} bytes of chunks")
         pieces.append(seek.table)
     signature = storage.read(start, start + spec.SIGNATURE_BYTES)
-    check_signature(signature, f"{storage.name}: byte {start}")
+    version = version_of(signature, f"{storage.name}: byte {start}")
     _, packed = _content(storage, start + spec.SIGNATURE_BYTES, spec.HEAD, header.part_id)
     head = unpack(packed, f"{where}: header")
     if zlib.crc32(head) != header.part_id:
         raise CorruptArchive(f"{where}: header and part number disagree")
     log = PartLog(Header.from_payload(head))
+    if log.header.version != version:
+        raise CorruptArchive(f"{where}: signature of version {version}, header of version {log.header.version}")
     known = index.concatenated(pieces[::-1])
     admission.check_table(known, log.header, where, whole=False)
     check_listed(storage, start, known.chunks)

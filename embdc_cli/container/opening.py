@@ -10,7 +10,7 @@ import numpy as np
 
 from embdc_cli.container import admission, index, spec, summary, table, tail
 from embdc_cli.container.contents import Damage, Part
-from embdc_cli.container.framing import ChunkHeader, check_signature, chunk_bytes, content_of, parse_header
+from embdc_cli.container.framing import ChunkHeader, chunk_bytes, content_of, parse_header, version_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.landmarks import find_landmark
 from embdc_cli.container.packed_json import unpack
@@ -86,7 +86,7 @@ def _unreadable(storage: Storage, damage: list[Damage]) -> CorruptArchive:
     if not whole and spec.MAGIC.startswith(start[: len(spec.MAGIC)]):
         return CorruptArchive(f"{storage.name}: cut after {len(start)} bytes, nothing of it can be read")
     try:
-        check_signature(start, storage.name)
+        version_of(start, storage.name)
     except CorruptArchive as error:
         return error
     reason = damage[0].what if damage else "no chunks"
@@ -123,10 +123,12 @@ def _part_before(window: _Window, end: int) -> Part | None:
     head = unpack(packed, f"{where}: header")
     if zlib.crc32(head) != header.part_id:
         raise CorruptArchive(f"{where}: header and part number disagree")
-    if window.covers(start):
-        _check_start(window.read(start, start + spec.SIGNATURE_BYTES), f"{where}: byte {start}")
     _, packed_summary = _chunk(window, at - sealed.to_summary, at, spec.SUMMARY, header.part_id)
     parsed = Header.from_payload(head)
+    if sealed.version != parsed.version:
+        raise CorruptArchive(f"{where}: tail of version {sealed.version}, header of version {parsed.version}")
+    if window.covers(start):
+        _check_start(window.read(start, start + spec.SIGNATURE_BYTES), parsed.version, f"{where}: byte {start}")
     _check_index(seek, sealed, found.seq, f"{where}: index")
     admission.check_table(seek.table, parsed, f"{where}: index")
     check_listed(window.storage, start, seek.table.chunks)
@@ -143,11 +145,14 @@ def _part_before(window: _Window, end: int) -> Part | None:
     )
 
 
-def _check_start(signature: bytes, where: str) -> None:
+def _check_start(signature: bytes, version: int, where: str) -> None:
+    """Nothing, for a signature of the version that tail and header name. Raises: CorruptArchive."""
     try:
-        check_signature(signature, where)
-    except UnsupportedArchive as error:  # tail and header say otherwise
+        found = version_of(signature, where)
+    except UnsupportedArchive as error:
         raise CorruptArchive(error.message) from error
+    if found != version:
+        raise CorruptArchive(f"{where}: signature of version {found}, header of version {version}")
 
 
 def _with_end(listed: ChunkTable, sealed: Tail, index_bytes: int, seq: int) -> ChunkTable:

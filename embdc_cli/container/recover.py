@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from embdc_cli.container import spec
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.framing import SIGNATURE, content_of, parse_header
+from embdc_cli.container.framing import content_of, parse_header, signature_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.partlog import PartLog
 from embdc_cli.container.reader import ArchiveReader
@@ -71,7 +71,7 @@ def last_whole_chunk(source: str | os.PathLike[str] | BinaryIO) -> ResumePoint |
     log: PartLog | None = None
     chunks: list[WholeChunk] = []
     offset = 0
-    whole = storage.read(0, spec.SIGNATURE_BYTES) == SIGNATURE
+    whole = storage.read(0, spec.SIGNATURE_BYTES) == signature_of(spec.MAJOR)
     for chunk in whole_chunks(storage, 0, storage.size) if whole else ():
         if chunk.header.type in _END_MATTER:
             break

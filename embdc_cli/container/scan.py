@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from embdc_cli.container import admission, spec, summary, tail
 from embdc_cli.container.contents import Damage, Part
-from embdc_cli.container.framing import SIGNATURE, ChunkHeader, check_signature, parse_header, view_of
+from embdc_cli.container.framing import ChunkHeader, parse_header, signature_of, version_of, view_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.packed_json import unpack
 from embdc_cli.container.partlog import PartLog, Record
@@ -158,7 +158,7 @@ class _Scanner:
         """(bytes of what is whole at `place`, "") or (0, why nothing is)."""
         if self._bytes.read(place, len(spec.MAGIC)) == spec.MAGIC:
             try:
-                check_signature(self._bytes.read(place, spec.SIGNATURE_BYTES), f"{self._where}: byte {place}")
+                version_of(self._bytes.read(place, spec.SIGNATURE_BYTES), f"{self._where}: byte {place}")
             except CorruptArchive:
                 return 0, "damaged signature"
             except UnsupportedArchive:
@@ -232,8 +232,11 @@ class _Scanner:
         size = place + tail.CHUNK_BYTES - part.offset
         if sealed.part_bytes != size:
             raise CorruptArchive(f"tail of a part of {sealed.part_bytes} bytes, found {size}")
+        version = part.log.header.version
+        if sealed.version != version:
+            raise CorruptArchive(f"tail of version {sealed.version} of a part of version {version}")
         known = part.first_gap is None and len(part.log.leaves) == part.log.seq
-        if known and sealed.root != tail.root_of(part.signature or SIGNATURE, part.log.leaves):
+        if known and sealed.root != tail.root_of(part.signature or signature_of(version), part.log.leaves):
             self._result.damage.append(Damage(place, tail.CHUNK_BYTES, "digest tree and chunks disagree"))
 
     def _open_part(self, place: int, header: ChunkHeader, content: bytes, where: str) -> None:
@@ -246,6 +249,9 @@ class _Scanner:
         if start < self._start:
             raise CorruptArchive(f"{where}: header without the {spec.SIGNATURE_BYTES} bytes that come before it")
         signature = self._bytes.read(start, spec.SIGNATURE_BYTES) if self._signature_at == start else b""
+        if signature and version_of(signature, where) != parsed.version:
+            self._result.damage.append(Damage(start, spec.SIGNATURE_BYTES, "damaged signature"))
+            signature = b""
         log = PartLog(parsed, digests=self._digests)
         self._current = ScannedPart(start, signature, head, log, header.part_id, place)
         self._result.parts.append(self._current)

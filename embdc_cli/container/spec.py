@@ -7,7 +7,8 @@ from typing import Final
 # Signature: 16 bytes at the start of every part. The byte above 127, CR LF, SUB and LF show transfers that
 # cleared the high bit, rewrote line ends, or stopped at an end-of-file character (as in PNG).
 MAGIC: Final = b"\x89EMBDC\r\n\x1a\n\x00"
-MAJOR: Final = 0  # 0: draft
+MAJOR: Final = 1  # of what is written
+MAJORS: Final = (0, 1)  # of what is read; 0 is the draft, which differs from 1 in nothing but the number
 MINOR: Final = 0
 SIGNATURE_FORMAT: Final = "<11sBB3s"  # magic, major, minor, zeros
 SIGNATURE_BYTES: Final = 16

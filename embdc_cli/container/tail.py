@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from embdc_cli.container import spec
-from embdc_cli.errors import CorruptArchive, UnsupportedArchive
+from embdc_cli.container.framing import check_version
+from embdc_cli.errors import CorruptArchive
 
 _TAIL: Final = struct.Struct(spec.TAIL_FORMAT)
 CHUNK_BYTES: Final = spec.CHUNK_BYTES + spec.TAIL_BYTES
@@ -29,12 +30,13 @@ class Tail:
     to_digests: int
     chunks: int
     root: bytes
+    version: int
 
     def to_content(self) -> bytes:
         """The content of a tAIL chunk."""
         return _TAIL.pack(
             self.part_bytes, self.to_index, self.to_summary, self.to_meta, self.to_digests, self.chunks, self.root,
-            spec.MAJOR, spec.MINOR, bytes(6),
+            self.version, spec.MINOR, bytes(6),
         )  # fmt: skip
 
     @staticmethod
@@ -43,9 +45,8 @@ class Tail:
         if len(content) != spec.TAIL_BYTES:
             raise CorruptArchive(f"{where}: expected a tail of {spec.TAIL_BYTES} bytes, found {len(content)}")
         size, to_index, to_summary, to_meta, to_digests, chunks, root, major, minor, zeros = _TAIL.unpack(content)
-        if major != spec.MAJOR:
-            raise UnsupportedArchive(f"{where}: format version {major}.{minor}", hint="use a newer embdc")
-        tail = Tail(size, to_index, to_summary, to_meta, to_digests, chunks, root)
+        check_version(major, minor, where)
+        tail = Tail(size, to_index, to_summary, to_meta, to_digests, chunks, root, major)
         before = tail.part_bytes - CHUNK_BYTES - spec.SIGNATURE_BYTES
         inside = (tail.to_index, tail.to_summary, tail.to_meta, tail.to_digests)
         small = tail.part_bytes > available or before < 0 or any(distance > before for distance in inside)

@@ -10,7 +10,7 @@ import numpy as np
 
 from embdc_cli.container import canonical, index, spec, tail, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
-from embdc_cli.container.framing import SIGNATURE, chunk_bytes, frame, parse_header
+from embdc_cli.container.framing import chunk_bytes, frame, parse_header, signature_of
 from embdc_cli.container.header import Header
 from embdc_cli.container.packed_json import pack
 from embdc_cli.container.partlog import PartLog
@@ -38,7 +38,7 @@ class ArchiveWriter:
         payload = header.to_payload()
         Header.from_payload(payload)  # what no reader would accept must not be written
         self._begin(out, header, payload, checkpoint_every)
-        self._write(SIGNATURE)
+        self._write(signature_of(spec.MAJOR))
         self._log = PartLog(header)
         self._chunk(spec.HEAD, self._head)
 
@@ -180,7 +180,8 @@ class ArchiveWriter:
             to_meta=here - starts[spec.META] if copy else 0,
             to_digests=here - starts[spec.DIGESTS],
             chunks=self._log.seq + 1,
-            root=tail.root_of(SIGNATURE, self._log.leaves),
+            root=tail.root_of(signature_of(spec.MAJOR), self._log.leaves),
+            version=spec.MAJOR,
         )
         self._chunk(spec.TAIL, sealed.to_content(), checkpoint=False)
         self._finished = True

@@ -40,6 +40,7 @@ from tests.conformance.making import (
     odd_floats,
     odd_summary,
     odd_vectors,
+    of_two_versions,
     oversized,
     padded,
     payload_edited,
@@ -54,6 +55,7 @@ from tests.conformance.making import (
     transform_edited,
     two_kinds,
     vector_codebook,
+    versioned,
     weighted,
     with_chunk_twice,
     with_codebook,
@@ -72,7 +74,7 @@ class Case:
     """about: in a line. make: the archive's bytes, given an empty folder.
 
     exits: what embdc must say. beside: a codebook that lies beside the archive. levels: how many code levels are read
-    by themselves as well. since: what embdc says by now, where it says more than when the vector was made.
+    by themselves as well. since: what embdc says by now, where that has changed since the vector was made.
     """
 
     about: str
@@ -86,6 +88,8 @@ class Case:
 OK, INCOMPLETE, CORRUPT, NEWER = (0, 0, 0), (3, 3, 3), (5, 5, 5), (6, 6, 6)
 DAMAGED, SEEN_LATE = (0, 5, 5), (0, 5, 0)
 """Damage that opening does not touch: decoding does, or does not either."""
+MIXED = (3, 5, 3)
+"""The header decides which version a part is of; what says another is damaged."""
 INSIDE = (0, 0, 5)
 """All chunks are whole; what one of them says is not."""
 
@@ -366,6 +370,7 @@ CASES: dict[str, Case] = {
     "time-joined": Case("one longer stream of two, with the models of both", joined("time", effort=0)),
     "concatenated": Case("two archives as bytes", concatenated),
     "appended": Case("a part behind a part", appended),
+    "appended-to-draft": Case("a part of version 1 behind one of the draft", of_two_versions),
     "nested": Case("an archive inside a payload, under a mask", lambda _: nested()),
     "ancillary-chunk": Case("a chunk that may be skipped", chunk_put(b"xTRA")),
     "json-plain": Case(
@@ -384,6 +389,7 @@ CASES: dict[str, Case] = {
     # damaged
     "flip-signature": Case("a bit of the signature", lambda _: flip(plain(), 3), SEEN_LATE),
     "flip-version": Case("a bit of the version", lambda _: flip(plain(), 11), SEEN_LATE),
+    "flip-version-to-draft": Case("a bit that makes version 1 the draft", lambda _: flip(plain(), 11, 0), SEEN_LATE),
     "flip-header": Case("a bit of HEAD", flipped(spec.HEAD, 70), CORRUPT),
     "flip-chunk-header": Case("a bit of a chunk header", flipped(spec.DATA, 21, 1), DAMAGED),
     "flip-sync": Case("a bit of the mark of a chunk", flipped(spec.DATA, 2, 1), DAMAGED),
@@ -449,7 +455,15 @@ CASES: dict[str, Case] = {
         SEEN_LATE,
         since=(0, 5, 3),
     ),
-    "version-newer": Case("a later format version", head_edited(lambda head: head.update(version=[1, 0])), NEWER),
+    "version-newer": Case(
+        "version 1 in the header of a draft", head_edited(lambda head: head.update(version=[1, 0])), NEWER, since=MIXED
+    ),
+    "version-2": Case("a later format version", versioned(2, 2, 2), NEWER),
+    "version-2-header": Case("a later format version in the header alone", versioned(1, 2, 1), NEWER),
+    "version-2-tail": Case("a later format version in the tail alone", versioned(1, 1, 2), NEWER),
+    "version-draft-header": Case("the draft in the header alone", versioned(1, 0, 1), MIXED),
+    "version-draft-signature": Case("the draft in the signature alone", versioned(0, 1, 1), SEEN_LATE),
+    "version-draft-tail": Case("the draft in the tail alone, as if there were none", versioned(1, 1, 0), INCOMPLETE),
     "reader-newer": Case("a later reader is needed", head_edited(lambda head: head.update(min_reader=1)), NEWER),
     "feature-unknown": Case(
         "a feature that nobody knows", head_edited(lambda head: head.update(features=["x"])), NEWER

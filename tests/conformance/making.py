@@ -20,8 +20,9 @@ from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.vq.levels import LearntLevel
 from embdc_cli.codec.vq.quantiser import VectorIndices, VectorQuantiser
-from embdc_cli.container import index, spec
+from embdc_cli.container import index, spec, tail
 from embdc_cli.container.chunk import DataRecord
+from embdc_cli.container.framing import frame, signature_of
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.table import ChunkTable
 from embdc_cli.container.writer import ArchiveWriter
@@ -352,9 +353,9 @@ def flipped(kind: bytes, offset: int, number: int = 0) -> Callable[[Path], bytes
     return lambda _: flip(plain(), place_of(kind, number) + offset)
 
 
-def flip(data: bytes, place: int) -> bytes:
+def flip(data: bytes, place: int, bit: int = 2) -> bytes:
     out = bytearray(data)
-    out[place] ^= 4
+    out[place] ^= 1 << bit
     return bytes(out)
 
 
@@ -384,6 +385,27 @@ def nested_damaged(_: Path) -> bytes:
 
 def head_edited(edit: Callable[[dict[str, Any]], object], data: Callable[[], bytes] = plain) -> Callable[[Path], bytes]:
     return lambda _: container_cases.with_head(edit, data())
+
+
+def versioned(signature: int, head: int, sealed: int) -> Callable[[Path], bytes]:
+    """`plain` whose three places say these versions; its digests are right for them."""
+
+    def make(_: Path) -> bytes:
+        chunks = split(container_cases.with_head(lambda one: one.update(version=[head, 0]), plain()))
+        whole = forged(chunks, signature=signature_of(signature))
+        size = tail.CHUNK_BYTES - spec.CHUNK_BYTES
+        content = bytearray(split(whole)[-1][1])
+        assert len(content) == size
+        content[80] = sealed
+        part_id = container_cases.number_of(chunks[0][1])
+        return whole[: -tail.CHUNK_BYTES] + b"".join(frame(spec.TAIL, part_id, len(chunks) - 1, bytes(content)))
+
+    return make
+
+
+def of_two_versions(_: Path) -> bytes:
+    """A part of the draft, and a part of version 1 behind it."""
+    return versioned(0, 0, 0)(_) + versioned(1, 1, 1)(_)
 
 
 def content_edited(kind: bytes, edit: Callable[[bytes], bytes]) -> Callable[[Path], bytes]:

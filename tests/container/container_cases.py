@@ -16,7 +16,7 @@ import numpy as np
 from embdc_cli.container import index, spec, tail
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.contents import Entry, Item
-from embdc_cli.container.framing import SIGNATURE, content_of, frame, parse_header
+from embdc_cli.container.framing import content_of, frame, parse_header, signature_of
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.packed_json import pack, unpack
 from embdc_cli.container.reader import ArchiveReader
@@ -24,6 +24,7 @@ from embdc_cli.container.tail import Tail
 from embdc_cli.container.writer import ArchiveWriter, Sink
 from embdc_cli.errors import CorruptArchive
 
+SIGNATURE = signature_of(spec.MAJOR)
 CODEBOOK = b"a codebook of a few bytes"
 CODEBOOK_DIGEST = hashlib.sha256(CODEBOOK).digest()
 
@@ -228,6 +229,7 @@ def forged(
                 to_digests=len(out) - places[spec.DIGESTS],
                 chunks=seq + 1,
                 root=tail.root_of(signature, leaves),
+                version=signature[11],
             )
             content = sealed.to_content()
         places[kind] = len(out)

@@ -11,12 +11,13 @@ import pytest
 
 from embdc_cli.container import framing, landmarks, scan, spec, times, varint
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.framing import SIGNATURE, apply_mask, content_of, frame, parse_header
+from embdc_cli.container.framing import apply_mask, content_of, frame, parse_header
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.errors import CorruptArchive, UnsupportedArchive, UsageError
 from tests.container.container_cases import (
     HOSTILE,
+    SIGNATURE,
     Plan,
     archive,
     dumped,
@@ -31,12 +32,28 @@ from tests.container.container_cases import (
 
 
 def test_a_part_of_a_newer_format_is_exit_6() -> None:
-    newer = SIGNATURE[:11] + b"\x01\x00" + SIGNATURE[13:]
-    with pytest.raises(UnsupportedArchive, match=r"format version 1\.0, this embdc reads version 0"):
+    newer = SIGNATURE[:11] + b"\x02\x00" + SIGNATURE[13:]
+    with pytest.raises(UnsupportedArchive, match=r"format version 2\.0, this embdc reads versions 0 and 1"):
         opened(newer + b"laid out in some other way" * 20)
     chunks = split(archive(HOSTILE))
-    with pytest.raises(UnsupportedArchive, match="format version 1"):
-        opened(forged([(spec.HEAD, dumped({**parse(chunks[0][1]), "version": [1, 0]}))], signature=newer, seal=False))
+    with pytest.raises(UnsupportedArchive, match=r"format version 2\.0"):
+        opened(forged([(spec.HEAD, dumped({**parse(chunks[0][1]), "version": [2, 0]}))], signature=newer, seal=False))
+
+
+@pytest.mark.parametrize("version", spec.MAJORS)
+@pytest.mark.parametrize("cut", [0, 200], ids=["whole", "cut"])
+def test_the_header_decides_between_versions_a_bit_apart(
+    version: int, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "MAJOR", version)
+    good = archive(HOSTILE)
+    good = good[: len(good) - cut]
+    assert opened(good).header.version == version
+    flipped = good[:11] + bytes([1 - version]) + good[12:]
+    reader = opened(flipped)
+    assert reader.header.version == version
+    assert "damaged signature" in {one.what for one in reader.damage}
+    assert [one.rows for one in reader.streams] == [one.rows for one in opened(good).streams]
 
 
 @pytest.mark.parametrize(

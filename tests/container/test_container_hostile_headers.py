@@ -36,7 +36,7 @@ def test_forging_nothing_changes_nothing() -> None:
 
 
 HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], type[Exception], str]] = {
-    "major": (lambda head: head.update(version=[1, 0]), UnsupportedArchive, "format version 1.0"),
+    "major": (lambda head: head.update(version=[2, 0]), UnsupportedArchive, "format version 2.0"),
     "reader": (lambda head: head.update(min_reader=9), UnsupportedArchive, "reader level 9"),
     "feature": (lambda head: head.update(features=["warp"]), UnsupportedArchive, "feature 'warp'"),
     "dtype": (lambda head: head["streams"][0].update(dtype="float4"), UnsupportedArchive, "float4"),

@@ -166,7 +166,7 @@ def test_a_lying_tail_never_changes_what_is_read(case: str) -> None:
 
 
 def test_a_large_part_must_repeat_its_header() -> None:
-    sealed = Tail(spec.OPENING_BYTES + 8, 200, 400, 0, 600, 9, bytes(32))
+    sealed = Tail(spec.OPENING_BYTES + 8, 200, 400, 0, 600, 9, bytes(32), spec.MAJOR)
     with pytest.raises(CorruptArchive, match="without a copy of its header"):
         Tail.from_content(sealed.to_content(), 1 << 40, "test")
     small = replace(sealed, part_bytes=spec.OPENING_BYTES)
@@ -175,7 +175,7 @@ def test_a_large_part_must_repeat_its_header() -> None:
 
 def test_a_tail_that_asks_for_a_terabyte_of_end_matter_gets_none() -> None:
     size, far = 1 << 41, 1 << 40
-    sealed = Tail(size, far, far + 8, far + 16, far + 24, 9, bytes(32))
+    sealed = Tail(size, far, far + 8, far + 16, far + 24, 9, bytes(32), spec.MAJOR)
     end = b"".join(frame(spec.TAIL, 1, 8, sealed.to_content()))
 
     class Sparse(io.RawIOBase):

@@ -41,41 +41,43 @@ def joined(parts: Sequence[bytes], gap: int = 3) -> tuple[np.ndarray, np.ndarray
 
 @dataclass(frozen=True)
 class Accesses:
-    """Addresses of all that interpreted kernels read and write, and the tensors that they were given."""
+    """Addresses of all that interpreted kernels read and write, and where the tensors are that they were given."""
 
     reads: list[np.ndarray] = field(default_factory=list)
     writes: list[np.ndarray] = field(default_factory=list)
-    tensors: list[torch.Tensor] = field(default_factory=list)
+    extents: set[tuple[int, int]] = field(default_factory=set)
 
-    @property
-    def astray(self) -> int:
-        """How many accesses were to no tensor."""
-        addresses = np.concatenate(self.reads + self.writes).astype(np.int64)
+    def checked(self, addresses: np.ndarray) -> np.ndarray:
+        """The addresses, of which each must be in one of the tensors."""
         known = np.zeros(addresses.size, bool)
-        for one in self.tensors:
-            known |= (addresses >= one.data_ptr()) & (addresses < one.data_ptr() + one.numel() * one.element_size())
-        return int((~known).sum())
+        for start, size in self.extents:
+            known |= (addresses >= start) & (addresses < start + size)
+        assert known.all(), f"{np.count_nonzero(~known)} accesses to no tensor"
+        return addresses
 
 
 @contextmanager
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accesses]:
-    real, run, seen = interpreter._interpreter, interpreter.InterpretedFunction.run, Accesses()
+    """What is read and written inside; an access to no tensor that the kernel was given fails before it happens."""
+    real, launch, seen = interpreter._interpreter, interpreter.GridExecutor.__call__, Accesses()
 
     def load(at: np.ndarray, mask: np.ndarray, *rest: object) -> object:
-        seen.reads.append(at[mask])
+        seen.reads.append(seen.checked(at[mask]))
         return real.load(at, mask, *rest)
 
     def store(at: np.ndarray, values: np.ndarray, mask: np.ndarray) -> object:
-        seen.writes.append(at[mask])
+        seen.writes.append(seen.checked(at[mask]))
         return real.store(at, values, mask)
 
-    def launched(kernel: object, *arguments: object, **options: object) -> object:
-        seen.tensors.extend(one for one in arguments if isinstance(one, torch.Tensor))
-        return run(kernel, *arguments, **options)
+    def launched(grid: object, *arguments: object, **options: object) -> object:
+        seen.extents.clear()
+        tensors = (one for one in arguments if isinstance(one, torch.Tensor))
+        seen.extents.update((one.data_ptr(), one.numel() * one.element_size()) for one in tensors)
+        return launch(grid, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(interpreter, "_interpreter", SimpleNamespace(load=load, store=store))
-        patch.setattr(interpreter.InterpretedFunction, "run", launched)
+        patch.setattr(interpreter.GridExecutor, "__call__", launched)
         yield seen
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from embdc_cli.entropy.bits import encode_varint
+from embdc_cli.entropy.bits import encode_exp_golomb, encode_varint, packed_bytes
 from embdc_cli.entropy.levels import LARGEST, cuda, decode_levels, encode_levels
 from embdc_cli.entropy.rans import cuda as rans
 from embdc_cli.entropy.tables import Tables, rounded_tables, static_tables
@@ -113,7 +113,9 @@ def small_chunk() -> tuple[bytes, np.ndarray]:
 def test_damage_is_found_as_on_the_cpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embdc_cli.entropy.rans.choose_lanes", lambda cost: 2)
     chunk, classes = small_chunk()
-    flips = range(0, 8 * len(chunk), 1 if device == "cuda" else 9)
+    flips = list(range(0, 8 * len(chunk), 1 if device == "cuda" else 9))
+    for end in (1 + chunk[0] + 4, len(chunk)):  # of the low bits and of all, each with padding
+        flips += range(8 * end - 8, 8 * end)
     damaged = [bytearray(chunk) for _ in flips]
     for one, bit in zip(damaged, flips, strict=True):
         one[bit // 8] ^= 1 << bit % 8
@@ -166,8 +168,21 @@ def test_a_magnitude_beyond_31_bits_is_flagged(device: str) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("zeros", [29, 30, 31, 40])
+def test_codes_wider_than_levels_are_flagged(zeros: int, device: str) -> None:
+    """Two escapes of order 1: one of no zeros and a bit, one of `zeros` and one more bit, as far as 31 go."""
+    classes = np.array([21, 21], np.uint8)
+    whole = encode_levels(np.array([15, 40], np.int32), classes)
+    excess = encode_exp_golomb(np.array([0, 25]), np.array([1, 1]))
+    assert whole.endswith(excess)
+    prefixes = (1 | 1 << 1 + zeros).to_bytes(packed_bytes(2 + zeros), "little")
+    chunk = whole[: -len(excess)] + prefixes + bytes(packed_bytes(1 + min(31, zeros + 1)))
+    assert check_alike(device, [chunk], [classes]) == [int(zeros > 29)]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_spans_longer_than_said_are_flagged(device: str) -> None:
-    classes = np.full(70, 18, np.uint8)
+    classes = np.where(np.arange(70) < 64, 18, 0).astype(np.uint8)  # of those behind nothing is missing
     chunk = encode_levels(drawn_levels(classes), classes)
     data, ranges = joined([chunk])
     arrays = (on(device, one) for one in (data, ranges, classes, np.array([[0, 70]])))
@@ -190,12 +205,14 @@ def test_nothing_beyond_the_ranges_is_touched(monkeypatch: pytest.MonkeyPatch) -
         whole = encode_levels(drawn_levels(np.minimum(cls, 40)), np.minimum(cls, 40))
         chunks += [whole[: rng.integers(1, len(whole))] + rng.bytes(number % 5 * 7), encode_varint(40) + rng.bytes(60)]
         classes += [cls, cls]
+    whole, cls = small_chunk()
+    chunks += [whole[:-missing] for missing in range(1, 9)]  # within low bits, signs, prefixes and remainders
+    classes += [cls] * 8
     data, ranges = joined(chunks)
     all_classes, spans = joined([one.tobytes() for one in classes])
     arguments = [torch.from_numpy(one) for one in (data, ranges, all_classes, spans)]
     with watched(monkeypatch) as seen:
         levels, errors = cuda.decode_levels(*arguments, 100, cuda.tables_on(None, torch.device("cpu")))
-    assert not seen.astray
     assert elements_of(arguments[0], seen.reads) <= elements_in(ranges)
     assert elements_of(arguments[2], seen.reads) <= elements_in(spans)
     assert elements_of(levels, seen.writes) <= elements_in(spans)

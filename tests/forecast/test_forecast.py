@@ -139,10 +139,15 @@ def test_a_video_as_a_whole(tmp_path: Path) -> None:
 def test_standard_input_is_spooled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = io.BytesIO()
     np.save(out, embeddings())
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.getvalue())))
+
+    def piped() -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.getvalue())))
+
+    piped()
     (row,) = embdc.plan("-", rows=["fast"])["rows"]
-    assert row["file_bytes"] == embdc.encode(embeddings(), tmp_path / "a.embdc", preset="fast")["file_bytes"]
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.getvalue())))
+    piped()
+    assert row["file_bytes"] == embdc.encode("-", tmp_path / "a.embdc", preset="fast")["file_bytes"]
+    piped()
     with pytest.raises(embdc.ResourceError, match="spool: more than 100 bytes"):
         embdc.plan("-", spool_max=100)
 

@@ -116,7 +116,8 @@ def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
             *(torch.cat(data), where, torch.cat(classes), spans, max(sizes)),
             *(torch.cat(paths), path_spans, known, MAX_LEVEL - 1),
         )
-        return Decoded(list(cuda.points_of(levels, chosen).split(sizes)), faults_of(errors))
+        points: torch.Tensor = cuda.points_of(levels, chosen)
+        return Decoded(list(torch.split(points, sizes)), faults_of(errors))
 
     return Codes(True, take, run)
 

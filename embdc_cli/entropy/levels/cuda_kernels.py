@@ -238,7 +238,7 @@ def read_escapes(
     low_start, signs_start = tl.load(low_bits + 2 * chunk), tl.load(low_bits + 2 * chunk + 1)
     nonzero, escapes = tl.load(raw_totals + chunk), tl.load(raw_totals + chunk_count + chunk)
     first = signs_start + ((nonzero + 7) >> 3)
-    bad = (first > end) | ((escapes == 0) & (first != end))
+    bad = first > end
     wrong = padding(data, low_start, tl.load(coded_totals + chunk_count + chunk), signs_start > low_start)
     wrong |= padding(data, signs_start, nonzero, first <= end)
     item = tl.arange(0, CODES)
@@ -263,7 +263,6 @@ def read_escapes(
     code = tl.zeros_like(escapes)
     bit = tl.zeros_like(escapes)
     codes = tl.where(bad, 0, escapes)
-    widest = tl.zeros_like(item)
     while code < codes:
         at = code + item
         here = at < codes
@@ -271,14 +270,13 @@ def read_escapes(
         last = tl.load(ends + start + at, mask=here, other=0)
         previous = tl.load(ends + start + at - 1, mask=here & (at > 0), other=-1)
         width = tl.where(here, last - previous - 1 + order, 0)
-        widest = tl.maximum(widest, width)
-        width = tl.minimum(width, 31)
+        width = tl.minimum(width, 31)  # even this many are more than any level has, as `merge` will find
         value = bits_at(data, first, end, bit + (tl.cumsum(width, 0) - width), width, here)
         one = tl.zeros_like(value) + 1
         tl.store(excess + start + at, (value + (one << width) - (one << order)).to(tl.int32), mask=here)
         bit += tl.sum(width, 0)
         code += CODES
-    bad = bad | (tl.max(widest, 0) > 31) | (first + ((bit + 7) >> 3) != end)
+    bad = bad | (first + ((bit + 7) >> 3) != end)
     wrong |= padding(data, first, bit, bad == 0)
     tl.store(errors + chunk, 1, mask=bad | (wrong > 0))
 

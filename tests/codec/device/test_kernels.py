@@ -59,6 +59,8 @@ def test_values_are_rounded_and_limited(
     rng = np.random.default_rng(7)
     values = (rng.standard_normal(shape) * 10.0 ** rng.uniform(-9, 37.5, shape)).astype(np.float32)
     values.reshape(-1)[:2] = [np.inf, -np.inf][: values.size]
+    if values.size > 9:  # halfway between two of float16, and of bfloat16: to the even one
+        values.reshape(-1)[2:6] = [1 + 2.0**-11, 1 + 3 * 2.0**-11, 1 + 2.0**-8, 1 + 3 * 2.0**-8]
     x = torch.from_numpy(values).to(device)
     limit = torch.finfo(dtype).max
     expected = torch.full((shape[0], shape[1] + 2 * beside, shape[2]), 5.0, dtype=dtype, device=device)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.conformance.reader import bits
 from tests.conformance.reader.errors import Corrupt, Unsupported, check
-from tests.conformance.reader.header import header_of
+from tests.conformance.reader.header import VERSIONS, header_of
 from tests.conformance.reader.index import check_index
 from tests.conformance.reader.json_form import parsed, unpacked
 from tests.conformance.reader.pages import limit
@@ -49,6 +49,8 @@ def read(data: bytes) -> File:
                 chunk = _chunk(data, at, part)
                 if chunk.type == "HEAD" and chunk.seq == 0:
                     opened = _opened(chunk, data, at, signature)
+                    if signature == at - 16 and not opened.signature:
+                        file.damage.append((signature, "a damaged version"))
                     if part is not None:
                         file.damage.append((at, "the part before ends without a tail"))
                     part = opened
@@ -91,7 +93,7 @@ def _uneven(part: Part) -> list[str]:
 
 def _check_signature(data: bytes, at: int) -> None:
     check(len(data) >= at + 16 and data[at + 13 : at + 16] == bytes(3), "a damaged signature")
-    if data[at + 11] != 0:
+    if data[at + 11] not in VERSIONS:
         header = data[at + 16 : at + 56]
         whole = header.startswith(SYNC) and header[36:] == struct.pack("<I", zlib.crc32(header[:36]))
         check(not whole, "a damaged version")
@@ -128,7 +130,8 @@ def _opened(chunk: Chunk, data: bytes, at: int, signature: int) -> Part:
     head = unpacked(chunk.content)
     check(zlib.crc32(head) == chunk.part_id and at >= 16, "a header of another part")
     header = header_of(parsed(head))
-    return Part(at - 16, data[at - 16 : at] if signature == at - 16 else b"", head, header)
+    told = signature == at - 16 and data[at - 5] == header.version
+    return Part(at - 16, data[at - 16 : at] if told else b"", head, header)
 
 
 def _add(part: Part, chunk: Chunk, file: File, at: int) -> None:
@@ -256,8 +259,9 @@ def _index(part: Part, chunk: Chunk, whole: bool) -> None:
 def _tail(part: Part, chunk: Chunk, whole: bool) -> None:
     check(len(chunk.content) == 88 and chunk.content[82:] == bytes(6), "tAIL")
     size, *distances, count, root, major, _ = struct.unpack("<QQQQQQ32sBB6x", chunk.content)
-    if major != 0:
+    if major not in VERSIONS:
         raise Unsupported(f"format version {major}")
+    check(major == part.header.version, "the tail of another version")
     check(size == chunk.offset + 128, "the tail is of a part of another length")
     if not whole:
         return

@@ -15,6 +15,9 @@ WIDTHS = {
 }  # fmt: skip
 """Bytes of the element types."""
 
+VERSIONS = (0, 1)
+"""Of the format."""
+
 _CAPS = {
     "max_chunk_bytes": "MAX_PAYLOAD_BYTES",
     "max_chunk_rows": "CAP_CHUNK_ROWS",
@@ -59,6 +62,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Header:
+    version: int
     streams: tuple[Stream, ...]
     timebases: tuple[tuple[int, int] | None, ...]
     limits: dict[str, int]
@@ -67,7 +71,7 @@ class Header:
 def header_of(head: dict[str, Any]) -> Header:
     """The header. Raises Unsupported for what a later version may have."""
     major = _numbers(head, "version")[0]
-    if major != 0 or head.get("min_reader", 0) > 0 or head.get("features"):
+    if major not in VERSIONS or head.get("min_reader", 0) > 0 or head.get("features"):
         raise Unsupported(f"format version {major}, reader level {head.get('min_reader')}, {head.get('features')}")
     items = _objects(head, "items")
     check(1 <= len(items) <= limit("MAX_ITEMS"), "no items, or too many")
@@ -86,7 +90,7 @@ def header_of(head: dict[str, Any]) -> Header:
         timebase = tuple(_numbers(item, "timebase")) if "timebase" in item else None
         check(timebase is None or (len(timebase) == 2 and all(timebase)), "timebase")
         timebases.append(timebase)
-    return Header(streams, tuple(timebases), limits)  # type: ignore[arg-type]  # pairs, as checked
+    return Header(major, streams, tuple(timebases), limits)  # type: ignore[arg-type]  # pairs, as checked
 
 
 def _stream(one: dict[str, Any], items: int) -> Stream:
