@@ -165,4 +165,4 @@ def test_nan_and_padding(device: str, tmp_path: Path, coded_there: list[int], mo
     assert found[5, 3, 2].tobytes() == x[5, 3, 2].tobytes()
     lost = np.nansum((x.astype(np.float64) - found) ** 2)
     energy = np.nansum((x - np.nanmean(x.astype(np.float64), axis=(0, 1))) ** 2)
-    assert result["achieved"]["nmse"] == pytest.approx(lost / energy, rel=1e-4)
+    assert 0.04 < result["achieved"]["nmse"] == pytest.approx(lost / energy, rel=1e-4)
