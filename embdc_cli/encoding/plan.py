@@ -11,7 +11,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -234,11 +234,21 @@ class StreamPlan:
 
     def codec_of(self, segment: Segment) -> ChunkCodec:
         """The codec of the decision, made from the same models that a decoder gets."""
+        return self._coding(segment)[0]
+
+    def _coding(self, segment: Segment) -> tuple[ChunkCodec, ChunkCoder]:
+        """`codec_of`, and who codes chunks with it."""
         models = segment.models
         if models is None:
-            return LosslessCodec(self.spec)
+            lossless = LosslessCodec(self.spec)
+            return lossless, OnCpu(lossless, self.spec)
+        size = 8 * self.spec.channels**2 + (1 << 20)
         key = ("codec", self.number, models)
-        return self.recent.get(key, lambda: self._transform(models), lambda _: self._codec_bytes)
+        return self.recent.get(key, lambda: self._made(models), lambda made: size + made[1].held_bytes)
+
+    def _made(self, models: bytes) -> tuple[ChunkCodec, ChunkCoder]:
+        codec, device = self._transform(models), self.fit_options.device
+        return codec, OnCpu(codec, self.spec) if device == "cpu" else coder_on(device, codec, self.spec)
 
     def _transform(self, models: bytes) -> TransformCodec:
         def lookup(digest: bytes) -> CodebookOfCodec:
@@ -306,7 +316,7 @@ class StreamPlan:
         segment, counts = self.segment_of(cut), self._counts(cut)
         lossy = segment.models is not None
         known = self._sides.get(cut, ()) if lossy else ()
-        coded = self._coder_of(segment).code(self.tensor.read(*cut), counts, known)
+        coded = self._coding(segment)[1].code(self.tensor.read(*cut), counts, known)
         if lossy and self.sample_is_all:
             self._sides[cut] = coded.sides
         listed = None if counts is None else tuple(int(n) for n in counts)
@@ -314,26 +324,13 @@ class StreamPlan:
 
     def measure(self, cut: Cut, payload: bytes) -> ErrorSums:
         """The errors of a chunk that `code` has given: the same sums."""
-        segment = self.segment_of(cut)
-        return self._coder_of(segment).measure(self.tensor.read(*cut), payload, cut[1] - cut[0], self._counts(cut))
+        coder = self._coding(self.segment_of(cut))[1]
+        return coder.measure(self.tensor.read(*cut), payload, cut[1] - cut[0], self._counts(cut))
 
     def _counts(self, cut: Cut) -> np.ndarray | None:
         """Tokens of the rows of a ragged stream."""
         counts = self.tensor.token_counts
         return None if counts is None else counts[cut[0] : cut[1]]
-
-    def _coder_of(self, segment: Segment) -> ChunkCoder:
-        """Who codes the chunks of the decision."""
-        codec, device = self.codec_of(segment), self.fit_options.device
-        if segment.models is None or device == "cpu":
-            return OnCpu(codec, self.spec)
-        key = ("coder", self.number, segment.models)
-        make = partial(coder_on, device, codec, self.spec)
-        return self.recent.get(key, make, lambda coder: coder.held_bytes + self._codec_bytes)
-
-    @property
-    def _codec_bytes(self) -> int:
-        return 8 * self.spec.channels**2 + (1 << 20)
 
     def trial(self, index: int | None, jobs: int, nudge: int = 0) -> Trial:
         """Code the sample at `index` (None: losslessly) and leave the stream set to it."""
