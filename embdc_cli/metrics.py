@@ -104,16 +104,20 @@ class ErrorSums:
             y[bad] = 0.0
         cosine = cosines(x, y)
         x -= y
-        self.channel_sse += np.einsum("nd,nd->d", x, x)
-        self.values += x.size
-        self.tokens += len(x)
+        self.take(cosine, np.einsum("nd,nd->d", x, x))
+        return cosine
+
+    def take(self, cosine: np.ndarray, channel_sse: np.ndarray) -> None:
+        """Take in tokens of these cosines (n,) and their squared errors summed by channel (D,), both float64."""
+        self.channel_sse += channel_sse
+        self.values += len(cosine) * self.channels
+        self.tokens += len(cosine)
         self.cosine_sum += float(cosine.sum())
         if len(cosine):
             self.cosine_min = min(self.cosine_min, float(cosine.min()))
         distance = np.maximum(1.0 - cosine, 2.0 ** (1 - _OCTAVES))
         bins = np.floor((np.log2(distance) + _OCTAVES - 1) * _BINS_PER_OCTAVE).astype(np.int64)
         self.histogram += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
-        return cosine
 
     def merge(self, other: ErrorSums) -> None:
         """Take in all that `other` saw."""

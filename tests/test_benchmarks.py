@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,3 +119,24 @@ def test_verdicts_on_damage(tmp_path: Path) -> None:
         "test", "numpy", form.write, read, lambda _: iter([(slice(0, 16), x[:16]), (slice(16, 32), x[:16])])
     )
     assert faults.share_back(chunked, path, x) == 0.25
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton is for Linux")
+def test_every_part_of_the_gpu_bench_runs(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "gpu.py"), "--device", "cpu", "--small", "--show"]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    found = [line.split("  ")[0] for line in done.stdout.splitlines()]
+    for figure in (
+        "copy",
+        "pcie",
+        "disk",
+        "rans decode",
+        "rans encode",
+        "decode 0",
+        "encode 1",
+        "first chunk 1",
+        "encoder",
+    ):
+        assert f"figure={figure}" in found

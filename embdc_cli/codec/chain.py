@@ -53,7 +53,7 @@ class Chain:
                 sides.append(stage.measure(x))
             elif isinstance(stage, Quantiser):
                 sides[number] = stage.measure(x)
-            x = stage.forward(x, self._side_at(number, sides))
+            x = stage.forward(x, self.side_at(number, sides))
         return Coded(x, tuple(sides))
 
     def pack(self, coded: Coded) -> bytes:
@@ -62,7 +62,7 @@ class Chain:
         for stage, side in zip(self.links, coded.sides, strict=True):
             if stage.has_side:
                 out.blob(side)
-        return out.bytes() + self.coder.encode(coded.codes, self._side_at(len(self.links) - 1, coded.sides))
+        return out.bytes() + self.coder.encode(coded.codes, self.side_at(len(self.links) - 1, coded.sides))
 
     def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
         """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
@@ -73,7 +73,7 @@ class Chain:
         """`data` for an array of `shape`, its codes not yet decoded. Raises CorruptArchive."""
         fields = FieldReader(data, "chunk")
         sides = tuple(bytes(fields.blob()) if stage.has_side else b"" for stage in self.links)
-        known = tuple(self._side_at(number, sides) for number in range(len(self.links)))
+        known = tuple(self.side_at(number, sides) for number in range(len(self.links)))
         shapes = [shape]
         for stage, side in zip(self.links, known, strict=True):
             shapes.append(stage.shape(shapes[-1], side))
@@ -81,9 +81,9 @@ class Chain:
 
     def plane_bits(self, coded: Coded) -> list[np.ndarray]:
         """As of the coder."""
-        return self.coder.plane_bits(coded.codes, self._side_at(len(self.links) - 1, coded.sides))
+        return self.coder.plane_bits(coded.codes, self.side_at(len(self.links) - 1, coded.sides))
 
-    def _side_at(self, number: int, sides: Sequence[bytes]) -> bytes:
+    def side_at(self, number: int, sides: Sequence[bytes]) -> bytes:
         """What stage `number` may know of the chunk: its side information, or that of the last stage that had some."""
         return next((sides[n] for n in range(number, -1, -1) if self.links[n].has_side), b"")
 
@@ -91,7 +91,7 @@ class Chain:
         """The array a decoder gives; the encoder calls this same function on the same codes."""
         y = coded.codes
         for number in reversed(range(len(self.links))):
-            y = self.links[number].inverse(y, self._side_at(number, coded.sides))
+            y = self.links[number].inverse(y, self.side_at(number, coded.sides))
         return y
 
     def __iter__(self) -> Iterator[Stage]:

@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from embdc_cli.codec.table import VERSIONS, StageId
+from embdc_cli.metrics import ErrorSums
 
 Shape = tuple[int, ...]
 TokenCounts = Sequence[int] | np.ndarray
@@ -138,6 +139,16 @@ class Encoded:
     payload: bytes
     symbol_crc: int
     decoded: np.ndarray
+    sides: Sides = ()
+
+
+@dataclass(frozen=True)
+class CodedRows:
+    """`Encoded`, with the errors that a decoder makes in place of what it gives."""
+
+    payload: bytes
+    symbol_crc: int
+    sums: ErrorSums
     sides: Sides = ()
 
 

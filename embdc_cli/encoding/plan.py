@@ -19,7 +19,6 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.codebook.find import check_fit
 from embdc_cli.codec.lossless.codec import LosslessCodec
-from embdc_cli.codec.table import ChunkKind
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
@@ -27,6 +26,7 @@ from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
 from embdc_cli.device import computing_device
+from embdc_cli.encoding.chunk_coder import ChunkCoder, CodedChunk, OnCpu, coder_on
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.segments import Segment, divide, pieces_of
 from embdc_cli.encoding.sensitive import kept_exactly
@@ -37,7 +37,7 @@ from embdc_cli.options import VIDEO_CODECS, EncodeOptions
 from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
-from embdc_cli.tokens import Cut, as_tokens, cut_rows
+from embdc_cli.tokens import Cut, cut_rows
 from embdc_cli.values import Dump, StreamSpec, Tensor
 
 if TYPE_CHECKING:
@@ -49,17 +49,6 @@ SAMPLE_BYTES = 128 << 20  # of raw rows, for models and rate trials
 VIDEO_SAMPLE_BYTES = 16 << 20  # of them for video codecs, which take longer by far
 RECENT_BYTES = 256 << 20
 _SEED = 20260101
-
-
-@dataclass(frozen=True)
-class CodedChunk:
-    """One chunk ready to be written, with the errors its decoder will make."""
-
-    cut: Cut
-    payload: bytes
-    symbol_crc: int
-    token_counts: tuple[int, ...] | None
-    sums: ErrorSums
 
 
 @dataclass(frozen=True)
@@ -245,12 +234,21 @@ class StreamPlan:
 
     def codec_of(self, segment: Segment) -> ChunkCodec:
         """The codec of the decision, made from the same models that a decoder gets."""
+        return self._coding(segment)[0]
+
+    def _coding(self, segment: Segment) -> tuple[ChunkCodec, ChunkCoder]:
+        """`codec_of`, and who codes chunks with it."""
         models = segment.models
         if models is None:
-            return LosslessCodec(self.spec)
-        square = self.spec.channels**2
+            lossless = LosslessCodec(self.spec)
+            return lossless, OnCpu(lossless, self.spec)
+        size = 8 * self.spec.channels**2 + (1 << 20)
         key = ("codec", self.number, models)
-        return self.recent.get(key, lambda: self._transform(models), lambda _: 8 * square + (1 << 20))
+        return self.recent.get(key, lambda: self._made(models), lambda made: size + made[1].held_bytes)
+
+    def _made(self, models: bytes) -> tuple[ChunkCodec, ChunkCoder]:
+        codec, device = self._transform(models), self.fit_options.device
+        return codec, OnCpu(codec, self.spec) if device == "cpu" else coder_on(device, codec, self.spec)
 
     def _transform(self, models: bytes) -> TransformCodec:
         def lookup(digest: bytes) -> CodebookOfCodec:
@@ -315,31 +313,24 @@ class StreamPlan:
 
     def code(self, cut: Cut) -> CodedChunk:
         """Read, encode and measure one chunk."""
-        return self._coded(self.codec_of(self.segment_of(cut)), cut, self._sides)
-
-    def _coded(self, codec: ChunkCodec, cut: Cut, known: dict[Cut, Sides]) -> CodedChunk:
-        """known: what was measured of chunks under these models; kept while the sample is everything."""
-        rows = self.tensor.read(*cut)
-        counts = self.tensor.token_counts
-        counts = None if counts is None else counts[cut[0] : cut[1]]
-        lossy = codec.kind != ChunkKind.LOSSLESS
-        encoded = codec.encode(rows, counts, known.get(cut, ()) if lossy else ())
+        segment, counts = self.segment_of(cut), self._counts(cut)
+        lossy = segment.models is not None
+        known = self._sides.get(cut, ()) if lossy else ()
+        coded = self._coding(segment)[1].code(self.tensor.read(*cut), counts, known)
         if lossy and self.sample_is_all:
-            known[cut] = encoded.sides
-        sums = self.measure(rows, encoded.decoded, lossy=lossy)
+            self._sides[cut] = coded.sides
         listed = None if counts is None else tuple(int(n) for n in counts)
-        return CodedChunk(cut, encoded.payload, encoded.symbol_crc, listed, sums)
+        return CodedChunk(cut, coded.payload, coded.symbol_crc, listed, coded.sums)
 
-    def measure(self, rows: np.ndarray, decoded: np.ndarray, *, lossy: bool) -> ErrorSums:
-        """Errors of decoded rows; a lossless chunk is exact by construction and only counted."""
-        sums = ErrorSums(self.spec.channels)
-        if lossy:
-            sums.add(as_tokens(rows, self.spec), as_tokens(decoded, self.spec))
-        else:
-            sums.values = rows.size
-            sums.tokens = rows.size // max(1, self.spec.channels)
-            sums.cosine_sum = float(sums.tokens)
-        return sums
+    def measure(self, cut: Cut, payload: bytes) -> ErrorSums:
+        """The errors of a chunk that `code` has given: the same sums."""
+        coder = self._coding(self.segment_of(cut))[1]
+        return coder.measure(self.tensor.read(*cut), payload, cut[1] - cut[0], self._counts(cut))
+
+    def _counts(self, cut: Cut) -> np.ndarray | None:
+        """Tokens of the rows of a ragged stream."""
+        counts = self.tensor.token_counts
+        return None if counts is None else counts[cut[0] : cut[1]]
 
     def trial(self, index: int | None, jobs: int, nudge: int = 0) -> Trial:
         """Code the sample at `index` (None: losslessly) and leave the stream set to it."""

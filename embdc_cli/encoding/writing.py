@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
-from embdc_cli.encoding.plan import CodedChunk, StreamPlan
+from embdc_cli.encoding.chunk_coder import CodedChunk
+from embdc_cli.encoding.plan import StreamPlan
 from embdc_cli.encoding.segments import Segment
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums, finite, pooled
@@ -250,11 +251,8 @@ def _take_over(plan: StreamPlan, action: Action, found: Kept, result: WriteResul
         raise CorruptArchive(
             f"unfinished archive: chunk of rows {action.cut} of stream {plan.spec.name!r} is not there"
         )
-    record, payload = found
-    codec = plan.codec_of(plan.segments[action.segment])
-    decoded, _ = codec.decode(payload(), record.rows, record.token_counts)
-    rows = plan.tensor.read(*action.cut)
-    _count(result, action.stream, plan.measure(rows, decoded, lossy=plan.lossy))
+    _, payload = found
+    _count(result, action.stream, plan.measure(action.cut, payload()))
 
 
 class NullOutput:

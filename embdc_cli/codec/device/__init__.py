@@ -1,4 +1,4 @@
-"""Decoding on a device: what the stages of the transform codec do backwards, in torch, chunk by chunk.
+"""Decoding and encoding on a device: what the stages of the transform codec do there, in torch, chunk by chunk.
 
 Where what is done, when a slice is decoded on a device:
 
@@ -14,4 +14,17 @@ A chunk is always decoded whole and by itself: the shape of every product follow
 does not depend on what else was asked for. Products are in float32 throughout (`precision`). Before the cast to the
 storage type values agree with those of the CPU within 1/64 of the rms of the quantisation step in each chunk; codes are
 the same integers.
+
+When a chunk is encoded on a device (`encoder`):
+
+    every stage that takes an array and    on the device (`forwards.forward_of`)
+    gives codes, of the stages there
+    tracks of a mixture, side information, on the CPU, between
+    records of exact values
+    coders                                 on the CPU, in threads; codes come in as few bytes as they fit
+    errors of what a decoder gives         on the device (`distortion`), which decodes its codes as above
+
+Of the same coefficients the codes are those of the CPU; coefficients differ in the last bits, so that some fall to the
+other side of an edge. Codes are not packed on the device: there one payload takes as long as thousands together
+(`entropy.rans.cuda`), and a chunk has one.
 """

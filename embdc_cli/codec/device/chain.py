@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from itertools import pairwise
@@ -15,7 +15,7 @@ from embdc_cli.codec.device.beside import Beside, Inverse, Taken, Upload
 from embdc_cli.codec.device.coders import Codes, Decoded, codes_from_cpu
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.reconstruction.stage import Reconstruction
-from embdc_cli.codec.stage import Coder, Stage
+from embdc_cli.codec.stage import Coder, Shape, Stage
 from embdc_cli.codec.transform.basis import Basis
 from embdc_cli.codec.transform.dead_zone import DeadZone
 from embdc_cli.codec.transform.identity import Identity
@@ -90,6 +90,11 @@ class DeviceChain:
     def together(self) -> bool:
         """Whether codes are decoded on the device, of many chunks at once."""
         return self._codes.together
+
+    @property
+    def takes(self) -> list[tuple[int, Callable[[bytes, Shape], Taken]]]:
+        """(number of a stage, what is taken of a chunk for its inverse), last stage first."""
+        return [(number, inverse.take) for number, inverse in self._inverses]
 
     def take(self, parted: Parted, crc: int | None) -> tuple[TakenChain, int | None]:
         """What goes to the device of a chunk, and the CRC-32 as of `coders.Codes`. Raises CorruptArchive."""

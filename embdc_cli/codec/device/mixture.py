@@ -15,7 +15,7 @@ from embdc_cli.codec.device.beside import Beside, Inverse, Taken, Upload
 from embdc_cli.codec.stage import Shape
 from embdc_cli.codec.transform.mixture.modes import Mode
 from embdc_cli.codec.transform.mixture.stage import Mixture
-from embdc_cli.codec.transform.mixture.tracks import LEVELS
+from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
 from embdc_cli.codec.transform.time_dct import matrix
 
 
@@ -27,12 +27,21 @@ class _Block(NamedTuple):
     tracks: int
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
     """Blocks in order, and the rows and tokens of the chunk."""
 
     blocks: list[_Block]
     rows: int
     tokens: int
+
+
+def taken_of(tracks: Tracks) -> Taken:
+    """Where in the order of modes each token of the chunk is, (F * N,) int32; and `Facts`."""
+    order = [block.token_index.T.ravel() for block in tracks.blocks]
+    places = np.empty(tracks.rows * tracks.tokens, np.int32)
+    places[np.concatenate(order) if order else slice(0)] = np.arange(len(places), dtype=np.int32)
+    blocks = [_Block(block.mode, block.level, len(block.tracks)) for block in tracks.blocks]
+    return Taken((places,), Facts(blocks, tracks.rows, tracks.tokens))
 
 
 class _DeviceMode:
@@ -59,12 +68,7 @@ def mixture(stage: Mixture, upload: Upload) -> Inverse:
     channels = stage.modes[0].channels
 
     def take(side: bytes, shape: Shape) -> Taken:
-        tracks = stage.chunk(side).tracks
-        order = [block.token_index.T.ravel() for block in tracks.blocks]
-        places = np.empty(tracks.rows * tracks.tokens, np.int32)
-        places[np.concatenate(order) if order else slice(0)] = np.arange(len(places), dtype=np.int32)
-        blocks = [_Block(block.mode, block.level, len(block.tracks)) for block in tracks.blocks]
-        return Taken((places,), _Facts(blocks, tracks.rows, tracks.tokens))
+        return taken_of(stage.chunk(side).tracks)
 
     def run(y: torch.Tensor, beside: Beside) -> torch.Tensor:
         (places,), facts = beside.tensors, beside.facts

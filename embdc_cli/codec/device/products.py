@@ -5,6 +5,8 @@ y: float32 (F, N, r) -> (F, N, D).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -47,9 +49,20 @@ def centred_basis(stage: Basis, normalise: Normalise, upload: Upload) -> Inverse
 
 
 def time_dct(stage: TimeDct, upload: Upload) -> Inverse:
-    """C^T y within groups of rows; the last group may be shorter."""
-    group = stage.group
-    matrices = {group: upload(np.ascontiguousarray(matrix(group).T))}
+    """C^T y."""
+    return Inverse(along_time(stage.group, upload, transposed=True))
+
+
+def along_time(group: int, upload: Upload, *, transposed: bool) -> Callable[[torch.Tensor, Beside], torch.Tensor]:
+    """C y or C^T y within groups of rows; the last group may be shorter."""
+
+    def known(length: int) -> torch.Tensor:
+        if length not in matrices:
+            matrices[length] = upload(np.ascontiguousarray(matrix(length).T if transposed else matrix(length)))
+        return matrices[length]
+
+    matrices: dict[int, torch.Tensor] = {}
+    known(group)
 
     def run(y: torch.Tensor, beside: Beside) -> torch.Tensor:
         if group == 1:
@@ -60,14 +73,12 @@ def time_dct(stage: TimeDct, upload: Upload) -> Inverse:
         parts = [(slice(0, whole), group), (slice(whole, rows), rows - whole)]
         for part, length in parts:
             if y[part].numel():
-                if length not in matrices:
-                    matrices[length] = upload(np.ascontiguousarray(matrix(length).T))
                 groups = y[part].view(-1, length, columns)
-                many = matrices[length].expand(len(groups), length, length)
+                many = known(length).expand(len(groups), length, length)
                 torch.bmm(many, groups, out=x[part].view(groups.shape))
         return x
 
-    return Inverse(run)
+    return run
 
 
 def hadamard(stage: Hadamard, upload: Upload) -> Inverse:

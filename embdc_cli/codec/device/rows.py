@@ -1,4 +1,4 @@
-"""Float32 tokens on a device to rows in storage type, where they are wanted: `Layout.join`, and the cast."""
+"""Between rows in storage type on a device and float32 tokens there: `Layout.split`, `Layout.join`, and the cast."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from embdc_cli.codec.device.kernels import kernels_on
 from embdc_cli.codec.layout import Layout
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def tokens_of(rows: torch.Tensor, layout: Layout) -> list[torch.Tensor]:
+    """Token groups (F, N, fold) float32 of rows (F, *row_shape), as of `Layout.split`; perhaps the rows themselves."""
+    x = rows.float()
+    if layout.exponent:
+        x = x * 2.0**-layout.exponent
+    if layout.spec.row_shape:
+        x = x.movedim(1 + layout.spec.channel_axis, -1)
+    x = x.reshape(len(rows), sum(layout.tokens), layout.fold)
+    return [group.contiguous() for group in x.split_with_sizes(layout.tokens, dim=1)]
 
 
 def write_rows(groups: Sequence[torch.Tensor], layout: Layout, out: torch.Tensor) -> torch.Tensor:

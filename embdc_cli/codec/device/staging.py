@@ -1,6 +1,7 @@
-"""Arrays of a chunk to the device in one copy, through page-locked memory, on a stream of its own.
+"""Arrays of a chunk to the device in one copy, and back, through page-locked memory, on streams of their own.
 
-Nothing here waits: torch's allocators keep both ends of a copy until it is done. On a CPU it is a plain copy.
+What goes to the device nobody waits for: torch's allocators keep both ends of a copy until it is done. On a CPU it is a
+plain copy. Threads may share a staging; each waits for what it fetches itself.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ class Staging:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = None
+        self._stream = self._back = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            self._back = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     @property
     def device_index(self) -> int:
@@ -40,6 +42,21 @@ class Staging:
             bytes_here[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         there = self._copied(here)
         return [_part(there, start, array) for start, array in zip(starts, arrays, strict=False)]
+
+    def fetched(self, tensors: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """The tensors as arrays, once what was started on the current stream is done."""
+        if self._back is None:
+            return [tensor.numpy() for tensor in tensors]
+        self._back.wait_stream(torch.cuda.current_stream(self._device))
+        here = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in tensors]
+        with torch.cuda.stream(self._back):
+            for array, tensor in zip(here, tensors, strict=True):
+                array.copy_(tensor, non_blocking=True)
+                tensor.record_stream(self._back)
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # the thread sleeps
+            done.record(self._back)
+        done.synchronize()
+        return [array.numpy() for array in here]
 
     def _copied(self, here: torch.Tensor) -> torch.Tensor:
         if self._stream is None:

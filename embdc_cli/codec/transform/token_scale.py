@@ -27,13 +27,7 @@ class TokenScale(ArrayStage, SegmentStage):
     has_side = True
 
     def measure(self, x: np.ndarray) -> bytes:
-        codes = quarter_octave.codes_of(x.std(axis=-1, dtype=np.float64)) if x.size else np.zeros(x.shape[:2], np.int32)
-        out = FieldWriter()
-        if codes.size:
-            steps = np.diff(codes, axis=0, prepend=0)
-            steps[0] = np.diff(codes[0], prepend=0)
-            write_uniform_levels(out, steps.ravel())
-        return out.bytes()
+        return side_of(x.std(axis=-1, dtype=np.float64) if x.size else np.zeros(x.shape[:2]))
 
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         y: np.ndarray = x / scales_in(side, x.shape)
@@ -49,6 +43,17 @@ class TokenScale(ArrayStage, SegmentStage):
     @classmethod
     def read(cls, fields: FieldReader, scope: Scope) -> TokenScale:
         return cls()
+
+
+def side_of(deviations: np.ndarray) -> bytes:
+    """The side information for tokens of these standard deviations, (F, N) float64; what is 0 is scaled by 1."""
+    codes = quarter_octave.codes_of(deviations)
+    out = FieldWriter()
+    if codes.size:
+        steps = np.diff(codes, axis=0, prepend=0)
+        steps[0] = np.diff(codes[0], prepend=0)
+        write_uniform_levels(out, steps.ravel())
+    return out.bytes()
 
 
 def scales_in(side: bytes, shape: tuple[int, ...]) -> np.ndarray:

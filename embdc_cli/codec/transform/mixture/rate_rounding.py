@@ -35,10 +35,11 @@ class RateRounding(DeadZone):
     def forward(self, x: np.ndarray, side: bytes) -> np.ndarray:
         with np.errstate(over="ignore"):
             scaled = x * np.float32(1.0 / self.step)
-        return rdoq.quantise(scaled, self.mixture.chunk(side).classes, self._thresholds)
+        return rdoq.quantise(scaled, self.mixture.chunk(side).classes, self.thresholds)
 
     @cached_property
-    def _thresholds(self) -> np.ndarray:
+    def thresholds(self) -> np.ndarray:
+        """(64, K) float32, as of `rdoq.thresholds`."""
         return rdoq.thresholds(LAMBDA, self.offsets, self.tables)
 
     @classmethod

@@ -98,15 +98,18 @@ class Mixture(ArrayStage, SegmentStage):
 
     def measure(self, x: np.ndarray) -> bytes:
         tracks = self._tracks(x)
-        out = FieldWriter()
-        write_tracks(out, tracks, self.tables, len(self.modes))
         y = self._coefficients(x, tracks)
-        rough = DeadZone(self.step, (0, 0, 0)).forward(y, b"")
-        write_activities(out, self._motion.activities(np.abs(rough), tracks), tracks)
-        write_extents(out, measure_extents(rough, tracks, self._ranks), tracks, self._ranks)
-        side = out.bytes()
+        side = self.side_of(tracks, DeadZone(self.step, (0, 0, 0)).forward(y, b""))
         self._hand.measured = x, side, y
         return side
+
+    def side_of(self, tracks: Tracks, rough: np.ndarray) -> bytes:
+        """The side information for these tracks. rough: (n,) int32, their coefficients by a plain dead zone."""
+        out = FieldWriter()
+        write_tracks(out, tracks, self.tables, len(self.modes))
+        write_activities(out, self._motion.activities(np.abs(rough), tracks), tracks)
+        write_extents(out, measure_extents(rough, tracks, self._ranks), tracks, self._ranks)
+        return out.bytes()
 
     def _tracks(self, x: np.ndarray) -> Tracks:
         if self.tables is None:
