@@ -6,10 +6,11 @@ that typer sees and hands the function the filled groups. A group's `TITLE` is i
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -103,9 +104,12 @@ def _options(group: Any) -> dict[str, inspect.Parameter]:
     parameters = {}
     for field in dataclasses.fields(group):
         hint = hints[field.name]
-        for info in hint.__metadata__:
+        # copies: groups of several commands share options, under titles of their own
+        infos = [copy.copy(info) for info in hint.__metadata__]
+        for info in infos:
             if isinstance(info, OptionInfo):
                 info.rich_help_panel = group.TITLE
+        hint = Annotated[hint.__origin__, *infos]
         parameters[field.name] = inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hint
         )
