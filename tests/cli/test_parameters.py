@@ -37,6 +37,7 @@ def other(group: Other) -> int:
 
 
 def test_commands_that_share_an_option_have_it_under_their_own_titles() -> None:
-    built = [typer.main.get_command(command(function, "")) for function in (one, other)]
-    titles = [{param.name: getattr(param, "rich_help_panel", None) for param in one.params} for one in built]
+    applications = [command(function, "") for function in (one, other)]
+    built = [typer.main.get_command(application) for application in applications]
+    titles = [{param.name: getattr(param, "rich_help_panel", None) for param in each.params} for each in built]
     assert [title["shared"] for title in titles] == ["One", "Other"]
