@@ -50,6 +50,8 @@ def nearest(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
     found = np.empty(len(features), np.int64)
     rows = max(1, _BLOCK_VALUES // len(centres))
     for start in range(0, len(features), rows):
-        inner = (features[start : start + rows] * doubled) @ centres.T
+        # OpenBLAS may compute with what lies beside a matrix, and raise the flag for that
+        with np.errstate(invalid="ignore"):
+            inner = (features[start : start + rows] * doubled) @ centres.T
         np.subtract(squares, inner, out=inner).argmin(axis=1, out=found[start : start + rows])
     return found
