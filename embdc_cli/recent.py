@@ -39,18 +39,17 @@ class Recent:
             return found
         try:
             value = make()
+            self.put(key, value, size_bytes(value))
+            promised.set_result(value)
         except BaseException as error:
-            with self._lock:
-                del self._making[key]
             if isinstance(error, Exception):
                 promised.set_exception(error)
             else:
                 promised.cancel()
             raise
-        self.put(key, value, size_bytes(value))
-        with self._lock:
-            del self._making[key]
-        promised.set_result(value)
+        finally:
+            with self._lock:
+                del self._making[key]
         return value
 
     def known(self, key: Hashable) -> Any:

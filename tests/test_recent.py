@@ -76,3 +76,15 @@ def test_who_waits_for_a_thread_that_was_interrupted_makes_it() -> None:
         go_on.set()
         assert isinstance(first.exception(5), KeyboardInterrupt)
         assert second.result(5) == 4
+
+
+def test_who_waits_is_told_when_a_value_cannot_be_kept() -> None:
+    recent = Recent(10)
+
+    def size_bytes(value: int) -> int:
+        raise ValueError("no size")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no size"):
+            recent.get("key", lambda: 3, size_bytes)
+    assert recent.get("key", lambda: 4, lambda _: 1) == 4

@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from embdc_cli.archive import Archive
 from embdc_cli.errors import UsageError, WrongIndex
 
-MOST_OPEN: Final = 32
-"""Archives that one process keeps open: a file each, and their last chunks decoded."""
+MOST_OPEN: Final = 8
+"""Archives that one process keeps open: a file each, and up to 192 MiB of decoded chunks and models."""
 
 
 class Clips(Dataset[dict[str, Any]]):

@@ -19,7 +19,8 @@ def prefetched(batches: Iterable[Any], device: str, depth: int = 2) -> Iterator[
     """Every one of `batches`, with the tensors in it (of dicts, lists and tuples) on `device`; at most `depth` wait.
 
     A thread takes batches and copies them, to CUDA through pinned memory on a stream of its own: what uses the current
-    stream waits for the copy on the device, not on the host. What the thread raises is raised here.
+    stream waits for the copy on the device, not on the host. What the thread raises is raised here. Whoever stops
+    before the end waits for the batch that is being read.
     Raises: UsageError, ResourceError for a device that is not here.
     """
     check_device(device)
@@ -73,6 +74,7 @@ def _copied(batch: Any, place: torch.device, stream: torch.cuda.Stream | None) -
     """(`batch` on its way to `place`, the event of its arrival)."""
     if stream is None:
         return _mapped(batch, lambda tensor: tensor.to(place)), None
+    stream.wait_stream(torch.cuda.current_stream(place))  # of this thread, in which batches that are there were made
     with torch.cuda.stream(stream):
         moved = _mapped(batch, lambda tensor: _sent(tensor, place))
         return moved, stream.record_event()

@@ -22,6 +22,11 @@ STORAGE: Final = "float16"
 DEFAULT_BATCH: Final = 8
 ANY_SIZE: Final = range(1, 1 << 20)
 LARGEST_FOUND: Final = 64  # the last batch of every video is filled up: the larger it is, the more is in vain
+_NO_MEMORY: Final = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 _SHARE: Final = 0.8  # of the free memory; the rest is for what was not measured, such as decoded frames on the device
 
 Network = Callable[[torch.Tensor], dict[str, torch.Tensor]]
@@ -150,10 +155,10 @@ class Batches:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that memory ran out; on the CPU torch has no class for it."""
+    """Whether `error` says that memory ran out; on the CPU, and within libraries of CUDA, torch has no class for it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
 
 
 def no_room(device: torch.device, size: int) -> ResourceError:

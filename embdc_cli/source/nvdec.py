@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _UNHEARD: Final = logging.NullHandler()
 _COMPLAINT: Final = re.compile(rb"Decode Error occurred for picture [0-9]+\n?")
 
 _idle: list[Session] = []
+_idle_lock = threading.Lock()
 
 
 class NoNvdec(Exception):
@@ -113,8 +115,9 @@ def open_session(gpu: int, codec: str, pixel_format: str | None, size: tuple[int
         raise NoNvdec(f"pictures of {size[0]}x{size[1]} in {pixel_format} are not for it")
     kind = Kind(gpu, codec, *_FORMATS[pixel_format])
     _check_capabilities(library, kind, size)
-    session = next(iter(_idle), None)
-    _idle.clear()
+    with _idle_lock:
+        session = next(iter(_idle), None)
+        _idle.clear()
     try:
         if session is not None and session.fits(kind, size):
             session.begin(size)
@@ -126,7 +129,8 @@ def open_session(gpu: int, codec: str, pixel_format: str | None, size: tuple[int
 
 def release(session: Session) -> None:
     """Keep a drained decoder for the next clip."""
-    _idle[:] = [session]
+    with _idle_lock:
+        _idle[:] = [session]
 
 
 def version() -> str:
@@ -175,10 +179,11 @@ def _capabilities(library: Any, kind: Kind) -> dict[str, int]:
 
 @contextmanager
 def _words(library: Any) -> Iterator[None]:
-    """Failures of the library as Complaint."""
+    """Failures of the library as Complaint; names and arguments that another version of it has not, among them."""
+    own = [getattr(library, name, RuntimeError) for name in ("PyNvVCException", "PyNvVCExceptionUnsupported")]
     try:
         yield
-    except (library.PyNvVCException, library.PyNvVCExceptionUnsupported, RuntimeError) as error:
+    except (*own, RuntimeError, AttributeError, TypeError) as error:
         raise Complaint(_first_line(error)) from error
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STDOUT = 1
+_one_at_a_time = threading.Lock()  # the descriptor is the whole process's
 
 
 @contextmanager
@@ -17,6 +19,11 @@ def printed_meanwhile(pattern: re.Pattern[bytes]) -> Iterator[list[bytes]]:
 
     Only on Linux; elsewhere nothing is caught.
     """
+    with _one_at_a_time:
+        yield from _caught(pattern)
+
+
+def _caught(pattern: re.Pattern[bytes]) -> Iterator[list[bytes]]:
     found: list[bytes] = []
     try:
         kept = os.dup(_STDOUT)

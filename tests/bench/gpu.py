@@ -33,7 +33,7 @@ import torch
 import triton
 
 import embdc_cli as embdc
-from embdc_cli.encoding.chunk_coder import coder_of
+from embdc_cli.encoding.chunk_coder import coder_on
 from embdc_cli.entropy.rans import cuda as rans
 from embdc_cli.entropy.tables import static_tables
 from embdc_cli.options import EncodeOptions
@@ -204,7 +204,7 @@ def decode(bench: Bench, path: str, effort: int) -> float:
 
     rate = 0.0
     for resident in (False, True)[: 1 + (bench.device.type == "cuda")]:
-        with embdc.open(path, device=bench.name, resident=resident) as archive:
+        with embdc.open(path, device=bench.name, resident=bench.name if resident else None) as archive:
             view = archive["data"]
             values = view[:].numel()
             bits = 8 * os.path.getsize(path) / values
@@ -224,7 +224,7 @@ def encode(bench: Bench, path: str, x: np.ndarray, effort: int) -> None:
     with embdc.open(path) as archive:
         view = archive["data"]
         entry = view.stream.entries[0]
-        coder = coder_of(archive.codec(view.stream, entry.record.segment, entry.record.kind), view.spec, bench.name)
+        coder = coder_on(bench.name, archive.codec(view.stream, entry.record.segment, entry.record.kind), view.spec)
         jobs, count = (1, 2) if bench.small else (os.cpu_count() or 1, 64)
         seconds = bench.seconds(lambda: list(ordered_map(lambda _: coder.code(x, None, ()), range(count), jobs)))
     floor = bench.least(x.size * count, 2.06 * x.size * count)

@@ -7,7 +7,10 @@ import importlib.util
 import pytest
 import torch
 
+from embdc_cli.entropy import cuda as entropy_cuda
 from embdc_cli.entropy.cuda import why_not
+from embdc_cli.entropy.rans import cuda as rans_cuda
+from tests.entropy.device_cases import DEVICES
 
 
 @pytest.mark.parametrize(
@@ -33,4 +36,18 @@ def test_reasons(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(capabilities))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda one: capabilities[one.index or 0])
+    monkeypatch.setattr(entropy_cuda, "failure", lambda device: None)
     assert why_not(device) == reason
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_kernel_is_tried(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = entropy_cuda.failure.__wrapped__
+    assert tried(device) is None
+
+    def compiling(*_: object) -> None:
+        raise RuntimeError("\nFailed to find C compiler. Please specify via CC.\nmore words")
+
+    monkeypatch.setattr(rans_cuda, "lane_counts", compiling)
+    expected = f"{device}: Triton cannot compile kernels, Failed to find C compiler. Please specify via CC."
+    assert tried(device) == expected

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -282,6 +283,10 @@ def refused(library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     library.refuses = "Codec not supported on this GPU"
 
 
+def other_names(library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "cudaVideoChromaFormat", SimpleNamespace(), raising=False)
+
+
 def fails_at_once(library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     library.fails = set(range(99))
 
@@ -301,6 +306,7 @@ PLAIN: dict[str, Any] = {"pictures": [coloured(n) for n in range(6)]}
         ("a.mp4", PLAIN, no_engine, "this GPU has no engine for h264 420 with 8 bits"),
         ("a.mp4", PLAIN, too_large, "no engine for h264 420 with 8 bits of 128x64"),
         ("a.mp4", PLAIN, refused, "Codec not supported on this GPU"),
+        ("a.mp4", PLAIN, other_names, "capabilities cannot be asked for, 'types.SimpleNamespace' object has no attribute"),
         ("a.mp4", PLAIN, fails_at_once, "CUDA_ERROR_UNKNOWN"),
         ("a.mp4", PLAIN, other_pixels, "its first picture differs from PyAV's in"),
         ("a.mkv", {"codec": "ffv1"}, None, "codec ffv1 is not for it"),
