@@ -11,8 +11,9 @@ import torch
 from embdc_cli.codec.chain import Chain
 from embdc_cli.codec.device.beside import Beside, Inverse, Upload
 from embdc_cli.codec.device.chain import DeviceChain, inverse_of
+from embdc_cli.codec.device.codec import device_codec
 from embdc_cli.codec.device.staging import Staging
-from embdc_cli.codec.stage import Quantiser, Shape, Stage, TokenCounts
+from embdc_cli.codec.stage import ChunkCodec, Quantiser, Shape, Stage, TokenCounts
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.normalise import Normalise
 from embdc_cli.codec.transform.token_scale import TokenScale, scales_in
@@ -47,23 +48,32 @@ class Group:
 def groups_of(
     codec: TransformCodec, device: str, payload: bytes, rows: int, token_counts: TokenCounts | None = None
 ) -> list[Group]:
-    """Of a chunk, before the cast."""
+    """Of a chunk, before the cast; its codes are those of the CPU."""
     where = torch.device(device)
     coded, _, crc = codec.codes(payload, rows, token_counts)
     parts, _ = codec.part(payload, rows, token_counts)
-    groups, running = [], 0
+    groups: list[Group] = []
+    running: int | None = 0
     for models, one, parted in zip(codec.models.groups, coded, parts, strict=True):
         chain = DeviceChain(models.chain, Upload(where))
         taken, running = chain.take(parted, running)
         tensors = iter(Staging(where).copied([array for each in taken.all for array in each.arrays]))
         there = [Beside(tuple(next(tensors) for _ in each.arrays), each.facts) for each in taken.all]
-        (codes,) = chain.codes(there[:1], Staging(where)).codes
+        coded_there = chain.codes(there[:1], Staging(where))
+        (codes,) = coded_there.codes
+        np.testing.assert_array_equal(codes.cpu().numpy(), one.codes)
+        assert coded_there.faults is None or not coded_there.faults.isnan().any()
         with np.errstate(all="ignore"):
             expected = models.chain.reconstruct(one)
         found = chain.tokens(codes, there[1:]).cpu().numpy()
         groups.append(Group(expected, found, _steps(models.chain, one.sides, expected.shape)))
-    assert running == crc
+    assert running == (None if decodes_codes(codec, where) else crc)
     return groups
+
+
+def decodes_codes(codec: ChunkCodec, where: torch.device) -> bool:
+    """Whether codes are decoded on the device, so that the CPU, which does not see them, cannot sum them up."""
+    return device_codec(codec, where).together
 
 
 def _steps(chain: Chain, sides: tuple[bytes, ...], shape: Shape) -> np.ndarray:

@@ -25,7 +25,7 @@ from embdc_cli.device_decoding import DeviceDecoder
 from embdc_cli.errors import EmbdcError
 from embdc_cli.values import StreamSpec
 from tests.codec.codec_cases import rows_of, smooth, spec_of
-from tests.codec.device.device_cases import DEVICES, assert_agree, groups_of
+from tests.codec.device.device_cases import DEVICES, assert_agree, decodes_codes, groups_of
 from tests.codec.sparse_cases import sparse_map
 
 VECTORS = sorted((Path(__file__).parents[2] / "conformance" / "vectors").glob("*.embdc"))
@@ -43,7 +43,7 @@ def decoded_on(device: str, codec: TransformCodec, coded: Encoded, rows: int) ->
     where = torch.device(device)
     there = device_codec(codec, where)
     taken = there.take(coded.payload, rows, None)
-    assert taken.symbol_crc == coded.symbol_crc
+    assert taken.symbol_crc == (None if there.together else coded.symbol_crc)
     assert taken.length == rows
     out = torch.empty((rows, *codec.spec.row_shape), dtype=getattr(torch, codec.spec.dtype), device=where)
     staging = Staging(where)
@@ -132,6 +132,13 @@ def test_maps_of_zeros(device: str) -> None:
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
 def test_conformance_vectors(path: Path, device: str) -> None:
     """What the CPU refuses a device refuses in the same words; all else agrees. `tests/conformance` checks the CPU."""
+    compare_vector(path, device)
+
+
+def compare_vector(path: Path, device: str) -> None:
+    """Every chunk of an archive. Of codes that are decoded on the device nobody knows the checksum: what is refused for
+    that alone comes back, and is compared with what the CPU makes of the same payload.
+    """
     beside = path.with_suffix(".embdcb")
     try:
         archive = Archive(str(path), codebooks=[str(beside)] if beside.exists() else [])
@@ -144,6 +151,11 @@ def test_conformance_vectors(path: Path, device: str) -> None:
             rows = range(entry.row0, entry.stop)
             expected = outcome(partial(view.numpy, rows))
             found = outcome(partial(lambda *asked: as_stored(decoder.rows(*asked)), archive, view, rows))
+            if isinstance(expected, str) and "decoded integers have checksum" in expected:
+                ((full, payload),) = archive.reader.fetch([entry])
+                codec = archive.codec(view.stream, entry.record.segment, entry.record.kind)
+                if decodes_codes(codec, torch.device(device)):
+                    expected = codec.decode(payload, entry.record.rows, full.record.token_counts)[0]
             if isinstance(expected, str) or isinstance(found, str):
                 assert found == expected
             elif entry.record.kind == ChunkKind.LOSSLESS:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from embdc_cli import dtypes
+from embdc_cli.codec.device.coders import narrowed
 from embdc_cli.codec.device.encoder import DeviceEncoder, device_encoder
 from embdc_cli.codec.lossless.codec import LosslessCodec
 from embdc_cli.codec.stage import ChunkCodec
@@ -30,6 +31,8 @@ from tests.codec.sparse_cases import sparse_map
 on_devices = pytest.mark.parametrize("device", DEVICES)
 EDGES = 2e-3
 """Share of codes that may fall on the other side of an edge."""
+ROUNDING = 2.0**-22
+"""By how much of it a sum of float32 may differ where it is added up in another order."""
 
 
 def fitted(rows: np.ndarray, spec: StreamSpec, options: FitOptions, relative_step: float = 0.2) -> TransformCodec:
@@ -58,17 +61,26 @@ def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarr
         if found.sides == wanted.sides:
             moved = found.codes.astype(np.int64) - wanted.codes
             assert np.abs(moved).max(initial=0) <= 1
-            assert np.count_nonzero(moved) <= EDGES * moved.size + 1
+            near_an_edge = float(np.abs(wanted.codes.astype(np.float64)).sum()) * ROUNDING
+            assert np.count_nonzero(moved) <= EDGES * moved.size + near_an_edge + 1
     errors = _errors(codec, rows, decoded)
     assert (coded.sums.values, coded.sums.tokens) == (errors.values, errors.tokens)
-    assert coded.sums.sse == pytest.approx(errors.sse, rel=1e-4)
+    rounding = ROUNDING * _norm(codec, rows)
+    slack = (2 * np.sqrt(errors.sse) + rounding) * rounding
+    assert abs(coded.sums.sse - errors.sse) <= 1e-4 * errors.sse + slack
     assert len(coded.payload) == pytest.approx(len(expected.payload), rel=0.01, abs=2)
-    assert errors.sse == pytest.approx(_errors(codec, rows, expected.decoded).sse, rel=0.01)
+    assert abs(errors.sse - _errors(codec, rows, expected.decoded).sse) <= 0.01 * errors.sse + slack
     assert coded.sums.cosine == pytest.approx(errors.cosine, abs=1e-6)
     assert encoder.code(rows, counts, coded.sides).payload == coded.payload
     again = encoder.measure(rows, coded.payload, count, counts)
     assert again.channel_sse.tobytes() == coded.sums.channel_sse.tobytes()
     assert (again.cosine_sum, again.cosine_min) == (coded.sums.cosine_sum, coded.sums.cosine_min)
+
+
+def _norm(codec: TransformCodec, rows: np.ndarray) -> float:
+    """Of all that is finite."""
+    x = dtypes.to_float32(rows, codec.spec.dtype).astype(np.float64)
+    return float(np.linalg.norm(x[np.isfinite(x)]))
 
 
 def _errors(codec: TransformCodec, rows: np.ndarray, decoded: np.ndarray) -> ErrorSums:
@@ -117,11 +129,17 @@ def test_values_of_any_size(kind: str, dtype: str, device: str) -> None:
 
 @on_devices
 def test_chunks_that_fit_int16_or_nothing(device: str) -> None:
-    """A chunk of large codes after one of small ones, and the other way round."""
+    """A chunk of large codes after one of small ones, and the other way round.
+
+    No larger than that: the larger they are, the more of them fall on the other side of an edge, as float32 is rounded.
+    """
     rows = smooth((16, 4, 6))
     codec = fitted(rows, spec_of(rows.shape), FitOptions(effort=0), 0.02)
-    for scale in (1, 100, 1e4, 1):
-        check(codec, rows * np.float32(scale), device)
+    for scale, dtype in ((1, np.int16), (30, np.int16), (200, np.int32), (1, np.int16)):
+        chunk = rows * np.float32(scale)
+        (coded,), _, _ = codec.codes(codec.encode(chunk).payload, len(chunk))
+        assert narrowed(coded.codes).dtype == dtype
+        check(codec, chunk, device)
 
 
 @on_devices
