@@ -4,12 +4,13 @@
     archive.at(12.5)             the row shown 12.5 seconds after the first
 
 Chunks are always decoded whole, so that a value does not depend on the slice it was asked in. An `Archive` can be
-pickled and used after a fork: every process opens the file for itself.
+pickled and used after a fork: every process opens the file for itself, once for all its threads.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -77,15 +78,23 @@ class Archive:
             raise UsageError(
                 "resident: expected a CUDA device by name, and no levels", hint='open(path, resident="cuda")'
             )
+        self._opening = threading.Lock()
         self._open()
         if resident:
             self.device_decoder  # noqa: B018  # takes everything there
 
+    def _open_in_child(self) -> None:
+        """A forked child opens the file anew; nothing in the process that opened it."""
+        if self._pid != os.getpid():
+            with self._opening:
+                if self._pid != os.getpid():
+                    self._open()
+
     def _open(self) -> None:
-        self._pid = os.getpid()
         self._reader = ArchiveReader.open(self._path)
         self._chunks, self._codecs = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._device_decoder: DeviceDecoder | None = None  # a forked child makes its own
+        self._device_lock = threading.Lock()  # that of the parent may be held for ever
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
         several = len(self._reader.items) > 1
@@ -96,6 +105,7 @@ class Archive:
                 if name in self._streams:  # two items of one name
                     name = f"{item.number}/{stream.name}"
                 self._streams[name] = stream, item
+        self._pid = os.getpid()  # last: until then other threads of a forked child wait
 
     def __getstate__(self) -> dict[str, Any]:
         if not isinstance(self._path, str):
@@ -116,29 +126,31 @@ class Archive:
     @property
     def reader(self) -> ArchiveReader:
         """The container reader of this process: a forked child opens the file anew."""
-        if self._pid != os.getpid():
-            self._open()
+        self._open_in_child()
         return self._reader
 
     @property
     def device_decoder(self) -> DeviceDecoder | None:
-        """What decodes slices on a CUDA device, None where none was asked for by name."""
-        if self._pid != os.getpid():
-            self._open()
+        """What decodes slices on a CUDA device, None where none was asked for by name; one for all threads."""
         name = computing_device(self.device)
-        if name != "cpu" and self._device_decoder is None:
-            from embdc_cli.device_decoding import DeviceDecoder
+        if name == "cpu":
+            return None
+        self._open_in_child()
+        with self._device_lock:
+            if self._device_decoder is None:
+                from embdc_cli.device_decoding import DeviceDecoder
 
-            decoder = DeviceDecoder(name)
-            if self._is_resident:
-                decoder.make_resident(self)
-            self._device_decoder = decoder
-        return self._device_decoder
+                decoder = DeviceDecoder(name)
+                if self._is_resident:
+                    decoder.make_resident(self)
+                self._device_decoder = decoder
+            return self._device_decoder
 
     @property
     def resident_bytes(self) -> int:
-        """Of the device, that chunks and models take there; 0 of an archive that is not resident."""
-        decoder = self.device_decoder
+        """Of the device, that chunks and models take there; 0 of an archive that is not resident, or closed."""
+        self._open_in_child()
+        decoder = self._device_decoder
         return 0 if decoder is None else decoder.resident_bytes
 
     @property
@@ -173,7 +185,8 @@ class Archive:
         return view.at(seconds)
 
     def close(self) -> None:
-        """Let go of the file; slices cannot be read after this."""
+        """Let go of the file, and of memory on a device; slices cannot be read after this."""
+        self._device_decoder = None
         self._reader.close()
 
     def __enter__(self) -> Archive:

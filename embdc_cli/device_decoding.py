@@ -9,6 +9,13 @@ waits for it where that budget is full, and once at the end.
 An archive may be resident: all its chunks lie on the device as they are coded, and a slice needs neither the file nor
 the CPU. That is for streams whose codes are decoded on the device, and refused for others.
 
+Threads: one slice at a time per archive. Those that ask at once for parts of a chunk find it kept and decode it once;
+a chunk that is wanted whole is decoded for each that wants it.
+Streams: all that an archive has on a CUDA device is made, used and freed on one stream of its decoder, uploads of
+models in threads as well, so what comes first there is done first. (`Staging` copies on a stream of its own, for which
+that one waits.) The caller's current stream waits for it, and rows that are returned are recorded on the caller's, so
+they may be used and dropped there like any tensor of its own.
+
 Values: a chunk gives the same bits in whatever slice it is asked for, on one machine and device, since every product
 has the shape of its chunk. Those of the CPU they are within 1/64 of the rms of the step in each chunk, before the cast
 to the storage type; of lossless streams they are the same.
@@ -20,6 +27,7 @@ decoding them; a damaged chunk is found by its bytes, a faulty decoder by `verif
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,6 +95,10 @@ class DeviceDecoder:
         if self._device.type == "cuda" and self._device.index is None:  # whatever is current later
             self._device = torch.device("cuda", torch.cuda.current_device())
         self._staging = Staging(self._device)
+        self._stream: torch.cuda.Stream | None = None
+        if self._device.type == "cuda":
+            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
         self.budget_bytes = LEAST_BUDGET_BYTES
         if self._device.type == "cuda":
             memory = torch.cuda.get_device_properties(self._device).total_memory
@@ -105,6 +117,7 @@ class DeviceDecoder:
                 raise lost(view, wanted)
             pieces.append(_Piece(entry, wanted, count))
             count += len(wanted)
+        caller = None if self._stream is None else torch.cuda.current_stream(self._device)
         with self._at_work():
             out = _Rows(view.spec, count, self._device)
             flags: list[tuple[Entry, torch.Tensor]] = []
@@ -121,8 +134,12 @@ class DeviceDecoder:
                     out.put(work.piece, work.entry, target)
                     if not work.piece.whole:
                         self._kept.put(work.piece.key, (work.entry, target, flag), target.nbytes)
+            joined = out.joined()  # before the check, which waits for the device
             self._check(archive, view, flags)
-            return out.joined()
+            if self._stream is not None and caller is not None:
+                caller.wait_stream(self._stream)
+                joined.record_stream(caller)
+            return joined
 
     def _check(self, archive: Archive, view: StreamView, flags: list[tuple[Entry, torch.Tensor]]) -> None:
         """Wait for the device. Raises CorruptArchive as the CPU does, where it found chunks to be corrupt."""
@@ -151,9 +168,13 @@ class DeviceDecoder:
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
-        """On this device, in full precision. Raises ResourceError for too little memory."""
+        """On this device and the stream of its own, in full precision, one thread at a time.
+
+        Raises ResourceError for too little memory.
+        """
         try:
-            with full_precision(self._device), torch.cuda.device(self._staging.device_index):
+            on_device = torch.cuda.device(self._staging.device_index)
+            with self._lock, full_precision(self._device), on_device, torch.cuda.stream(self._stream):
                 yield
         except torch.OutOfMemoryError as error:
             hint = "shorter slices, or embdc.open(path), which decodes on the CPU"
@@ -181,8 +202,6 @@ class DeviceDecoder:
                     if not work.codec.together:
                         raise self._not_resident(name)
                     found[work.piece.key] = replace(work, chunk=self._there(work))
-            if self._device.type == "cuda":
-                torch.cuda.synchronize(self._device)  # whatever stream slices are going to be asked for on
         self._resident = found
 
     def _not_resident(self, stream: str) -> EmbdcError:
@@ -219,7 +238,9 @@ class DeviceDecoder:
 
     def _codec(self, archive: Archive, stream: Stream, segment: int, kind: int) -> DeviceCodec:
         def make() -> DeviceCodec:
-            with one_blas_thread():  # bases are then to the bit those of the CPU
+            # one thread, so that bases are to the bit those of the CPU; of which stream is current every thread has
+            # its own idea
+            with one_blas_thread(), torch.cuda.stream(self._stream):
                 return device_codec(archive.codec(stream, segment, kind), self._device)
 
         return self._codecs.get((stream.part, stream.number, segment, kind), make, lambda codec: codec.held_bytes)

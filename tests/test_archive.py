@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 import embdc_cli as embdc
 from embdc_cli.archive import Archive
+from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.options import EncodeOptions
 from embdc_cli.pipeline import encode
 from embdc_cli.values import ArrayTensor, Dump, StreamSpec, Timeline
@@ -140,6 +143,27 @@ def test_other_processes_read_what_this_one_reads(path: str, whole: torch.Tensor
         worker.start()
         assert queue.get(timeout=60) == float(whole[30].float().sum())
         worker.join()
+
+
+def test_threads_of_a_forked_child_share_a_reader_of_their_own(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they find the archive: opened by another process, which may be reading."""
+    with embdc.open(path) as archive:
+        parents = archive.reader
+        opened = []
+        original = ArchiveReader.open
+
+        def slowly(where: str) -> ArchiveReader:
+            time.sleep(0.05)
+            opened.append(original(where))
+            return opened[-1]
+
+        monkeypatch.setattr(ArchiveReader, "open", slowly)
+        archive._pid = -1
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: archive.reader, range(4)))
+        assert len(opened) == 1
+        assert found == opened * 4
+        parents.close()
 
 
 def test_bfloat16_comes_back_as_bfloat16(tmp_path: Path) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import pickle
+import threading
+import time
 import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +25,9 @@ import embdc_cli as embdc
 from embdc_cli import device_decoding
 from embdc_cli.archive import Archive
 from embdc_cli.codec.device import codec as device_codec
-from embdc_cli.codec.device import coders
+from embdc_cli.codec.device import coders, plane_coders
+from embdc_cli.codec.device.beside import Upload
+from embdc_cli.codec.device.staging import Staging
 from embdc_cli.device_decoding import DeviceDecoder
 from embdc_cli.errors import CorruptArchive
 from tests.codec.device.device_cases import DEVICES
@@ -108,6 +116,117 @@ def test_a_chunk_that_gives_a_part_is_decoded_once(path: str, device: str, monke
         assert decoded == [8]
         decoder.rows(archive, view, range(ROWS))
         assert len(decoded) == 6
+
+
+@on_devices
+def test_threads_that_ask_at_once_decode_a_chunk_once(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And share one decoder, which is slow to make."""
+    decoded, made = [], []
+    take, begin = device_codec.OnDevice.take, DeviceDecoder.__init__
+
+    def slow_take(self: device_codec.OnDevice, payload: bytes, rows: int, counts: object) -> object:
+        decoded.append(rows)
+        time.sleep(0.02)
+        return take(self, payload, rows, counts)  # type: ignore[arg-type]
+
+    def slow_begin(self: DeviceDecoder, device: str) -> None:
+        made.append(device)
+        time.sleep(0.02)
+        begin(self, device)
+
+    expected = embdc.open(path)["data"][:]
+    monkeypatch.setattr(device_codec.OnDevice, "take", slow_take)
+    monkeypatch.setattr(DeviceDecoder, "__init__", slow_begin)
+
+    async def ask(archive: Archive, starts: range) -> list[torch.Tensor]:
+        return await asyncio.gather(*(archive["data"].load(slice(start, start + 2)) for start in starts))
+
+    with embdc.open(path, device=on(device, monkeypatch)) as archive:
+        starts = range(8, 22, 2)
+        for start, found in zip(starts, asyncio.run(ask(archive, starts)), strict=True):
+            assert near(found, expected[start : start + 2])
+    assert (decoded, len(made)) == ([8, 8], 1)
+
+
+@on_devices
+def test_damage_is_told_to_every_thread(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one finds on the device it asks the CPU about, and the next can go on."""
+    original = device_codec.write_rows
+    monkeypatch.setattr(device_codec, "write_rows", lambda *given: original(*given) * float("nan"))
+    with embdc.open(path, device=on(device, monkeypatch)) as archive, ThreadPoolExecutor(3) as pool:
+        for asked in [pool.submit(archive["data"].__getitem__, row) for row in (8, 9, 20)]:
+            with pytest.raises(CorruptArchive, match="finds them corrupt"):
+                asked.result(timeout=20)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_all_work_on_a_device_is_on_one_stream(ragged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads in threads too; joining precedes the check, which waits for that stream; then the caller's waits."""
+    rows: Any = np.split(embeddings(1, 40, 6)[0], 10) if ragged else embeddings(30)
+    embdc.encode(rows, tmp_path / "a.embdc", chunk_frames=4, target_nmse=0.05)
+    current, events = threading.local(), []
+
+    @contextmanager
+    def stream(wanted: object) -> Iterator[None]:
+        before, current.name = getattr(current, "name", "caller"), wanted
+        yield
+        current.name = before
+
+    def noted(name: str) -> None:
+        holder: Any
+        holder, attribute = {
+            "upload": (Upload, "__call__"),
+            "decode": (device_codec.OnDevice, "decode"),
+            "copy": (Staging, "copied"),
+            "join": (device_decoding._Rows, "joined"),
+            "check": (DeviceDecoder, "_check"),
+        }[name]
+        original = getattr(holder, attribute)
+
+        def told(*given: Any) -> Any:
+            events.append((name, getattr(current, "name", "caller")))
+            return original(*given)
+
+        monkeypatch.setattr(holder, attribute, told)
+
+    caller = SimpleNamespace(wait_stream=lambda other: events.append(("wait", other)))
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: caller)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, other: events.append(("record", other)))
+    for name in ("upload", "decode", "copy", "join", "check"):
+        noted(name)
+    with embdc.open(tmp_path / "a.embdc") as archive:
+        decoder = DeviceDecoder("cpu")
+        decoder._stream = "own"  # type: ignore[assignment]
+        decoder.rows(archive, archive["data"], range(1, 9))
+    assert {name for name, _ in events} == {"upload", "decode", "copy", "join", "check", "wait", "record"}
+    assert {stream for name, stream in events if name != "record"} == {"own"}
+    assert events[-4:] == [("join", "own"), ("check", "own"), ("wait", "own"), ("record", caller)]
+
+
+def test_tables_that_others_may_drop_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[object] = []
+
+    def tensor() -> Any:
+        return SimpleNamespace(is_cuda=True, device="cuda:1", record_stream=recorded.append)
+
+    coder = SimpleNamespace(slots=tensor(), packed=tensor(), cost=tensor())
+    tables: Any = SimpleNamespace(coder=coder, rows=tensor(), shifts=tensor(), orders=tensor(), direct=tensor())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"current of {device}")
+    assert plane_coders._used_here(tables) is tables
+    assert recorded == ["current of cuda:1"] * 7
+
+
+@on_devices
+def test_a_closed_archive_holds_nothing_there(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = embdc.open(path, device=on(device, monkeypatch))
+    archive["data"][3:5]
+    decoder = weakref.ref(archive.device_decoder)  # type: ignore[arg-type]
+    archive.close()
+    gc.collect()
+    assert decoder() is None
+    assert archive.resident_bytes == 0
+    archive.close()
 
 
 @on_devices

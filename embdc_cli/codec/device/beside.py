@@ -55,7 +55,11 @@ class Inverse:
 
 
 class Upload:
-    """Copies parameters of a segment to `device`, and counts their bytes."""
+    """Copies parameters of a segment to `device`, and counts their bytes.
+
+    On the current stream, which has to be the one that they are used on: what is made of them there, or of their
+    memory once they are dropped, is in order then.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

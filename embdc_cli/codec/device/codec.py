@@ -1,7 +1,7 @@
 """Chunks of one segment, decoded on a device: first what the CPU reads of each, then the rest for many.
 
-`take` may run in any thread, `decode` in the thread whose stream the rows are wanted on. Chunks are decoded one by one
-but for their codes, which a coder on the device takes together.
+`take` may run in any thread. A codec is made, and `decode` runs, with one and the same stream current, on which rows
+are then to be found. Chunks are decoded one by one but for their codes, which a coder on the device takes together.
 """
 
 from __future__ import annotations

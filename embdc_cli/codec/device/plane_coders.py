@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL
 from embdc_cli.codec.transform.planes import Planes
 from embdc_cli.entropy.cuda import why_not
 from embdc_cli.entropy.tables import CLASSES, Tables
+
+if TYPE_CHECKING:
+    from embdc_cli.entropy.levels.cuda import LevelTables
 
 TILE: Final = 1024
 """Codes of one program of `cuda.track_classes`."""
@@ -111,7 +114,7 @@ def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
         sizes = [len(one) for one in classes]
         ranges = [_ranges([len(one) for one in parts]) for parts in (data, classes, paths)]
         where, spans, path_spans = staging.copied(ranges)
-        known = cuda.tables_on(coder.tables, where.device)
+        known = _used_here(cuda.tables_on(coder.tables, where.device))
         levels, chosen, errors = cuda.decode(
             *(torch.cat(data), where, torch.cat(classes), spans, max(sizes)),
             *(torch.cat(paths), path_spans, known, MAX_LEVEL - 1),
@@ -133,11 +136,26 @@ def _decoded(
     sizes = [len(one) for one in classes]
     where, spans = staging.copied([_ranges([len(one) for one in data]), _ranges(sizes)])
     together, device = torch.cat(list(data)), where.device
-    known = kernels.tables_on(tables, device)
+    known = _used_here(kernels.tables_on(tables, device))
     levels, errors = kernels.decode_levels(
         together, where, torch.cat(list(classes)), spans, max(sizes), known, MAX_LEVEL
     )
     return list(levels.split(sizes)), faults_of(errors)
+
+
+def _used_here(tables: LevelTables) -> LevelTables:
+    """Tables that codecs on other streams may have made, and may drop: memory of theirs is kept until it is read here.
+
+    They are complete: copies to a device from memory that is not page-locked are waited for.
+    """
+    coder = tables.coder
+    for tensor in (
+        *(coder.slots, coder.packed, coder.cost),
+        *(tables.rows, tables.shifts, tables.orders, tables.direct),
+    ):
+        if tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
+    return tables
 
 
 def _ranges(sizes: Sequence[int]) -> np.ndarray:

@@ -35,7 +35,7 @@ def trellis_points(stage: TrellisPoints, upload: Upload) -> Inverse:
 
 def _by_table(stage: DeadZone | TrellisPoints, shifts: np.ndarray, upload: Upload) -> Inverse:
     table = upload(stage.points_of(np.arange(1 << 16).astype(np.int16).astype(np.int32)))  # as codes look unsigned
-    small = torch.cat([table[: 1 << 7], table[-(1 << 7) :]])
+    small = torch.cat([table[: 1 << 7], table[-(1 << 7) :]])  # on the stream that uploads
     tables = {torch.int8: small, torch.int16: table}
     step = float(np.float32(stage.step))
     numbers = upload(np.append(shifts, step))

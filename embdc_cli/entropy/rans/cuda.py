@@ -64,7 +64,11 @@ class DeviceTables:
 
 @lru_cache(maxsize=16)
 def tables_on(tables: Tables, device: torch.device) -> DeviceTables:
-    """The tables on a device; the same tensors for the tables that were asked for last."""
+    """The tables on a device; the same tensors for the tables that were asked for last.
+
+    They are complete when this returns, on whatever stream they are used. Where that is another than the one that was
+    current when they were made, record them on it: they are dropped when others have been asked for.
+    """
     packed = tables.freq.astype(np.int32) << WORD_BITS | tables.cum[:, :-1]
     slots, frequencies, cost = (torch.from_numpy(one).to(device) for one in (tables.slots, packed, tables.cost))
     return DeviceTables(slots, frequencies, cost)

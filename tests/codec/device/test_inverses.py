@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -203,28 +204,103 @@ def test_lossless_stages_have_none_there(device: str) -> None:
         inverse_of(BitPattern("float16"), Upload(torch.device(device)))
 
 
+def said() -> dict[str, object]:
+    """How torch multiplies on a CUDA device, in all its ways of saying it; raising is one."""
+
+    def of(ask: Callable[[], object]) -> object:
+        try:
+            return ask()
+        except RuntimeError:
+            return "raises"
+
+    matmul = torch.backends.cuda.matmul
+    return {
+        "own": getattr(matmul, "fp32_precision", None),
+        "allow_tf32": of(lambda: matmul.allow_tf32),
+        "older": of(torch.get_float32_matmul_precision),
+        "cpu": getattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision", None),
+    }
+
+
+@pytest.fixture
+def settings_of_torch() -> Iterator[None]:
+    """Put back as they were at the start."""
+    before = said()
+    yield
+    torch.set_float32_matmul_precision("highest")
+    if NEWER:
+        torch.backends.fp32_precision = "none"
+        for name in ("cuda", "mkldnn"):
+            getattr(torch.backends, name).matmul.fp32_precision = "none"
+    assert said() == before
+
+
+def newer(level: str, word: str) -> None:
+    (torch.backends if level == "all" else torch.backends.cuda.matmul).fp32_precision = word  # type: ignore[attr-defined]
+
+
+NEWER = hasattr(torch.backends.cuda.matmul, "fp32_precision")  # from torch 2.9 on
+needs_newer = pytest.mark.skipif(not NEWER, reason="of torch 2.9")
+
+
+@pytest.mark.usefixtures("settings_of_torch")
 @pytest.mark.parametrize(
-    ("name", "allowed", "within"),
+    ("allow", "by_older_way"),
     [
-        ("fp32_precision", "none", "none"),
-        ("fp32_precision", "ieee", "ieee"),
-        ("fp32_precision", "tf32", "ieee"),
-        ("allow_tf32", False, False),  # before torch 2.9
-        ("allow_tf32", True, False),
+        pytest.param(lambda: torch.set_float32_matmul_precision("high"), True, id="high"),
+        pytest.param(lambda: torch.set_float32_matmul_precision("medium"), True, id="medium"),
+        pytest.param(lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True), True, id="allow_tf32"),
+        pytest.param(lambda: newer("own", "tf32"), False, id="own", marks=needs_newer),
+        pytest.param(lambda: newer("all", "tf32"), False, id="all", marks=needs_newer),
     ],
 )
-def test_tf32_is_switched_off_where_it_was_on(
-    name: str, allowed: object, within: object, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = SimpleNamespace(**{name: allowed})
-    monkeypatch.setattr(torch.backends.cuda, "matmul", settings)
+def test_tf32_is_switched_off_where_it_was_on(allow: Callable[[], None], by_older_way: bool, device: str) -> None:
+    """And on again as it was; other threads can read the settings by the way that the program has used."""
     where = torch.device(device)
+    allow()
+    before = said()
     with full_precision(where):
-        assert getattr(settings, name) == within
-        with full_precision(where):
-            assert getattr(settings, name) == within
-        assert getattr(settings, name) == within
-    assert getattr(settings, name) == allowed
+        for _ in range(2):
+            within = said()
+            assert within["allow_tf32"] is False
+            assert within["own"] in (None, "ieee")
+            assert not by_older_way or within["older"] == "highest"
+            with full_precision(where):
+                assert said() == within
+    assert said() == before
+
+
+@needs_newer
+@pytest.mark.usefixtures("settings_of_torch")
+@pytest.mark.parametrize("level", ["own", "all"])
+def test_tf32_is_allowed_again_on_its_level(level: str, device: str) -> None:
+    """What was inherited from all of torch still is."""
+    newer(level, "tf32")
+    with full_precision(torch.device(device)):
+        pass
+    newer("all", "none")
+    assert said()["own"] == ("tf32" if level == "own" else "none")
+
+
+@pytest.mark.usefixtures("settings_of_torch")
+@pytest.mark.parametrize("word", ["none", "ieee"])
+def test_settings_without_tf32_are_not_touched(word: str, device: str) -> None:
+    if NEWER:
+        newer("own", word)
+    before = said()
+    with full_precision(torch.device(device)):
+        assert said() == before
+    assert said() == before
+
+
+@pytest.mark.usefixtures("settings_of_torch")
+@pytest.mark.parametrize("word", ["highest", "high", "medium"])
+def test_tf32_before_there_was_a_newer_way(word: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_float32_matmul_precision(word)
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace())
+    with full_precision(torch.device(device)):
+        assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.get_float32_matmul_precision() == word
 
 
 def test_products_are_not_cast_to_fewer_bits(device: str) -> None:
