@@ -82,6 +82,16 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def peak_bytes(self, work: Work) -> int:
+        """The most that `work` has of the device at once, beside what was there; 0 on the CPU."""
+        if self.device.type != "cuda":
+            return 0
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        work()
+        self.wait()
+        return torch.cuda.max_memory_allocated(self.device) - before
+
     def add(self, figure: str, value: float, unit: str, floor: float | None = None, note: str = "") -> None:
         """A figure; floor in the same unit."""
         share = "" if floor is None else f"{value / floor if unit != 'ms' else floor / value:.3f}"
@@ -209,7 +219,9 @@ def decode(bench: Bench, path: str, effort: int) -> float:
             values = view[:].numel()
             bits = 8 * os.path.getsize(path) / values
             seconds = bench.seconds(lambda rows=view: rows[:])
-            note = f"{len(view)} rows, {bits:.3f} bits per value, {archive.resident_bytes} bytes of the device kept"
+            peak = bench.peak_bytes(lambda rows=view: rows[:])
+            memory = f"{archive.resident_bytes / 1e6:.0f} MB kept, {peak / 1e6:.0f} MB at the peak, rows included"
+            note = f"{len(view)} rows, {bits:.3f} bits per value, {memory}"
         name = f"decode {effort}, resident" if resident else f"decode {effort}"
         bench.add(name, 2 * values / seconds / 1e9, "GB/s", bench.least(values, (2 + bits / 8) * values), note)
         rate = max(rate, values / bench.shape[2] / seconds)
