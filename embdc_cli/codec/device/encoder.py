@@ -7,8 +7,8 @@ A chunk is encoded by itself, in products of its own shape: on one machine and d
 Those of the CPU differ where sums of float32 fall on the other side of the edge between two codes.
 Models are fitted by the CPU as ever. Of encoding there in one thread that is 43 % for 180 MB of tokens of a ViT at
 effort 0, and coding chunks, for trials and for the archive, 48 %; at effort 1, for 15 MB, 69 % and 31 %.
-Memory: up to 60 bytes on the device for each value of at most _AT_ONCE chunks, of whatever segments of the process, most
-of it for measuring errors; for a mixture the coefficients of tokens under all modes as well (`mixture_search`).
+Memory: up to 60 bytes on the device for each value of at most _AT_ONCE chunks of the process, most of it for measuring
+errors; for a mixture the coefficients of tokens under all modes as well (`mixture_search`).
 """
 
 from __future__ import annotations
