@@ -35,6 +35,7 @@ from embdc_cli.errors import (
     UsageError,
     WrongIndex,
 )
+from embdc_cli.failure import out_of_memory_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,6 +95,7 @@ def _names(paths: Iterable[Name] | Name) -> list[str]:
     return [_name(path) for path in several]
 
 
+@out_of_memory_told()
 def open(
     path: Name | BinaryIO,
     *,
@@ -134,6 +136,7 @@ def open(
     )
 
 
+@out_of_memory_told()
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:
     """Encode a video, a dump, or arrays into the archive `out`, and return the sizes and the quality achieved.
 
@@ -162,6 +165,7 @@ def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, An
     return pipeline.encode(source, _name(out), from_keywords(EncodeOptions, options))
 
 
+@out_of_memory_told()
 def plan(
     source: Name | ArrayInput,
     *,
@@ -204,6 +208,7 @@ def plan(
     return document
 
 
+@out_of_memory_told()
 def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     """Decode an archive, or a part of it, into the dump `out`, and return what was written.
 
@@ -225,6 +230,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
 
 
+@out_of_memory_told()
 def inspect(
     path: Name,
     *,
@@ -247,6 +253,7 @@ def inspect(
     )
 
 
+@out_of_memory_told()
 def verify(
     path: Name,
     *,
@@ -269,6 +276,7 @@ def verify(
     return inspection.verify(_name(path), against=against, key=key, deep=deep, codebooks=_names(codebooks))
 
 
+@out_of_memory_told()
 def repair(path: Name, out: Name, *, force: bool = False) -> dict[str, Any]:
     """Make a damaged archive whole again, and return what was kept and what is lost; `exit` is 3 when something is.
 
@@ -281,6 +289,7 @@ def repair(path: Name, out: Name, *, force: bool = False) -> dict[str, Any]:
     return repairing.repair(_name(path), _name(out), force=force)
 
 
+@out_of_memory_told()
 def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: Any) -> dict[str, Any]:
     """Every measure of quality of `other`, an archive or dump, against `reference`; `exit` is 4 beyond a limit.
 
@@ -302,6 +311,7 @@ def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: A
     return compare(first, second, from_keywords(CompareOptions, options), Silent())
 
 
+@out_of_memory_told()
 def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:
     """Join archives without re-encoding, and return what `out` holds.
 
@@ -314,6 +324,7 @@ def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = 
     return joining.cat(_names(inputs), _name(out), join=join, force=force)
 
 
+@out_of_memory_told()
 def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options: Any) -> dict[str, Any]:
     """The tokens, or rows, of archives that are nearest to `query`; read from the codes of `codec="vq"` archives.
 
@@ -334,6 +345,7 @@ def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options:
     return searching.search(paths, asked, from_keywords(SearchOptions, options), Silent())
 
 
+@out_of_memory_told()
 def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[str, Any]:
     """Learn a codebook from dumps, archives or videos of one encoder, and return what it saves on held-out inputs.
 
