@@ -110,7 +110,8 @@ def open(
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto": a CUDA device where there is one). Where one is named
     they are decoded there; the CPU decodes what it alone can (`codec.device`), and copies it. Values before the cast
-    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
+    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes there archives of 1 GiB of values or
+    more. `peak_device_bytes` of the archive is the most that decoding held of the device.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     resident: a CUDA device ("cuda", "cuda:N") that keeps the archive compressed in its memory, `resident_bytes` of it;
@@ -220,6 +221,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     on_damage: "fail", "skip" (leave the rows of a damaged chunk out) or "nan" (fill them).
     codebooks: files to look in for a codebook that the archive only refers to.
+    device: where chunks are decoded: "cpu", "cuda", "cuda:N", or "auto", as of `open`.
     jobs, force: threads; overwrite `out`.
     All of them: `options.DecodeOptions`, described in embdc-decode(1).
     Raises: UsageError, SourceError, CorruptArchive, UnsupportedArchive, MissingModel, OutputExists, ResourceError.

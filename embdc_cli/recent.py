@@ -60,6 +60,12 @@ class Recent:
             self._values.move_to_end(key)
             return self._values[key][0]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all values that are kept, as they were said to be."""
+        with self._lock:
+            return sum(size for _, size in self._values.values())
+
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Keep a value of `size` bytes."""
         with self._lock:

@@ -115,8 +115,8 @@ class StreamView:
     async def load(self, index: int | slice) -> torch.Tensor:
         """`view[index]`, read and decoded in a thread while other coroutines go on.
 
-        Coroutines that want the same chunk at once share its decoding; on a CUDA device those that want a part of it,
-        one slice after the other. Raises: as `view[index]`.
+        Coroutines that want the same chunk at once share its decoding, on a CUDA device one slice after the other.
+        Raises: as `view[index]`.
         """
         import asyncio  # a tenth of a second, which only servers pay
 
