@@ -36,6 +36,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from embdc_cli import dtypes
 from embdc_cli.archive import Archive
 from embdc_cli.codec.device.codec import CopiedChunk, DeviceCodec, TakenChunk, copied, device_codec
 from embdc_cli.codec.device.precision import full_precision
@@ -174,9 +175,10 @@ class DeviceDecoder:
         works = filter(None, ordered_map(attempt, there, min(_THREADS, len(there))))
         batches = _batches(works, self.budget_bytes // _BATCHES_OF_CHUNKS)
         done = 0
-        # two threads, so that one batch is decoded while the other's codes are read
+        # two threads: when the device is done with a batch, the next one is there already
         for decoded in ordered_map(lambda batch: self._apart(archive, view, batch, returning), batches, 2):
-            for number, found in decoded:
+            while decoded:  # what is copied is dropped
+                number, found = decoded.pop(0)
                 yield from (errors.pop(before) for before in range(done, number))
                 yield found if isinstance(found, CorruptArchive) else self._here(found, view.spec, returning)
                 done = number + 1
@@ -191,8 +193,8 @@ class DeviceDecoder:
             targets = [empty_rows(view.spec, work.chunk.length, self._device) for work in batch]
             chunks = self._decoded(batch, targets)
             rows = [chunk.wanted(work.piece).contiguous() for work, chunk in zip(batch, chunks, strict=True)]
-            returning.begun += sum(one.nbytes for one in rows)
             bad = torch.stack([chunk.flag for chunk in chunks]).isnan().tolist()  # waits for the device
+            returning.begun += sum(one.nbytes for one, is_bad in zip(rows, bad, strict=True) if not is_bad)
         return [
             (work.piece.start, self._why_corrupt(archive, view, work.entry) if is_bad else one)
             for work, one, is_bad in zip(batch, rows, bad, strict=True)
@@ -200,11 +202,11 @@ class DeviceDecoder:
 
     def _here(self, rows: torch.Tensor, spec: StreamSpec, returning: _Returning) -> np.ndarray:
         """Rows that are done, in host memory."""
-        bits = rows.view(torch.uint16) if spec.dtype == "bfloat16" else rows
+        bits = rows.view(torch.int16) if spec.dtype == "bfloat16" else rows  # numpy has no such type
         with torch.cuda.device(self._staging.device_index):  # which page-locked memory is for
             (found,) = self._staging.fetched([bits])
         returning.ended += rows.nbytes
-        return found
+        return found.view(dtypes.storage(spec.dtype))
 
     def _decoded(self, batch: list[_Work], targets: list[torch.Tensor]) -> list[Decoded]:
         """Chunks decoded into the targets; it has only been started."""
