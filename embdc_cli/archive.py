@@ -162,13 +162,6 @@ class Archive:
         return computing_device(self.device)
 
     @property
-    def resident_bytes(self) -> int:
-        """Of the device, that chunks and models take there; 0 of an archive that is not resident, or closed."""
-        self._open_in_child()
-        decoder = self._device_decoder
-        return 0 if decoder is None else decoder.resident_bytes
-
-    @property
     def peak_device_bytes(self) -> int:
         """The most that decoding held of the device at once since the archive was opened; 0 where the CPU decodes.
 
@@ -180,6 +173,13 @@ class Archive:
         self._open_in_child()
         decoder = self._device_decoder
         return 0 if decoder is None else decoder.peak_bytes
+
+    @property
+    def resident_bytes(self) -> int:
+        """Of the device, that chunks and models take there; 0 of an archive that is not resident, or closed."""
+        self._open_in_child()
+        decoder = self._device_decoder
+        return 0 if decoder is None else decoder.resident_bytes
 
     @property
     def streams(self) -> list[str]:

@@ -238,8 +238,8 @@ class DeviceDecoder:
     def _count(self, in_work_bytes: int, batch: Sequence[_Work] = ()) -> None:
         """Note what the device holds now: chunks in work, and what comes with them."""
         working = max((work.codec.working_bytes * work.values for work in batch), default=0)
-        models = 0 if self._resident else self._codecs.size_bytes
-        held = self.resident_bytes + models + self._kept.size_bytes + self._asked.nbytes
+        models = 0 if self._resident else self._codecs.held_bytes
+        held = self.resident_bytes + models + self._kept.held_bytes + self._asked.nbytes
         self.peak_bytes = max(self.peak_bytes, held + in_work_bytes + working)
 
     @contextmanager

@@ -52,6 +52,12 @@ class Recent:
                 del self._making[key]
         return value
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all values that are kept."""
+        with self._lock:
+            return sum(size for _, size in self._values.values())
+
     def known(self, key: Hashable) -> Any:
         """The value of `key`, None when it is not kept."""
         with self._lock:
@@ -59,12 +65,6 @@ class Recent:
                 return None
             self._values.move_to_end(key)
             return self._values[key][0]
-
-    @property
-    def size_bytes(self) -> int:
-        """Of all values that are kept, as they were said to be."""
-        with self._lock:
-            return sum(size for _, size in self._values.values())
 
     def put(self, key: Hashable, value: Any, size: int) -> None:
         """Keep a value of `size` bytes."""
