@@ -35,6 +35,7 @@ from embdc_cli.errors import (
     UsageError,
     WrongIndex,
 )
+from embdc_cli.failure import out_of_memory_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,6 +95,7 @@ def _names(paths: Iterable[Name] | Name) -> list[str]:
     return [_name(path) for path in several]
 
 
+@out_of_memory_told()
 def open(
     path: Name | BinaryIO,
     *,
@@ -108,7 +110,8 @@ def open(
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where the tensors go ("cpu", "cuda", "cuda:N", "auto": a CUDA device where there is one). Where one is named
     they are decoded there; the CPU decodes what it alone can (`codec.device`), and copies it. Values before the cast
-    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes on the CPU.
+    are then those of the CPU within 1/64 of the quantisation step. "auto" decodes there archives of 1 GiB of values or
+    more. `peak_device_bytes` of the archive is the most that decoding held of the device.
     levels: how many levels of streams of codec vq to read: a coarser copy from fewer bytes.
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     resident: a CUDA device ("cuda", "cuda:N") that keeps the archive compressed in its memory, `resident_bytes` of it;
@@ -134,6 +137,7 @@ def open(
     )
 
 
+@out_of_memory_told()
 def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, Any]:
     """Encode a video, a dump, or arrays into the archive `out`, and return the sizes and the quality achieved.
 
@@ -162,6 +166,7 @@ def encode(source: Name | ArrayInput, out: Name, **options: Any) -> dict[str, An
     return pipeline.encode(source, _name(out), from_keywords(EncodeOptions, options))
 
 
+@out_of_memory_told()
 def plan(
     source: Name | ArrayInput,
     *,
@@ -204,6 +209,7 @@ def plan(
     return document
 
 
+@out_of_memory_told()
 def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     """Decode an archive, or a part of it, into the dump `out`, and return what was written.
 
@@ -215,6 +221,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     reconstruction: False leaves out the network of a codebook, which some archives ask for.
     on_damage: "fail", "skip" (leave the rows of a damaged chunk out) or "nan" (fill them).
     codebooks: files to look in for a codebook that the archive only refers to.
+    device: where chunks are decoded: "cpu", "cuda", "cuda:N", or "auto", as of `open`.
     jobs, force: threads; overwrite `out`.
     All of them: `options.DecodeOptions`, described in embdc-decode(1).
     Raises: UsageError, SourceError, CorruptArchive, UnsupportedArchive, MissingModel, OutputExists, ResourceError.
@@ -225,6 +232,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
 
 
+@out_of_memory_told()
 def inspect(
     path: Name,
     *,
@@ -247,6 +255,7 @@ def inspect(
     )
 
 
+@out_of_memory_told()
 def verify(
     path: Name,
     *,
@@ -269,6 +278,7 @@ def verify(
     return inspection.verify(_name(path), against=against, key=key, deep=deep, codebooks=_names(codebooks))
 
 
+@out_of_memory_told()
 def repair(path: Name, out: Name, *, force: bool = False) -> dict[str, Any]:
     """Make a damaged archive whole again, and return what was kept and what is lost; `exit` is 3 when something is.
 
@@ -281,6 +291,7 @@ def repair(path: Name, out: Name, *, force: bool = False) -> dict[str, Any]:
     return repairing.repair(_name(path), _name(out), force=force)
 
 
+@out_of_memory_told()
 def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: Any) -> dict[str, Any]:
     """Every measure of quality of `other`, an archive or dump, against `reference`; `exit` is 4 beyond a limit.
 
@@ -302,6 +313,7 @@ def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: A
     return compare(first, second, from_keywords(CompareOptions, options), Silent())
 
 
+@out_of_memory_told()
 def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:
     """Join archives without re-encoding, and return what `out` holds.
 
@@ -314,6 +326,7 @@ def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = 
     return joining.cat(_names(inputs), _name(out), join=join, force=force)
 
 
+@out_of_memory_told()
 def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options: Any) -> dict[str, Any]:
     """The tokens, or rows, of archives that are nearest to `query`; read from the codes of `codec="vq"` archives.
 
@@ -334,6 +347,7 @@ def search(archives: Name | Sequence[Name], query: Name | ArrayInput, **options:
     return searching.search(paths, asked, from_keywords(SearchOptions, options), Silent())
 
 
+@out_of_memory_told()
 def train_codebook(inputs: Sequence[Name], out: Name, **options: Any) -> dict[str, Any]:
     """Learn a codebook from dumps, archives or videos of one encoder, and return what it saves on held-out inputs.
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from embdc_cli import dtypes
 from embdc_cli.codebook import file as codebook_file
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.find import find
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 128 << 20
 _CODEC_BYTES = 64 << 20
+_WORTH_BYTES = 1 << 30  # decoded; a choice: a device takes seconds to start, and kernels to load
 _FIRST_BYTES = 1 << 12  # of a chunk, to find out where its levels end
 
 
@@ -48,7 +51,8 @@ class Archive:
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
     device: where tensors go: cpu, cuda, cuda:N, or auto; a CUDA device that is named decodes them too
-    (`device_decoding`), but not what is read as numpy arrays.
+    (`device_decoding`), but not what is read as numpy arrays. auto is a CUDA device where there is one, which decodes
+    them where that is worth it: where the archive is large, so that every slice of it has the same bits.
     backend: who decodes video codecs: auto, software or nvidia.
     levels: how many levels of streams of codec vq to read, None for all; streams of other codecs cannot be read then.
     reconstruction: whether the network of a codebook is run where the encoder asks for it; with `levels` it never is.
@@ -131,8 +135,8 @@ class Archive:
 
     @property
     def device_decoder(self) -> DeviceDecoder | None:
-        """What decodes slices on a CUDA device, None where none was asked for by name; one for all threads."""
-        name = computing_device(self.device)
+        """What decodes slices on a CUDA device, None where the CPU does; one for all threads."""
+        name = self._decoding_device
         if name == "cpu":
             return None
         self._open_in_child()
@@ -145,6 +149,30 @@ class Archive:
                     decoder.make_resident(self)
                 self._device_decoder = decoder
             return self._device_decoder
+
+    @cached_property
+    def _decoding_device(self) -> str:
+        """Where slices are decoded, in torch's words. It depends on the archive, never on what is asked of it."""
+        streams = (stream.spec for stream, _ in self._streams.values())
+        size = sum(spec.known_rows * spec.row_values * dtypes.item_bytes(spec.dtype) for spec in streams)
+        if self.device == "auto" and size >= _WORTH_BYTES:
+            from embdc_cli.entropy.cuda import why_not
+
+            return "cuda" if why_not("cuda") is None else "cpu"
+        return computing_device(self.device)
+
+    @property
+    def peak_device_bytes(self) -> int:
+        """The most that decoding held of the device at once since the archive was opened; 0 where the CPU decodes.
+
+        Counted, not measured: models, chunks that are resident, kept or in work, as bytes and as codes, 32 bytes for
+        each value of a chunk to work in, and rows, those of a slice until it is returned. Not in it is what the
+        allocator of torch keeps beyond that, and what others take: `torch.cuda.max_memory_allocated` measures the whole
+        process. 0 as well once the archive is closed.
+        """
+        self._open_in_child()
+        decoder = self._device_decoder
+        return 0 if decoder is None else decoder.peak_bytes
 
     @property
     def resident_bytes(self) -> int:

@@ -68,7 +68,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
             reporter.note(f"{source}: archive is incomplete, decoding what is readable")
         for one in chosen:
             if one.drops:
-                _find_damage(archive, one, reporter)
+                _find_damage(archive, one, options, reporter)
         written = [one for one in chosen if one.view.spec.timed or one.kept]  # a tensor without rows is there or not
         if not written:
             raise CorruptArchive(f"{source}: nothing of what was asked for can be read")
@@ -178,28 +178,38 @@ def cut_off(view: StreamView, frames: str | None, time: str | None) -> range:
 
 def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions, reporter: Reporter) -> None:
     """All rows of one stream into the sink; damaged chunks as `--on-damage` says."""
-    spec = one.view.spec
-
-    def decode(piece: tuple[Entry | None, range]) -> np.ndarray | None:
-        entry, wanted = piece
-        if one.drops and _is_lost(one, wanted):
-            return None
-        try:
-            rows = archive.rows(one.view, entry, wanted)
-        except CorruptArchive:
-            if options.on_damage != "nan":
-                raise
-            one.lost.append(wanted)
-            return _nan_rows(spec, wanted, one.dtype)
-        return _converted(rows, spec.dtype, one.dtype)
-
     done = 0
-    pieces = list(one.view.pieces(one.rows))
-    for (_, wanted), array in zip(pieces, ordered_map(decode, pieces, options.jobs), strict=True):
-        if array is not None:
-            sink.write(one.view.name, done, array)
-            done += len(wanted)
-            reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
+    pieces = [piece for piece in one.view.pieces(one.rows) if not (one.drops and _is_lost(one, piece[1]))]
+    for (_, wanted), found in zip(pieces, _decoded(archive, one, pieces, options.jobs), strict=True):
+        rows = found
+        if isinstance(rows, CorruptArchive):
+            if options.on_damage != "nan":
+                raise rows
+            one.lost.append(wanted)
+            rows = _nan_rows(one.view.spec, wanted, one.dtype)
+        sink.write(one.view.name, done, rows)
+        done += len(wanted)
+        reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
+
+
+def _decoded(
+    archive: Archive, one: Selection, pieces: Sequence[tuple[Entry | None, range]], jobs: int
+) -> Iterator[np.ndarray | CorruptArchive]:
+    """The rows of every piece in the type of the output, or the error that says what is wrong with it."""
+    decoder = archive.device_decoder
+    if decoder is not None:
+        for found in decoder.chunks(archive, one.view, pieces):
+            yield found if isinstance(found, CorruptArchive) else _converted(found, one.view.spec.dtype, one.dtype)
+        return
+
+    def decode(piece: tuple[Entry | None, range]) -> np.ndarray | CorruptArchive:
+        try:
+            rows = archive.rows(one.view, *piece)
+        except CorruptArchive as error:
+            return error
+        return _converted(rows, one.view.spec.dtype, one.dtype)
+
+    yield from ordered_map(decode, pieces, jobs)
 
 
 def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -221,13 +231,12 @@ def _holds_nan(spec: StreamSpec) -> bool:
     return spec.dtype in (*dtypes.FLOATS, "float64") and not spec.ragged
 
 
-def _find_damage(archive: Archive, one: Selection, reporter: Reporter) -> None:
+def _find_damage(archive: Archive, one: Selection, options: DecodeOptions, reporter: Reporter) -> None:
     """Decode every chunk once, so that the number of rows that are left is known before the first is written."""
-    for entry, wanted in one.view.pieces(one.rows):
-        try:
-            archive.rows(one.view, entry, wanted)
-        except CorruptArchive as error:
-            reporter.note(str(error))
+    pieces = list(one.view.pieces(one.rows))
+    for (_, wanted), found in zip(pieces, _decoded(archive, one, pieces, options.jobs), strict=True):
+        if isinstance(found, CorruptArchive):
+            reporter.note(str(found))
             one.lost.append(wanted)
 
 

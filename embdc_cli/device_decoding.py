@@ -1,16 +1,15 @@
-"""Rows of a stream decoded on a device, where they stay: `Archive(device="cuda")` reads through this.
+"""Rows of a stream decoded on a device: `Archive(device="cuda")` reads through this, and `decode --device cuda`.
 
 Chunks of a slice are decoded whole, one after the other. Whatever the length of the slice, the device holds beside its
-rows: at most `budget_bytes` of chunks in work, as bytes and as codes, or one where that is more; tokens and
-coefficients of one chunk (up to 32 bytes for each of its values); the models in use (_MODELS_BYTES); and chunks that
-slices took only a part of (_KEPT_BYTES). The CPU reads the next chunks in threads while the device is at work, and
-waits for it where that budget is full, and once at the end.
+rows: at most `budget_bytes` of chunks in work, as bytes and as codes, with rows that are decoded apart, or one where
+that is more; tokens and coefficients of one chunk (up to 32 bytes for each of its values); the models in use
+(_MODELS_BYTES); and chunks that slices took only a part of (_KEPT_BYTES). The CPU reads the next chunks in threads
+while the device is at work, and waits for it where that budget is full, and once at the end. Of slices that wait for
+their turn, at most `budget_bytes` of rows are there already. `peak_bytes` counts all of this.
+Rows that are wanted in host memory (`chunks`) are decoded batch by batch, and copied chunk by chunk.
 
-An archive may be resident: all its chunks lie on the device as they are coded, and a slice needs neither the file nor
-the CPU. That is for streams whose codes are decoded on the device, and refused for others.
-
-Threads: one slice at a time per archive. Those that ask at once for parts of a chunk find it kept and decode it once;
-a chunk that is wanted whole is decoded for each that wants it.
+Threads: one slice at a time per archive, whose chunks go to all that wait for them; one that was wanted in part is kept
+for those that come later.
 Streams: all that an archive has on a CUDA device is made, used and freed on one stream of its decoder, uploads of
 models in threads as well, so what comes first there is done first. (`Staging` copies on a stream of its own, for which
 that one waits.) The caller's current stream waits for it, and rows that are returned are recorded on the caller's, so
@@ -34,18 +33,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import torch
 
+from embdc_cli import dtypes
 from embdc_cli.archive import Archive
 from embdc_cli.codec.device.codec import CopiedChunk, DeviceCodec, TakenChunk, copied, device_codec
 from embdc_cli.codec.device.precision import full_precision
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.container.contents import Entry, Stream
+from embdc_cli.device_slices import Asked, Decoded, Piece, Slice, empty_rows, row_bytes
 from embdc_cli.entropy.cuda import why_not
 from embdc_cli.errors import CorruptArchive, EmbdcError, ResourceError, UsageError
 from embdc_cli.parallel import one_blas_thread, ordered_map
 from embdc_cli.recent import Recent
-from embdc_cli.stream_view import StreamView, lost, row_slice, token_slices
+from embdc_cli.stream_view import StreamView, lost
 from embdc_cli.values import StreamSpec
 
 LEAST_BUDGET_BYTES: Final = 512 << 20
@@ -53,35 +55,29 @@ _SHARE_OF_DEVICE: Final = 8
 """An eighth of the memory of a device is for chunks in work: their codes are decoded side by side, so many are fast."""
 _MODELS_BYTES: Final = 64 << 20
 _KEPT_BYTES: Final = 128 << 20
+_BATCHES_OF_CHUNKS: Final = 4
+"""In which the budget is parted where rows go back: some are decoded, some wait for it, some to be copied."""
 _THREADS: Final = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Rows wanted of a chunk. start: of them in the slice."""
-
-    entry: Entry
-    wanted: range
-    start: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether they are all rows of the chunk."""
-        return len(self.wanted) == self.entry.record.rows
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.entry.part, self.entry.offset
-
-
-@dataclass(frozen=True)
 class _Work:
-    """A chunk that is to be decoded. entry: with its full record. chunk: as the CPU has read it, or on the device."""
+    """A chunk that is to be decoded. entry: with its full record. chunk: as the CPU has read it, or on the device.
 
-    piece: _Piece
+    values: how many it has. apart_bytes: of its rows, where they are not decoded in their place.
+    """
+
+    piece: Piece
     entry: Entry
     codec: DeviceCodec
     chunk: TakenChunk | CopiedChunk
+    values: int
+    apart_bytes: int = 0
+
+    @property
+    def device_bytes(self) -> int:
+        """What the device has to hold until it is decoded."""
+        return self.chunk.device_bytes + self.apart_bytes
 
 
 class DeviceDecoder:
@@ -103,7 +99,12 @@ class DeviceDecoder:
         if self._device.type == "cuda":
             memory = torch.cuda.get_device_properties(self._device).total_memory
             self.budget_bytes = max(LEAST_BUDGET_BYTES, memory // _SHARE_OF_DEVICE)
+        self._asked = Asked(self.budget_bytes)
         self._resident: dict[tuple[int, int], _Work] = {}
+        self.resident_bytes = 0
+        """Of chunks that lie on the device, and of their models."""
+        self.peak_bytes = 0
+        """The most that the device held at once."""
         self._codecs, self._kept = Recent(_MODELS_BYTES), Recent(_KEPT_BYTES)
 
     def rows(self, archive: Archive, view: StreamView, rows: range) -> torch.Tensor:
@@ -115,31 +116,102 @@ class DeviceDecoder:
         for entry, wanted in view.pieces(rows):
             if entry is None:
                 raise lost(view, wanted)
-            pieces.append(_Piece(entry, wanted, count))
+            pieces.append(Piece(entry, wanted, count))
             count += len(wanted)
+        out = Slice(view.spec, pieces, self._device)
         caller = None if self._stream is None else torch.cuda.current_stream(self._device)
-        with self._at_work():
-            out = _Rows(view.spec, count, self._device)
-            flags: list[tuple[Entry, torch.Tensor]] = []
-            missing = [piece for piece in pieces if not self._put_kept(piece, out, flags)]
+        with self._asked.listed(out), self._at_work():
+            for piece in out.missing:
+                kept = self._kept.known(piece.key)
+                if kept is not None:
+                    out.put(piece.key, kept)
             in_work = _InWork(self._device, self.budget_bytes)
-            for batch in _batches(self._works(archive, view.stream, missing), self.budget_bytes // 2):
-                size = sum(work.chunk.device_bytes for work in batch)
+            for batch in _batches(self._works(archive, view.stream, out), self.budget_bytes // 2):
+                size = sum(work.device_bytes for work in batch)
                 in_work.make_room(size)
                 targets = [out.target(work.piece, work.chunk.length) for work in batch]
-                found = batch[0].codec.decode([self._there(work) for work in batch], targets, self._staging)
-                in_work.add(size)
-                for work, target, flag in zip(batch, targets, found, strict=True):
-                    flags.append((work.entry, flag))
-                    out.put(work.piece, work.entry, target)
+                self._count(in_work.nbytes + size, batch)
+                for work, chunk in zip(batch, self._decoded(batch, targets), strict=True):
+                    self._asked.give(out, work.piece.key, chunk)
                     if not work.piece.whole:
-                        self._kept.put(work.piece.key, (work.entry, target, flag), target.nbytes)
+                        self._kept.put(work.piece.key, chunk, chunk.rows.nbytes)
+                in_work.add(size)
+                self._count(in_work.nbytes)
             joined = out.joined()  # before the check, which waits for the device
-            self._check(archive, view, flags)
+            self._count(in_work.nbytes + (joined.nbytes if view.spec.ragged else 0))
+            self._check(archive, view, out.flags)
             if self._stream is not None and caller is not None:
                 caller.wait_stream(self._stream)
                 joined.record_stream(caller)
             return joined
+
+    def chunks(
+        self, archive: Archive, view: StreamView, pieces: Sequence[tuple[Entry | None, range]]
+    ) -> Iterator[np.ndarray | CorruptArchive]:
+        """The rows of every piece (a chunk, None where it is lost, and the rows wanted of it) in host memory, in order.
+
+        In storage dtype, as of `StreamView.numpy`; for a piece that is damaged or lost, the error that says so. While a
+        batch of chunks is decoded the one before is copied back, a chunk at a time, through page-locked memory.
+        Raises: ResourceError for too little memory on the device.
+        """
+        errors: dict[int, CorruptArchive] = {}
+        there = []
+        for number, (entry, wanted) in enumerate(pieces):
+            if entry is None:
+                errors[number] = lost(view, wanted)
+            else:
+                there.append(Piece(entry, wanted, number))
+
+        def attempt(piece: Piece) -> _Work | None:
+            try:
+                ((entry, payload),) = archive.payloads(view.stream, [piece.entry])
+                work = self._taken(archive, view.stream, piece, entry, payload)
+            except CorruptArchive as error:
+                errors[piece.start] = error
+                return None
+            return replace(work, apart_bytes=row_bytes(view.spec) * work.chunk.length)
+
+        returning = _Returning()
+        works = filter(None, ordered_map(attempt, there, min(_THREADS, len(there))))
+        batches = _batches(works, self.budget_bytes // _BATCHES_OF_CHUNKS)
+        done = 0
+        # two threads: when the device is done with a batch, the next one is there already
+        for decoded in ordered_map(lambda batch: self._apart(archive, view, batch, returning), batches, 2):
+            while decoded:  # what is copied is dropped
+                number, found = decoded.pop(0)
+                yield from (errors.pop(before) for before in range(done, number))
+                yield found if isinstance(found, CorruptArchive) else self._here(found, view.spec, returning)
+                done = number + 1
+        yield from (errors.pop(before) for before in range(done, len(pieces)))
+
+    def _apart(
+        self, archive: Archive, view: StreamView, batch: list[_Work], returning: _Returning
+    ) -> list[tuple[int, torch.Tensor | CorruptArchive]]:
+        """The wanted rows of chunks on the device, done, or what is wrong with them, by the numbers of their pieces."""
+        with self._at_work():
+            self._count(returning.nbytes + sum(work.device_bytes for work in batch), batch)
+            targets = [empty_rows(view.spec, work.chunk.length, self._device) for work in batch]
+            chunks = self._decoded(batch, targets)
+            rows = [chunk.wanted(work.piece).contiguous() for work, chunk in zip(batch, chunks, strict=True)]
+            bad = torch.stack([chunk.flag for chunk in chunks]).isnan().tolist()  # waits for the device
+            returning.begun += sum(one.nbytes for one, is_bad in zip(rows, bad, strict=True) if not is_bad)
+        return [
+            (work.piece.start, self._why_corrupt(archive, view, work.entry) if is_bad else one)
+            for work, one, is_bad in zip(batch, rows, bad, strict=True)
+        ]
+
+    def _here(self, rows: torch.Tensor, spec: StreamSpec, returning: _Returning) -> np.ndarray:
+        """Rows that are done, in host memory."""
+        bits = rows.view(torch.int16) if spec.dtype == "bfloat16" else rows  # numpy has no such type
+        with torch.cuda.device(self._staging.device_index):  # which page-locked memory is for
+            (found,) = self._staging.fetched([bits])
+        returning.ended += rows.nbytes
+        return found.view(dtypes.storage(spec.dtype))
+
+    def _decoded(self, batch: list[_Work], targets: list[torch.Tensor]) -> list[Decoded]:
+        """Chunks decoded into the targets; it has only been started."""
+        flags = batch[0].codec.decode([self._there(work) for work in batch], targets, self._staging)
+        return [Decoded(work.entry, target, flag) for work, target, flag in zip(batch, targets, flags, strict=True)]
 
     def _check(self, archive: Archive, view: StreamView, flags: list[tuple[Entry, torch.Tensor]]) -> None:
         """Wait for the device. Raises CorruptArchive as the CPU does, where it found chunks to be corrupt."""
@@ -149,22 +221,26 @@ class DeviceDecoder:
         for (entry, _), is_bad in zip(flags, bad, strict=True):
             if is_bad:
                 self._kept = Recent(_KEPT_BYTES)
-                archive.decoded(view.stream, entry)
-                record = entry.record
-                raise CorruptArchive(
-                    f"stream {view.name!r}: rows {record.row0} to {record.stop}: {self._device} finds them corrupt, "
-                    "and the CPU does not"
-                )
+                raise self._why_corrupt(archive, view, entry)
 
-    def _put_kept(self, piece: _Piece, out: _Rows, flags: list[tuple[Entry, torch.Tensor]]) -> bool:
-        """Whether the chunk of `piece` is kept, and its rows are put to `out`. It may not have been checked yet."""
-        known = self._kept.known(piece.key)
-        if known is None:
-            return False
-        entry, rows, flag = known
-        out.put(piece, entry, rows)
-        flags.append((entry, flag))
-        return True
+    def _why_corrupt(self, archive: Archive, view: StreamView, entry: Entry) -> CorruptArchive:
+        """What the CPU says of a chunk that the device finds to be corrupt."""
+        try:
+            archive.decoded(view.stream, entry)
+        except CorruptArchive as error:
+            return error
+        record = entry.record
+        return CorruptArchive(
+            f"stream {view.name!r}: rows {record.row0} to {record.stop}: {self._device} finds them corrupt, and the "
+            "CPU does not"
+        )
+
+    def _count(self, in_work_bytes: int, batch: Sequence[_Work] = ()) -> None:
+        """Note what the device holds now: chunks in work, and what comes with them."""
+        working = max((work.codec.working_bytes * work.values for work in batch), default=0)
+        models = 0 if self._resident else self._codecs.held_bytes
+        held = self.resident_bytes + models + self._kept.held_bytes + self._asked.nbytes
+        self.peak_bytes = max(self.peak_bytes, held + in_work_bytes + working)
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -180,13 +256,6 @@ class DeviceDecoder:
             hint = "shorter slices, or embdc.open(path), which decodes on the CPU"
             raise ResourceError(f"{self._device}: {next(iter(str(error).splitlines()), '')}", hint=hint) from error
 
-    @property
-    def resident_bytes(self) -> int:
-        """Of chunks that lie on the device, and of their models."""
-        codecs = {id(work.codec): work.codec for work in self._resident.values()}
-        copies = sum(self._there(work).nbytes for work in self._resident.values())
-        return copies + sum(codec.held_bytes for codec in codecs.values())
-
     def make_resident(self, archive: Archive) -> None:
         """Copy all chunks of all streams to the device, from where they are decoded from then on.
 
@@ -197,12 +266,16 @@ class DeviceDecoder:
         with self._at_work():
             for name in archive:
                 stream = archive[name].stream
-                pieces = [_Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
+                pieces = [Piece(entry, range(entry.row0, entry.stop), entry.row0) for entry in stream.entries]
                 for work in self._read(archive, stream, pieces):
                     if not work.codec.together:
                         raise self._not_resident(name)
                     found[work.piece.key] = replace(work, chunk=self._there(work))
         self._resident = found
+        codecs = {id(work.codec): work.codec for work in found.values()}
+        copies = sum(self._there(work).nbytes for work in found.values())
+        self.resident_bytes = copies + sum(codec.held_bytes for codec in codecs.values())
+        self._count(0)
 
     def _not_resident(self, stream: str) -> EmbdcError:
         why = why_not(str(self._device))
@@ -216,25 +289,31 @@ class DeviceDecoder:
     def _there(self, work: _Work) -> CopiedChunk:
         return copied(work.chunk, self._staging) if isinstance(work.chunk, TakenChunk) else work.chunk
 
-    def _works(self, archive: Archive, stream: Stream, pieces: Sequence[_Piece]) -> Iterator[_Work]:
-        if not self._resident:
-            return self._read(archive, stream, pieces)
+    def _works(self, archive: Archive, stream: Stream, out: Slice) -> Iterator[_Work]:
+        """What `out` has not got yet."""
+        works = self._read(archive, stream, out.missing) if not self._resident else self._lying_there(out.missing)
+        return (replace(work, apart_bytes=out.apart_bytes(work.piece, work.chunk.length)) for work in works)
+
+    def _lying_there(self, pieces: Sequence[Piece]) -> Iterator[_Work]:
         return (replace(self._resident[piece.key], piece=piece) for piece in pieces)
 
-    def _read(self, archive: Archive, stream: Stream, pieces: Sequence[_Piece]) -> Iterator[_Work]:
+    def _read(self, archive: Archive, stream: Stream, pieces: Sequence[Piece]) -> Iterator[_Work]:
         """The chunks of `pieces` as the CPU reads them, in order, a few ahead in threads. Raises CorruptArchive."""
-
-        def read(one: tuple[_Piece, tuple[Entry, bytes]]) -> _Work:
-            piece, (entry, payload) = one
-            record = entry.record
-            codec = self._codec(archive, stream, record.segment, record.kind)
-            taken = codec.take(payload, record.rows, record.token_counts)
-            if taken.symbol_crc is not None:
-                archive.check_symbols(stream, record, taken.symbol_crc)
-            return _Work(piece, entry, codec, taken)
-
         payloads = archive.payloads(stream, [piece.entry for piece in pieces])
-        return ordered_map(read, zip(pieces, payloads, strict=True), min(_THREADS, len(pieces)))
+        return ordered_map(
+            lambda one: self._taken(archive, stream, one[0], *one[1]),
+            zip(pieces, payloads, strict=True),
+            min(_THREADS, len(pieces)),
+        )
+
+    def _taken(self, archive: Archive, stream: Stream, piece: Piece, entry: Entry, payload: bytes) -> _Work:
+        """What the CPU reads of a chunk. Raises CorruptArchive."""
+        record = entry.record
+        codec = self._codec(archive, stream, record.segment, record.kind)
+        taken = codec.take(payload, record.rows, record.token_counts)
+        if taken.symbol_crc is not None:
+            archive.check_symbols(stream, record, taken.symbol_crc)
+        return _Work(piece, entry, codec, taken, taken.length * stream.spec.row_values)
 
     def _codec(self, archive: Archive, stream: Stream, segment: int, kind: int) -> DeviceCodec:
         def make() -> DeviceCodec:
@@ -246,40 +325,6 @@ class DeviceDecoder:
         return self._codecs.get((stream.part, stream.number, segment, kind), make, lambda codec: codec.held_bytes)
 
 
-class _Rows:
-    """The rows of a slice, as they come."""
-
-    def __init__(self, spec: StreamSpec, count: int, device: torch.device) -> None:
-        self._dtype = getattr(torch, spec.dtype)
-        self._spec, self._device = spec, device
-        self._parts: dict[int, torch.Tensor] = {}
-        self._out = None if spec.ragged else self._empty(count)
-
-    def _empty(self, length: int) -> torch.Tensor:
-        return torch.empty((length, *self._spec.row_shape), dtype=self._dtype, device=self._device)
-
-    def target(self, piece: _Piece, length: int) -> torch.Tensor:
-        """Where to decode a chunk: its place in the slice, or apart, where that wants only a part of it."""
-        if self._out is None or not piece.whole:
-            return self._empty(length)
-        return self._out[piece.start : piece.start + length]
-
-    def put(self, piece: _Piece, entry: Entry, rows: torch.Tensor) -> None:
-        """Take the wanted rows out of those of a chunk, perhaps decoded in their place."""
-        if self._out is None:
-            self._parts[piece.start] = torch.cat([rows[part] for part in token_slices(entry, piece.wanted)])
-            return
-        place = self._out[piece.start : piece.start + len(piece.wanted)]
-        if place.data_ptr() != rows.data_ptr():
-            place.copy_(rows[row_slice(entry, piece.wanted)])
-
-    def joined(self) -> torch.Tensor:
-        """All of them."""
-        if self._out is not None:
-            return self._out
-        return torch.cat([self._empty(0), *(self._parts[start] for start in sorted(self._parts))])
-
-
 class _InWork:
     """What the device is at: batches whose bytes together stay within the budget."""
 
@@ -287,9 +332,14 @@ class _InWork:
         self._device, self._budget_bytes = device, budget_bytes
         self._batches: deque[tuple[torch.cuda.Event, int]] = deque()
 
+    @property
+    def nbytes(self) -> int:
+        """Of batches that have not been waited for."""
+        return sum(bytes_ for _, bytes_ in self._batches)
+
     def make_room(self, size: int) -> None:
         """Wait until there is room for a batch of `size` bytes."""
-        while self._batches and size + sum(bytes_ for _, bytes_ in self._batches) > self._budget_bytes:
+        while self._batches and size + self.nbytes > self._budget_bytes:
             event, _ = self._batches.popleft()
             event.synchronize()
 
@@ -299,12 +349,23 @@ class _InWork:
             self._batches.append((torch.cuda.current_stream(self._device).record_event(), size))
 
 
+class _Returning:
+    """Bytes of rows that are on their way from the device: begun by threads one at a time, ended by another."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self.begun - self.ended
+
+
 def _batches(works: Iterator[_Work], most_bytes: int) -> Iterator[list[_Work]]:
     """Chunks of one codec, as many as it wants to have together within so many bytes."""
     batch: list[_Work] = []
     size = 0
     for work in works:
-        bytes_ = work.chunk.device_bytes
+        bytes_ = work.device_bytes
         fits = batch and work.codec is batch[0].codec and work.codec.together and size + bytes_ <= most_bytes
         if batch and not fits:
             yield batch

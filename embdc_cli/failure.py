@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +51,7 @@ class Failure:
             return cls("interrupted", None, signal_exit(signal.SIGINT))
         if isinstance(error, SystemExit):
             return cls._of_exit(error)
-        # torch's out-of-memory error is known by name: torch may not be imported
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        if _is_out_of_memory(error):
             detail = next(iter(str(error).splitlines()), "") or "not enough for this input"
             hint = "use fewer jobs (-j), or a machine with more memory"
             return cls(f"out of memory: {detail}", hint, ResourceError.exit_code)
@@ -83,6 +84,26 @@ class Failure:
     def document(self) -> dict[str, Any]:
         """The failure as the field `error` of a JSON document."""
         return {"message": self.message, "hint": self.hint}
+
+
+@contextmanager
+def out_of_memory_told() -> Iterator[None]:
+    """For the functions of the Python API, all of whose failures are an `EmbdcError`.
+
+    Raises ResourceError where memory runs out, that of the machine or of a device, with the words of the command.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        failure = Failure.of(error)
+        raise ResourceError(failure.message, hint=failure.hint) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch's out-of-memory error is known by name: torch may not be imported
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def _raised_at(error: BaseException) -> str:

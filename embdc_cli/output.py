@@ -95,10 +95,24 @@ def remove_stale(target: Path) -> None:
 def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
     """Standard output for `-`, else a file that appears only when complete."""
     if output == "-":
+        with _stdout() as out:
+            yield out
+        return
+    with atomic_output(output, force=force) as out:
+        yield out
+
+
+@contextmanager
+def _stdout() -> Iterator[BinaryIO]:
+    """Standard output, through a descriptor of its own: `printed` turns away the usual one, for all threads."""
+    sys.stdout.buffer.flush()
+    try:
+        descriptor = os.dup(sys.stdout.buffer.fileno())
+    except (OSError, AttributeError):  # no file behind it
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with atomic_output(output, force=force) as out:
+    with os.fdopen(descriptor, "wb") as out:
         yield out
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.errors import CorruptArchive, UsageError, WrongIndex
+from embdc_cli.failure import out_of_memory_told
 from embdc_cli.slicing import row_at
 from embdc_cli.values import Timeline
 
@@ -58,6 +59,7 @@ class StreamView:
         """Rows [start, stop) in storage dtype: what makes a stream a `values.Tensor`."""
         return self.numpy(range(start, stop))
 
+    @out_of_memory_told()
     def search(
         self, query: Any, k: int = 10, *, metric: str = "cosine", pooled: bool = False, on_damage: str = "fail"
     ) -> dict[str, Any]:
@@ -99,10 +101,11 @@ class StreamView:
             return np.empty((0, *self.spec.row_shape), dtypes.storage(self.spec.dtype))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    @out_of_memory_told()
     def __getitem__(self, index: int | slice) -> torch.Tensor:
         """One row, or a slice of them; a tensor without a row axis takes every index that torch does.
 
-        Raises: WrongIndex (an IndexError), CorruptArchive for rows that are damaged or lost.
+        Raises: WrongIndex (an IndexError), CorruptArchive for rows that are damaged or lost, ResourceError.
         """
         if not self.spec.timed:
             return self._part_of_whole(index)
@@ -112,8 +115,8 @@ class StreamView:
     async def load(self, index: int | slice) -> torch.Tensor:
         """`view[index]`, read and decoded in a thread while other coroutines go on.
 
-        Coroutines that want the same chunk at once share its decoding; on a CUDA device those that want a part of it,
-        one slice after the other. Raises: as `view[index]`.
+        Coroutines that want the same chunk at once share its decoding, on a CUDA device one slice after the other.
+        Raises: as `view[index]`.
         """
         import asyncio  # a tenth of a second, which only servers pay
 

@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import embdc_cli as embdc
 from embdc_cli import errors
 from embdc_cli.codebook.training import TrainOptions
+from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions
 from tests.synthetic import embeddings
 
@@ -120,3 +123,32 @@ def test_an_open_file_is_an_archive(tmp_path: Path) -> None:
     embdc.encode(embeddings(), tmp_path / "a.embdc")
     with (tmp_path / "a.embdc").open("rb") as file:
         assert embdc.open(file).streams == ["data"]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory.\nMore words"), MemoryError("CUDA out of memory.")]
+)
+@pytest.mark.parametrize("call", ["encode", "decode", "slice"])
+def test_memory_that_runs_out_is_an_error_of_embdc(
+    call: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the words and the exit code of the command; the cause is kept."""
+
+    def full(*_: object) -> None:
+        raise error
+
+    rows, path = embeddings(24), tmp_path / "a.embdc"
+    calls: dict[str, Any] = {
+        "encode": lambda: embdc.encode(rows, path, force=True),
+        "decode": lambda: embdc.decode(path, tmp_path / "a.npy"),
+        "slice": lambda: embdc.open(path)["data"][3:9],
+    }
+    embdc.encode(rows, path)
+    before = path.read_bytes()
+    for name in ("encode", "decode"):
+        monkeypatch.setattr(TransformCodec, name, full)
+    with pytest.raises(embdc.ResourceError, match=r"^out of memory: CUDA out of memory\.$") as told:
+        calls[call]()
+    assert (told.value.exit_code, told.value.__cause__) == (9, error)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.embdc"]
+    assert path.read_bytes() == before

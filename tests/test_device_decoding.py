@@ -29,6 +29,7 @@ from embdc_cli.codec.device import coders, plane_coders
 from embdc_cli.codec.device.beside import Upload
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.device_decoding import DeviceDecoder
+from embdc_cli.device_slices import Asked, Decoded, Piece, Slice, empty_rows
 from embdc_cli.errors import CorruptArchive
 from tests.codec.device.device_cases import DEVICES
 from tests.synthetic import embeddings
@@ -149,6 +150,56 @@ def test_threads_that_ask_at_once_decode_a_chunk_once(path: str, device: str, mo
 
 
 @on_devices
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_chunk_that_several_wait_for_is_decoded_once(
+    ragged: bool, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, as ever long slices are; and each has rows of its own."""
+    rows: Any = np.split(embeddings(1, 90, 6)[0], ROWS) if ragged else embeddings(ROWS)
+    embdc.encode(rows, tmp_path / "a.embdc", chunk_frames=8, target_nmse=0.05)
+    expected = embdc.open(tmp_path / "a.embdc")["data"]
+    decoded, original = [], device_codec.OnDevice.decode
+    callers = [slice(None), slice(8, 24), slice(None), slice(2, 40, 3), slice(16, 17)]
+    all_wait = threading.Event()
+
+    def waited(self: device_codec.OnDevice, chunks: Any, outs: Any, staging: Staging) -> Any:
+        assert all_wait.wait(20)
+        decoded.extend(outs)
+        return original(self, chunks, outs, staging)
+
+    monkeypatch.setattr(device_codec.OnDevice, "decode", waited)
+    with embdc.open(tmp_path / "a.embdc", device=on(device, monkeypatch)) as archive, ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(archive["data"].__getitem__, part) for part in callers]
+        decoder = archive.device_decoder
+        assert decoder is not None
+        while len(decoder._asked._slices) < len(callers):
+            time.sleep(0.001)
+        all_wait.set()
+        for part, one in zip(callers, asked, strict=True):
+            found = one.result(timeout=20)
+            assert near(found, expected[part])
+            found.zero_()
+    assert len(decoded) == 6
+    assert not decoder._asked._slices
+
+
+@pytest.mark.parametrize("budget", [0, 1 << 30])
+def test_rows_of_those_that_wait_stay_within_the_budget(path: str, budget: int) -> None:
+    with embdc.open(path) as archive:
+        view = archive["data"]
+        entry = view.stream.entries[0]
+        asked = Asked(budget)
+        pieces = [Piece(entry, range(entry.row0, entry.stop), 0)]
+        first, other = (Slice(view.spec, pieces, torch.device("cpu")) for _ in range(2))
+        with asked.listed(first), asked.listed(other):
+            rows = empty_rows(view.spec, entry.stop, torch.device("cpu"))
+            asked.give(first, pieces[0].key, Decoded(entry, rows, torch.zeros(())))
+            assert not first.missing
+            assert bool(other.missing) == (budget == 0)
+            assert asked.nbytes == rows.nbytes * (1 if budget == 0 else 2)
+
+
+@on_devices
 def test_damage_is_told_to_every_thread(path: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one finds on the device it asks the CPU about, and the next can go on."""
     original = device_codec.write_rows
@@ -178,7 +229,7 @@ def test_all_work_on_a_device_is_on_one_stream(ragged: bool, tmp_path: Path, mon
             "upload": (Upload, "__call__"),
             "decode": (device_codec.OnDevice, "decode"),
             "copy": (Staging, "copied"),
-            "join": (device_decoding._Rows, "joined"),
+            "join": (Slice, "joined"),
             "check": (DeviceDecoder, "_check"),
         }[name]
         original = getattr(holder, attribute)
@@ -381,7 +432,7 @@ def test_work_stays_within_the_budget(budget: int, waits: list[int], monkeypatch
 
 def work(codec: object, size: int) -> Any:
     """What `_batches` looks at."""
-    return SimpleNamespace(codec=codec, chunk=SimpleNamespace(device_bytes=size))
+    return SimpleNamespace(codec=codec, device_bytes=size)
 
 
 def test_chunks_are_decoded_together_within_the_budget() -> None:
@@ -389,7 +440,7 @@ def test_chunks_are_decoded_together_within_the_budget() -> None:
     many, other, single = (SimpleNamespace(together=one) for one in (True, True, False))
     asked = [(many, 4), (many, 6), (many, 1), (many, 99), (many, 2), (other, 3), (other, 7), (single, 1), (single, 1)]
     found = device_decoding._batches((work(*one) for one in asked), 10)
-    sizes = [[one.chunk.device_bytes for one in batch] for batch in found]
+    sizes = [[one.device_bytes for one in batch] for batch in found]
     assert sizes == [[4, 6], [1], [99], [2], [3, 7], [1], [1]]
 
 

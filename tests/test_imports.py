@@ -19,6 +19,7 @@ PLAIN = {
     "metrics",
     "options",
     "parallel",
+    "printed",
     "recent",
     "remote",
     "reporter",

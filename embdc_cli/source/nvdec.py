@@ -8,7 +8,6 @@ longer than decoding a short clip.
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any, Final
 
 import torch.utils.dlpack
 
-from embdc_cli.source.printed import printed_meanwhile
+from embdc_cli.printed import NVDEC_COMPLAINT, printed_meanwhile
 
 # Names of the library. MPEG-2 and MPEG-4 leave room for rounding, so that no two decoders agree; packets of VP8 need
 # not hold a picture.
@@ -30,7 +29,6 @@ _FORMATS: Final = {
 _LEAST_EDGE: Final = 16  # smaller ones, and odd ones, are not worth their own filters
 _ALIGNMENT: Final = 64  # largest block of any of these codecs
 _UNHEARD: Final = logging.NullHandler()
-_COMPLAINT: Final = re.compile(rb"Decode Error occurred for picture [0-9]+\n?")
 
 _idle: list[Session] = []
 _idle_lock = threading.Lock()
@@ -97,7 +95,7 @@ class Session:
         packet = self._library.PacketData()
         packet.bsl_data, packet.bsl, packet.pts, packet.decode_flag = address, size, stamp, 0
         with _words(self._library):
-            with printed_meanwhile(_COMPLAINT) as complaints:
+            with printed_meanwhile(NVDEC_COMPLAINT) as complaints:
                 surfaces = self._decoder.Decode(packet)
             # the next call overwrites the surfaces
             pictures = [(int(one.getPTS()), torch.utils.dlpack.from_dlpack(one).clone()) for one in surfaces]

@@ -220,7 +220,8 @@ def decode(bench: Bench, path: str, effort: int) -> float:
             bits = 8 * os.path.getsize(path) / values
             seconds = bench.seconds(lambda rows=view: rows[:])
             peak = bench.peak_bytes(lambda rows=view: rows[:])
-            memory = f"{archive.resident_bytes / 1e6:.0f} MB kept, {peak / 1e6:.0f} MB at the peak, rows included"
+            kept, counted = archive.resident_bytes / 1e6, archive.peak_device_bytes / 1e6
+            memory = f"{kept:.0f} MB kept, {peak / 1e6:.0f} MB at the peak, rows included, {counted:.0f} MB counted"
             note = f"{len(view)} rows, {bits:.3f} bits per value, {memory}"
         name = f"decode {effort}, resident" if resident else f"decode {effort}"
         bench.add(name, 2 * values / seconds / 1e9, "GB/s", bench.least(values, (2 + bits / 8) * values), note)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source import nvdec, nvdec_decoder
 from embdc_cli.source.device_picture import TOLERANCE
-from embdc_cli.source.printed import printed_meanwhile
 from embdc_cli.source.video import VideoFrame, VideoSource, open_video
 from embdc_cli.source.video_parameters import parameters
 from tests.source.fake_nvdec import FakeLibrary, library
@@ -347,14 +345,6 @@ def test_what_nvdec_cannot_do_pyav_does_or_status_9(
     assert refusal.value.exit_code == 9
     assert "--device auto" in str(refusal.value.hint)
     assert capfd.readouterr() == ("", "")
-
-
-def test_printing_of_c_is_caught_or_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
-    with printed_meanwhile(nvdec._COMPLAINT) as found:
-        ctypes.CDLL(None).printf(b"one\nDecode Error occurred for picture %d\ntwo\n", 7)
-        os.write(1, b"three\n")
-    assert found == [b"Decode Error occurred for picture 7\n"]
-    assert sorted(capfd.readouterr().out.split()) == ["one", "three", "two"]
 
 
 @pytest.mark.gpu

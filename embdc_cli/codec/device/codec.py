@@ -66,6 +66,10 @@ class DeviceCodec(Protocol):
         """Of parameters on the device."""
 
     @property
+    def working_bytes(self) -> int:
+        """Of the device, for each value of the one chunk that is on its way from codes to rows."""
+
+    @property
     def together(self) -> bool:
         """Whether codes are decoded on the device, where several chunks at once are faster than one by one."""
 
@@ -88,6 +92,8 @@ def device_codec(codec: ChunkCodec, device: torch.device) -> DeviceCodec:
 
 class OnDevice:
     """The transform codec, its models uploaded."""
+
+    working_bytes = 32
 
     def __init__(self, codec: TransformCodec, device: torch.device) -> None:
         self._codec = codec
@@ -143,6 +149,7 @@ class OnCpu:
     """Any other codec: decoded on the CPU, and copied. Lossless chunks are bytes that only general coders know."""
 
     held_bytes = 0
+    working_bytes = 0
     together = False
 
     def __init__(self, codec: ChunkCodec) -> None:

@@ -7,8 +7,8 @@ A chunk is encoded by itself, in products of its own shape: on one machine and d
 Those of the CPU differ where sums of float32 fall on the other side of the edge between two codes.
 Models are fitted by the CPU as ever. Of encoding there in one thread that is 43 % for 180 MB of tokens of a ViT at
 effort 0, and coding chunks, for trials and for the archive, 48 %; at effort 1, for 15 MB, 69 % and 31 %.
-Memory: up to 60 bytes on the device for each value of at most _AT_ONCE chunks, most of it for measuring errors; for a
-mixture the coefficients of tokens under all modes as well (`mixture_search`).
+Memory: up to 60 bytes on the device for each value of at most _AT_ONCE chunks of the process, most of it for measuring
+errors; for a mixture the coefficients of tokens under all modes as well (`mixture_search`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.metrics import ErrorSums
 
 _AT_ONCE: Final = 4
-"""Chunks on the device at once, whatever the number of threads, so that its memory is bounded."""
+"""Chunks on a device at once, whatever the number of threads and segments, so that its memory is bounded."""
+
+_seats: Final[dict[torch.device, BoundedSemaphore]] = {}
 
 
 def device_encoder(codec: ChunkCodec, device: str) -> DeviceEncoder | None:
@@ -63,7 +65,7 @@ class DeviceEncoder:
             device = torch.device("cuda", torch.cuda.current_device())
         self._device = device
         self._staging = Staging(device)
-        self._seats = BoundedSemaphore(_AT_ONCE)
+        self._seats = _seats.setdefault(device, BoundedSemaphore(_AT_ONCE))  # atomic: one for all threads
         upload = Upload(device)
         self._groups = [_Group(models.chain, upload, self._staging) for models in codec.models.groups]
         self._upload = upload

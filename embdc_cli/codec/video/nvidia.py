@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,11 @@ import numpy as np
 from embdc_cli.codec.video.av1 import temporal_units
 from embdc_cli.codec.video.stream import KEY_INTERVAL, Coding
 from embdc_cli.errors import CorruptArchive, ResourceError
+from embdc_cli.printed import NVDEC_COMPLAINT, printed_meanwhile
 
 _SURFACES: Final = {8: "NV12", 10: "P010"}
 _PADDING_BITS: Final = {8: 0, 10: 6}  # ten bits are the high ones of sixteen
+_UNHEARD: Final = logging.NullHandler()
 _PRESETS: Final = ("P1", "P4", "P6", "P7")
 _HINT: Final = "use --backend software, which reads and writes the same streams"
 
@@ -42,7 +45,7 @@ def encode(frames: np.ndarray, coding: Coding) -> bytes:
             packets = encoder.Encode(np.ascontiguousarray(surface, np.uint8 if coding.depth == 8 else np.uint16))
             out += b"".join(bytes(packet["data"]) for packet in packets)
         out += b"".join(bytes(packet["data"]) for packet in encoder.EndEncode())
-    except (library.PyNvVCException, RuntimeError, TypeError) as error:
+    except _failures(library) as error:
         raise _missing(f"NVENC for {coding.standard} failed: {_first_line(error)}") from error
     return bytes(out)
 
@@ -60,13 +63,17 @@ def decode(data: bytes, standard: str, depth: int, shape: tuple[int, int, int]) 
             gpuid=0, codec=demuxer.GetNvCodecId(), usedevicememory=False, maxwidth=width, maxheight=height
         )
         for packet in demuxer:
-            for picture in decoder.Decode(packet):
+            with printed_meanwhile(NVDEC_COMPLAINT) as complaints:
+                pictures = decoder.Decode(packet)
+            if complaints:
+                raise CorruptArchive("video bitstream: NVDEC reports an error in it")
+            for picture in pictures:
                 luma = np.frombuffer(ctypes.string_at(picture.GetPtrToPlane(0), picture.framesize()), frames.dtype)
                 if found == count or luma.size != height * width * 3 // 2:
                     raise CorruptArchive(f"video bitstream: expected {count} frames of {width}x{height}, found others")
                 frames[found] = luma[: height * width].reshape(height, width) >> _PADDING_BITS[depth]
                 found += 1
-    except (library.PyNvVCException, RuntimeError) as error:
+    except _failures(library) as error:
         raise _missing(f"NVDEC for {standard} failed: {_first_line(error)}") from error
     if found != count:
         raise CorruptArchive(f"video bitstream: expected {count} frames, found {found}")
@@ -95,11 +102,18 @@ def _contained(data: bytes, most: int) -> bytes:
 
 
 def _library() -> Any:
+    logging.getLogger("PyNvVideoCodec").addHandler(_UNHEARD)  # its essay on a failure would go to stderr
     try:
         import PyNvVideoCodec
     except Exception as error:
         raise _missing(f"PyNvVideoCodec cannot be used: {_first_line(error)}") from error
     return PyNvVideoCodec
+
+
+def _failures(library: Any) -> tuple[type[Exception], ...]:
+    """What the library raises: two kinds without a base of their own; names that another version has not, as well."""
+    own = (getattr(library, name, RuntimeError) for name in ("PyNvVCException", "PyNvVCExceptionUnsupported"))
+    return (*own, RuntimeError, AttributeError, TypeError)
 
 
 def _capabilities(ask: Any, what: str) -> dict[str, Any]:

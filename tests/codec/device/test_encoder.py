@@ -196,11 +196,11 @@ def test_values_that_are_refused_are_named_as_by_the_cpu(padding: bool, device: 
 @on_devices
 @pytest.mark.parametrize("most", [1, 3])
 def test_few_chunks_are_on_the_device_at_once(most: int, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the number of threads; and threads change nothing."""
+    """Whatever the number of threads, and of segments; and threads change nothing."""
     monkeypatch.setattr("embdc_cli.codec.device.encoder._AT_ONCE", most)
+    monkeypatch.setattr("embdc_cli.codec.device.encoder._seats", {})
     rows = smooth((16, 4, 6))
-    encoder = encoder_of(fitted(rows, spec_of(rows.shape), FitOptions(effort=0)), device)
-    there, seen, measure = [0], [0], encoder._errors
+    there, seen, measure = [0], [0], DeviceEncoder._errors
 
     def slowly(*arguments: Any) -> Any:
         there[0] += 1
@@ -209,11 +209,12 @@ def test_few_chunks_are_on_the_device_at_once(most: int, device: str, monkeypatc
         there[0] -= 1
         return measure(*arguments)
 
-    monkeypatch.setattr(encoder, "_errors", slowly)
-    chunks = [rows * np.float32(scale) for scale in range(1, 9)]
-    found = [one.payload for one in ordered_map(encoder.code, chunks, 6)]
+    monkeypatch.setattr(DeviceEncoder, "_errors", slowly)
+    segments = [encoder_of(fitted(rows, spec_of(rows.shape), FitOptions(effort=0)), device) for _ in range(2)]
+    chunks = [(segments[at % 2], rows * np.float32(at + 1)) for at in range(8)]
+    found = [one.payload for one in ordered_map(lambda chunk: chunk[0].code(chunk[1]), chunks, 6)]
     assert seen[0] == most
-    assert found == [encoder.code(chunk).payload for chunk in chunks]
+    assert found == [segment.code(chunk).payload for segment, chunk in chunks]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,10 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+NVDEC_COMPLAINT: Final = re.compile(rb"Decode Error occurred for picture [0-9]+\n?")
+"""What PyNvVideoCodec prints of an error that it conceals."""
 
 _STDOUT = 1
 _one_at_a_time = threading.Lock()  # the descriptor is the whole process's
