@@ -76,9 +76,14 @@ def join(
         _advance(source, shift, segments, ends)
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)
-    summary = summarise([source.part.summary or {} for source in sources], mode)
+    summary = summarise([_summary(source.part) for source in sources], mode)
     writer.finish(summary)
     return summary
+
+
+def _summary(part: Part) -> dict[str, Any]:
+    """The summary of a part with what it says of each item."""
+    return {**(part.summary or {}), "items": [part.item_summary(number) for number in range(len(part.header.items))]}
 
 
 def _check_recipe(first: _Source, other: _Source) -> None:

@@ -29,6 +29,7 @@ from embdc_cli.errors import (
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
+from embdc_cli.source.location import is_url
 
 
 @dataclass
@@ -45,6 +46,16 @@ class Destination:
     def resumable(self) -> bool:
         """Whether a stop now can be continued later."""
         return self.kind != "stdout" and self.work.kept
+
+    @property
+    def origin(self) -> str | None:
+        """The input as the plan names it, so that `embdc ls` can tell with what to go on: a URL or an absolute path.
+
+        None for what cannot be named: arrays, standard input, and an archive that is added to.
+        """
+        if self.source is None or self.source == "-" or self.kind != "file":
+            return None
+        return self.source if is_url(self.source) else os.path.abspath(self.source)
 
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
