@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.listing.places import SUFFIX, Place, places, places_of
-from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row
+from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
 from embdc_cli.parallel import ordered_map
 from embdc_cli.worklist import Job, assign_outputs
 
@@ -31,49 +31,44 @@ class Wanted:
     jobs: int = JOBS
 
 
-@dataclass
-class Totals:
-    """What rows that pass by come to."""
+class Listing:
+    """The rows of `list_rows`, to be gone through once, and what those that have passed come to."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    items: int = 0
-    archives: int = 0
-    file_bytes: int = 0
-    failures: list[Row] = field(default_factory=list)
-    _last: tuple[str, str] | None = None
+    def __init__(self, arguments: Sequence[str], wanted: Wanted) -> None:
+        self._arguments, self._wanted = arguments, wanted
+        self._counts: Counter[str] = Counter()
+        self._failed: list[tuple[str, int]] = []
 
-    def watched(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows, counted as they pass. An archive counts once, by its first item."""
-        for row in rows:
+    def __iter__(self) -> Iterator[Row]:
+        last = None
+        for row in list_rows(self._arguments, self._wanted):
+            self._counts["items"] += row["item"] is not None
             place = (row["path"], row["status"])
-            self.items += row["item"] is not None
-            if place != self._last:
-                self._last = place
-                self.archives += row["file_bytes"] is not None
-                self.counts[row["status"]] += 1
-                self.file_bytes += row["file_bytes"] or 0
+            if place != last:  # the first item of an archive
+                last = place
+                self._counts[row["status"]] += 1
+                self._counts["archives"] += row["status"] != "missing"
+                self._counts["file_bytes"] += row["file_bytes"] or 0
             if row["exit"]:
-                self.failures.append(row)
+                self._failed.append((row["path"], row["exit"]))
             yield row
 
-    def document(self) -> dict[str, int]:
-        """As the field `totals` of the JSON document."""
-        kinds = ("complete", "incomplete", "unfinished", "missing", "failed")
-        counts = {kind: self.counts[kind] for kind in kinds}
-        return {"archives": self.archives, "items": self.items, **counts, "file_bytes": self.file_bytes}
+    def totals(self) -> dict[str, int]:
+        """The field `totals` of the JSON document. What is not finished and what cannot be read count as archives."""
+        names = ("archives", "items", "complete", "incomplete", "unfinished", "missing", "failed", "file_bytes")
+        return {name: self._counts[name] for name in names}
 
-    def exit_code(self, arguments: Sequence[str]) -> int:
+    def exit_code(self) -> int:
         """That of the archive where one is asked for by its name; else that of `IncompleteError` when any failed."""
-        if [row["path"] for row in self.failures] == list(arguments) and len(arguments) == 1:
-            return int(self.failures[0]["exit"])
-        return IncompleteError.exit_code if self.failures else 0
+        if len(self._arguments) == 1 and [path for path, _ in self._failed] == list(self._arguments):
+            return self._failed[0][1]
+        return IncompleteError.exit_code if self._failed else 0
 
 
 def ls(arguments: Sequence[str], wanted: Wanted) -> dict[str, Any]:
     """The `--json` document of `embdc ls`: `{items, totals, exit}`. Raises: as `list_rows`."""
-    totals = Totals()
-    items = list(totals.watched(list_rows(arguments, wanted)))
-    return {"items": items, "totals": totals.document(), "exit": totals.exit_code(arguments)}
+    listing = Listing(arguments, wanted)
+    return {"items": list(listing), "totals": listing.totals(), "exit": listing.exit_code()}
 
 
 def list_rows(arguments: Sequence[str], wanted: Wanted) -> Iterator[Row]:
@@ -100,18 +95,28 @@ def list_rows(arguments: Sequence[str], wanted: Wanted) -> Iterator[Row]:
     def read(one: Place | Row) -> list[Row]:
         return _rows(one, made_of.get(_key(one.path))) if isinstance(one, Place) else [one]
 
-    for rows in ordered_map(read, found(), wanted.jobs):
+    for rows in ordered_map(read, _once(found()), wanted.jobs):
         listed.update(_key(row["path"]) for row in rows[:1] if made_of)
         yield from (row for row in rows if not (wanted.incomplete and row["complete"]))
     yield from (missing_row(path, made_of[path]) for path in made_of if path not in listed)
 
 
+def _once(found: Iterable[Place | Row]) -> Iterator[Place | Row]:
+    """Each place where it is named first."""
+    seen = set()
+    for one in found:
+        key = (_key(one.path), one.work is None) if isinstance(one, Place) else None
+        if key is None or key not in seen:
+            seen.add(key)
+            yield one
+
+
 def _rows(place: Place, made_of: str | None) -> list[Row]:
     """The rows of one place, of which whatever goes wrong costs only itself."""
     try:
-        if place.work is not None and made_of is None:
-            made_of = place.work.made_of()
-        return archive_rows(place, made_of)
+        if place.work is None:
+            return archive_rows(place, made_of)
+        return work_rows(place, made_of or place.work.made_of())
     except Exception as error:  # noqa: BLE001  # one broken archive must not cost the list of the others
         return [failed_row(place.path, made_of, error)]
 

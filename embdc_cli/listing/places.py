@@ -108,18 +108,20 @@ def _remote(url: str, *, recursive: bool) -> Iterator[Place]:
 
 def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:
     """The URLs of the archives that match `url`, or are in the folder it names; of another object its own."""
-    try:
-        import fsspec
+    import fsspec
 
+    try:
         system, path = fsspec.core.url_to_fs(url)
-        prefix = url.removesuffix(path.lstrip("/"))
+        prefix = url.rstrip("/").removesuffix(path.strip("/"))
         if pattern:
             found: list[Any] = system.glob(path)
         elif system.isdir(path):
             found = [one for one in system.find(path, maxdepth=None if recursive else 1) if one.endswith(SUFFIX)]
         else:
             return [url]
-    except (ImportError, *read_errors()) as error:
+    except ImportError as error:  # a protocol whose package is not here
+        raise SourceError(f"{url}: {error}") from error
+    except read_errors() as error:
         raise unreadable(url, error) from error
     if pattern and not found:
         raise SourceError(f"{url}: nothing matches")

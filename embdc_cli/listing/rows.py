@@ -9,7 +9,8 @@ import numpy as np
 from embdc_cli.container.contents import Item, Part, Stream, items_of
 from embdc_cli.container.framing import chunk_bytes
 from embdc_cli.container.opening import open_ends
-from embdc_cli.container.storage import Storage, open_storage
+from embdc_cli.container.storage import open_storage
+from embdc_cli.errors import CorruptArchive, SourceError
 from embdc_cli.failure import Failure
 from embdc_cli.listing.places import Place
 
@@ -28,15 +29,29 @@ def archive_rows(place: Place, made_of: str | None) -> list[Row]:
 
     Raises: SourceError, CorruptArchive, UnsupportedArchive.
     """
+    size, parts = _ends(place)
+    status: Status = "complete" if all(part.complete for part in parts) else "incomplete"
+    return [_item_row(place.path, made_of, status, size, parts[item.part], item) for item in items_of(parts)]
+
+
+def work_rows(place: Place, made_of: str | None) -> list[Row]:
+    """The rows of unfinished work, of which there may be no header yet; none when it was finished meanwhile."""
+    try:
+        size, parts = _ends(place)
+    except SourceError:
+        return []
+    except CorruptArchive:
+        return [_row(place.path, "unfinished", input=made_of)]
+    return [_item_row(place.path, made_of, "unfinished", size, parts[item.part], item) for item in items_of(parts)]
+
+
+def _ends(place: Place) -> tuple[int, list[Part]]:
+    """(bytes of the file, its parts)"""
     storage = open_storage(place.file)
     try:
-        parts = open_ends(storage)
+        return storage.size, open_ends(storage)
     finally:
         storage.close()
-    status: Status = "complete" if all(part.complete for part in parts) else "incomplete"
-    if place.work is not None:
-        status = "unfinished"
-    return [_item_row(place.path, made_of, status, storage, parts[item.part], item) for item in items_of(parts)]
 
 
 def failed_row(path: str, made_of: str | None, error: BaseException) -> Row:
@@ -51,12 +66,17 @@ def missing_row(path: str, made_of: str) -> Row:
 
 
 def _row(path: str, status: Status, **known: Any) -> Row:
-    return {**dict.fromkeys(FIELDS), "path": path, "status": status, "complete": status == "complete", "exit": 0, **known}
+    return {
+        **dict.fromkeys(FIELDS),
+        "path": path,
+        "status": status,
+        "complete": status == "complete",
+        "exit": 0,
+        **known,
+    }
 
 
-def _item_row(
-    path: str, made_of: str | None, status: Status, storage: Storage, part: Part, item: Item
-) -> Row:
+def _item_row(path: str, made_of: str | None, status: Status, size: int, part: Part, item: Item) -> Row:
     source = part.source(item.local)
     return _row(
         path,
@@ -68,7 +88,7 @@ def _item_row(
         streams=[_stream(part, stream) for stream in item.streams],
         encoder=(item.header.encoder or {}).get("name"),
         item_bytes=_bytes(part, item) if part.tail is not None else None,
-        file_bytes=storage.size,
+        file_bytes=size,
         recipe_digest=part.header.recipe_digest,
         source_bytes=source.get("size_bytes"),
         source_digest=source.get("ends_digest"),
