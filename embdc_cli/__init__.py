@@ -324,10 +324,11 @@ def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: A
     return compare(first, second, from_keywords(CompareOptions, options), Silent())
 
 
-def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:
+def cat(inputs: Sequence[Name], out: Name, *, join: str | None = None, force: bool = False) -> dict[str, Any]:
     """Join archives without re-encoding, and return what `out` holds.
 
     join: "time" makes one longer stream of parts with equal recipe and layout, "items" keeps each as an item.
+    Default: "items" where recorded names of items differ, else "time".
     force: overwrite `out`.
     Raises: UsageError for parts that do not fit, IncompleteError, CorruptArchive, SourceError, OutputExists.
     """

@@ -73,7 +73,7 @@ def compare(reference: str, other: str, options: CompareOptions, reporter: Repor
     return compare(reference, other, options, reporter)
 
 
-def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Document:
+def cat(inputs: Sequence[str], output: str, *, join: str | None, force: bool) -> Document:
     """What `joining.cat` returns."""
     from embdc_cli import joining
 
