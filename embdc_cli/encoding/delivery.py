@@ -182,23 +182,29 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
             destination.folder.close()
 
 
-def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool = False) -> bool:
+def is_current(
+    output: str, digest: str, source: dict[str, Any], name: str | None = None, *, append: bool = False
+) -> bool:
     """Whether `output` is a complete archive made by this recipe from an input of the same size and ends.
 
-    append: whether any part of it is, not only the first.
+    name: to be recorded. append: whether any part of it is, not only the first.
     """
     if output == "-" or not os.path.exists(output):
         return False
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return reader.complete and not reader.damage and any(_is_made_of(part, digest, source) for part in parts)
+            return (
+                reader.complete and not reader.damage and any(_is_made_of(part, digest, source, name) for part in parts)
+            )
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any]) -> bool:
-    known = (part.summary or {}).get("source", {})
+def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None) -> bool:
+    if len(part.header.items) != 1 or part.header.items[0].name != name:
+        return False
+    known = part.source(0)
     same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
     return same and part.header.recipe_digest == digest
 
