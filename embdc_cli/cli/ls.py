@@ -81,7 +81,9 @@ def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -
     arguments = list(paths or [])
     streams.refuse_stdin(arguments)
     form = _form(manifest, incomplete=which.incomplete, json=words.json)
-    expect = None if which.expect is None else worklist.open_list(which.expect, streams.stdin, null=False)
+    expect = (
+        None if which.expect is None else worklist.open_list(which.expect, streams.stdin, null=False, option="--expect")
+    )
     listing = library.listing(arguments, vars(which) | {"expect": expect})
     rows = _told(listing, console)
     if form == "json":
