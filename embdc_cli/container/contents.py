@@ -86,13 +86,15 @@ class Part:
         return self.offset <= damage.offset and damage.offset + damage.length <= self.offset + self.length
 
     def seconds(self, local: int) -> float | None:
-        """From the start of the first row of its item number `local` to the end of the last, by the index alone.
+        """How long its item number `local` lasts: what the summary says of the only item, else what the index does.
 
         None without times, and while the part has no summary, which follows the last row.
         """
+        if self.summary is None or len(self.header.items) == 1:
+            return (self.summary or {}).get("duration_seconds")
         times = self.table.times[self.table.times["item"] == local]
         timebase = self.header.items[local].timebase
-        if self.summary is None or timebase is None or not len(times):
+        if timebase is None or not len(times):
             return None
         return float((int(times["last"].max()) - int(times["first"].min())) * Fraction(*timebase))
 
