@@ -9,8 +9,8 @@
     archive["patch"].search(query, 10)       # the tokens nearest to a vector, found by their codes
     embdc.encode("video.mp4", "video.embdc", preset="small")
 
-`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat`, `search` and `train_codebook` return what
-their commands print with `--json`.
+`plan`, `encode`, `decode`, `inspect`, `ls`, `verify`, `repair`, `compare`, `cat`, `search` and `train_codebook` return
+what their commands print with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -63,6 +63,7 @@ __all__ = [
     "decode",
     "encode",
     "inspect",
+    "ls",
     "open",
     "plan",
     "repair",
@@ -256,6 +257,28 @@ def inspect(
 
 
 @out_of_memory_told()
+def ls(
+    paths: Name | Iterable[Name] = (),
+    *,
+    recursive: bool = False,
+    incomplete: bool = False,
+    expect: Iterable[Name] | None = None,
+    jobs: int = 8,
+) -> dict[str, Any]:
+    """Every item of the archives in folders, behind patterns, paths and URLs: `items`, `totals` and `exit`.
+
+    Only heads and tails are read, of `jobs` archives at once. An archive that cannot be read is an item with `error`;
+    `exit` is 3 then. recursive: also the folders in folders. incomplete: only what is cut, unfinished, missing or
+    cannot be read. expect: inputs that there should be archives of in `paths`, which is the one folder then.
+    Raises: UsageError; SourceError when the only path is not there.
+    """
+    from embdc_cli.listing import listing
+
+    expected = None if expect is None else _names(expect)
+    return listing.ls(_names(paths), listing.Wanted(recursive, incomplete, expected, jobs))
+
+
+@out_of_memory_told()
 def verify(
     path: Name,
     *,
@@ -314,10 +337,11 @@ def compare(reference: Name | ArrayInput, other: Name | ArrayInput, **options: A
 
 
 @out_of_memory_told()
-def cat(inputs: Sequence[Name], out: Name, *, join: str = "time", force: bool = False) -> dict[str, Any]:
+def cat(inputs: Sequence[Name], out: Name, *, join: str | None = None, force: bool = False) -> dict[str, Any]:
     """Join archives without re-encoding, and return what `out` holds.
 
     join: "time" makes one longer stream of parts with equal recipe and layout, "items" keeps each as an item.
+    Default: "items" where recorded names of items differ, else "time".
     force: overwrite `out`.
     Raises: UsageError for parts that do not fit, IncompleteError, CorruptArchive, SourceError, OutputExists.
     """

@@ -79,14 +79,14 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
             {
                 "name": one.name,
                 "streams": [stream.name for stream in one.streams],
-                "seconds": _seconds(reader, one),
+                "seconds": reader.parts[one.part].seconds(one.local),
             }
             for one in reader.items
         ],
         "streams": [_stream(reader, stream) for stream in reader.streams],
         "codec": {**header.codec, "recipe": header.recipe, "recipe_digest": header.recipe_digest},
         "encoder": item.encoder or {},
-        "source": {**item.source, **summary.get("source", {})},
+        "source": reader.parts[0].source(0),
         "target": summary.get("target", header.target),
         "achieved": _achieved(reader),
         "damage": [_damage(reader, one) for one in reader.damage],
@@ -130,10 +130,6 @@ def _achieved(reader: ArchiveReader) -> dict[str, Any]:
     if not streams or len(streams) != len(reader.streams) or not told:
         return dict.fromkeys(sorted(FIGURES))
     return pooled(streams)
-
-
-def _seconds(reader: ArchiveReader, item: Item) -> float | None:
-    return (reader.parts[item.part].summary or {}).get("duration_seconds")
 
 
 def _codebooks(reader: ArchiveReader) -> list[dict[str, Any]]:

@@ -60,7 +60,8 @@ def encode(
         stack.callback(lambda: opened.close())  # what it closes may change: a feed is spooled
         at_opening = dict(opened.source)
         if options.skip_existing:
-            if delivery.is_current(output, digest, opened.source, append=options.append):
+            name = opened.name if options.record_name else None
+            if delivery.is_current(output, digest, opened.source, name, append=options.append):
                 return delivery.skipped(destination)
             delivery.check_free(destination, force=options.force)
         readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened

@@ -21,15 +21,15 @@ def read_list(source: BinaryIO, *, null: bool) -> list[str]:
     return [os.fsdecode(line) for line in lines if line]
 
 
-def open_list(path: str, stdin: Callable[[], BinaryIO], *, null: bool) -> list[str]:
-    """The items of the list file `path`, or of `stdin` for `-`; SourceError when it cannot be read."""
+def open_list(path: str, stdin: Callable[[], BinaryIO], *, null: bool, option: str = "--files-from") -> list[str]:
+    """The items of the list file `path`, or of `stdin` for `-`; SourceError, which names `option`, if unreadable."""
     if path == "-":
         return read_list(stdin(), null=null)
     try:
         with open(path, "rb") as source:
             return read_list(source, null=null)
     except OSError as error:
-        raise SourceError(f"--files-from: {path}: {error.strerror}") from error
+        raise SourceError(f"{option}: {path}: {error.strerror}") from error
 
 
 def output_name(source: str, folder: str | None, suffix: str) -> str:

@@ -39,6 +39,7 @@ ALLOWED = {
     | {"codebook", "codec", "comparison", "entropy", "output", "inputs", "archive", "stream_view", "source"},
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
+    "listing": PLAIN | {"listing", "container", "encoding", "failure", "worklist"},
     "source": PLAIN | {"source"},
     "data": PLAIN | {"data", "archive"},
     "sink": PLAIN | {"sink", "output"},

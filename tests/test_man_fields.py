@@ -52,6 +52,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["inspect", "cut.embdc"],
         ["inspect", "timed.npz", "--stats"],
     ],
+    "ls": [["ls", "."], ["ls", "a.embdc", "none.embdc"]],
     "verify": [["verify", "damaged.embdc"], ["verify", "cut.embdc"], ["verify", "a.embdc", "--against", "a.npy"]],
     "compare": [
         ["compare", "a.npy", "a.embdc", "--probe", "head.npy", "--labels", "labels.npy", "--min-cosine", "1"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from embdc_cli.forecast.options import PlanOptions
     from embdc_cli.forecast.rows import Row
+    from embdc_cli.listing.listing import Listing
     from embdc_cli.options import CompareOptions, DecodeOptions, EncodeOptions, SearchOptions
     from embdc_cli.reporter import Reporter
 
@@ -72,11 +73,18 @@ def compare(reference: str, other: str, options: CompareOptions, reporter: Repor
     return compare(reference, other, options, reporter)
 
 
-def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Document:
+def cat(inputs: Sequence[str], output: str, *, join: str | None, force: bool) -> Document:
     """What `joining.cat` returns."""
     from embdc_cli import joining
 
     return joining.cat(inputs, output, join=join, force=force)
+
+
+def listing(arguments: Sequence[str], which: dict[str, Any]) -> Listing:
+    """A `listing.listing.Listing`; `which` are fields of its `Wanted`, None meaning the default there."""
+    from embdc_cli.listing.listing import Listing, Wanted
+
+    return Listing(arguments, Wanted(**{name: value for name, value in which.items() if value is not None}))
 
 
 def search(archives: Sequence[str], query: str, options: SearchOptions, reporter: Reporter) -> Document:

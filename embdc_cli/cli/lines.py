@@ -73,6 +73,14 @@ def joined(document: Document, *, verbose: bool) -> Iterator[str]:
         yield f"  streams: {', '.join(document['streams'])}"
 
 
+def listed(totals: Document) -> str:
+    """The last line of `embdc ls`: how much there is, and what is not as it should be."""
+    line = f"{wording.plural(totals['archives'], 'archive')}, {wording.plural(totals['items'], 'item')}"
+    wrong = [f"{totals[status]} {status}" for status in ("incomplete", "unfinished", "missing", "failed")]
+    line = ", ".join([line, *(one for one in wrong if not one.startswith("0 "))])
+    return f"{line}; {wording.size(totals['file_bytes'])}"
+
+
 def repaired(document: Document) -> Iterator[str]:
     """What `embdc repair` put right and kept, and what is lost for good."""
     line = f"{document['archive']} -> {document['output']}: {wording.plural(document['chunks'], 'chunk')} kept"

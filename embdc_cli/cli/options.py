@@ -418,9 +418,9 @@ class Join:
     ] = None
     force: Force = False
     join: Annotated[
-        str,
-        choice("--join", choices=("time", "items"), help="One longer stream, or items 0, 1, ... beside each other."),
-    ] = "time"
+        str | None,
+        choice("--join", choices=("time", "items"), help="One longer stream, or items (default where names differ)."),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "encode": "videos or embedding dumps to archives",
     "decode": "an archive, or a part of it, back to a dump",
     "inspect": "what is in an archive and where every byte went",
+    "ls": "list archives, and which are not complete",
     "verify": "check every checksum; compare with the original",
     "compare": "quality of an archive or dump, with limits",
     "repair": "make a damaged archive whole again",

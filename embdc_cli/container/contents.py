@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, overload
 
@@ -83,6 +84,32 @@ class Part:
     def covers(self, damage: Damage) -> bool:
         """Whether damaged bytes lie within the part, so that it knows what they were."""
         return self.offset <= damage.offset and damage.offset + damage.length <= self.offset + self.length
+
+    def seconds(self, local: int) -> float | None:
+        """How long its item number `local` lasts: what the summary says of the only item, else what the index does.
+
+        None without times, and while the part has no summary, which follows the last row.
+        """
+        if self.summary is None or len(self.header.items) == 1:
+            return (self.summary or {}).get("duration_seconds")
+        times = self.table.times[self.table.times["item"] == local]
+        timebase = self.header.items[local].timebase
+        if timebase is None or not len(times):
+            return None
+        return float((int(times["last"].max()) - int(times["first"].min())) * Fraction(*timebase))
+
+    def source(self, local: int) -> dict[str, Any]:
+        """What is known of the input of its item number `local`: at its start, and at its end."""
+        return {**self.header.items[local].source, **self.item_summary(local).get("source", {})}
+
+    def item_summary(self, local: int) -> dict[str, Any]:
+        """What the summary says of item number `local` alone; of the only item that is what it says of the part."""
+        summary = self.summary or {}
+        listed: list[dict[str, Any]] = summary.get("items", [])
+        if len(listed) == len(self.header.items):
+            return listed[local]
+        alone = len(self.header.items) == 1 and "source" in summary
+        return {"source": summary["source"]} if alone else {}
 
     @cached_property
     def part_id(self) -> int:

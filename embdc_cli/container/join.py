@@ -76,9 +76,14 @@ def join(
         _advance(source, shift, segments, ends)
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)
-    summary = summarise([source.part.summary or {} for source in sources], mode)
+    summary = summarise([_summary(source.part) for source in sources], mode)
     writer.finish(summary)
     return summary
+
+
+def _summary(part: Part) -> dict[str, Any]:
+    """The summary of a part with what it says of each item."""
+    return {**(part.summary or {}), "items": [part.item_summary(number) for number in range(len(part.header.items))]}
 
 
 def _check_recipe(first: _Source, other: _Source) -> None:
@@ -169,12 +174,14 @@ def _merged_header(sources: Sequence[_Source]) -> Header:
 
 
 def _joined_item(items: Sequence[ItemHeader]) -> ItemHeader:
-    if all(item.source == items[0].source for item in items):
-        return items[0]
+    """The first with what holds for all: a name that all have, and a digest of all sources where they differ."""
+    first = replace(items[0], name=items[0].name if len({item.name for item in items}) == 1 else None)
+    if all(item.source == first.source for item in items):
+        return first
     digest = hashlib.sha256()
     for item in items:
         digest.update(canonical.dumps(item.source, "source"))
-    return replace(items[0], source={"kind": "joined", "sources": len(items), "sources_digest": digest.hexdigest()})
+    return replace(first, source={"kind": "joined", "sources": len(items), "sources_digest": digest.hexdigest()})
 
 
 def _rows(source: _Source, stream: int) -> int:

@@ -13,13 +13,16 @@ _WORST = ("cosine_p1",)
 def merge_summaries(summaries: Sequence[dict[str, Any]], mode: Literal["time", "items"]) -> dict[str, Any]:
     """The summary of joined parts. mode "time": stream k of all parts becomes one; "items": all streams follow.
 
+    With "items" each of `summaries` names all its items.
     Each entry of `streams` may hold `sums`, whose numbers add up; what differs and cannot be merged is dropped.
     """
     lists = [summary.get("streams", []) for summary in summaries]
     weights = [_values(streams) for streams in lists]
     added = _ADDED if mode == "time" else ("values",)
     merged = _merged([{**one, "streams": None} for one in summaries], weights, added)
+    merged.pop("items", None)
     if mode == "items":
+        merged["items"] = [item for summary in summaries for item in summary.get("items", [])]
         merged["streams"] = [stream for streams in lists for stream in streams]
     elif len({len(streams) for streams in lists}) == 1:
         merged["streams"] = [

@@ -63,6 +63,47 @@ def open_parts(storage: Storage) -> tuple[list[Part], list[Damage]]:
     return _numbered(found[::-1]), damage
 
 
+def open_ends(storage: Storage) -> list[Part]:
+    """The parts of an archive in file order, from heads and tails alone; nothing is searched or scanned.
+
+    What does not end in a good tail is one part without tail, chunks or summary: what its header says.
+    Raises: CorruptArchive when there is neither tail nor header, UnsupportedArchive when it needs a newer reader.
+    """
+    window = _Window(storage)
+    found: list[Part] = []  # last part first
+    end = storage.size
+    while end > 0:
+        try:
+            part = _part_before(window, end)
+        except CorruptArchive:
+            part = None
+        if part is None:
+            part = _headed(storage, end)
+        found.append(part)
+        end = part.offset
+    if not found:
+        raise _unreadable(storage, [])
+    return _numbered(found[::-1])
+
+
+def _headed(storage: Storage, end: int) -> Part:
+    """The first part of a file up to byte `end`, as far as its header tells. Raises: CorruptArchive."""
+    where = storage.name
+    data = storage.read(0, min(spec.OPENING_BYTES, end))
+    begin = spec.SIGNATURE_BYTES + spec.CHUNK_BYTES
+    header = parse_header(data, spec.SIGNATURE_BYTES)
+    if header is None or header.type != spec.HEAD or header.length > admission.max_payload(spec.HEAD, None):
+        raise _unreadable(storage, [])
+    version = version_of(data[: spec.SIGNATURE_BYTES], where)
+    if begin + header.length > len(data):
+        data += storage.read(len(data), min(begin + header.length, end))
+    head = unpack(content_of(header, data[begin : begin + header.length], where), f"{where}: header")
+    parsed = Header.from_payload(head)
+    if zlib.crc32(head) != header.part_id or parsed.version != version:
+        raise CorruptArchive(f"{where}: header disagrees with part number or signature")
+    return Part(0, 0, end, head, parsed, table.TableBuilder().table(), None, None, False)
+
+
 def _begins_like_an_archive(storage: Storage) -> bool:
     """Whether a signature begins the file, or the chunk that would follow a damaged one."""
     start = storage.read(0, spec.SIGNATURE_BYTES + len(spec.SYNC))

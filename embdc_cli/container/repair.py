@@ -36,7 +36,7 @@ _STAND_IN_VALUES: Final = 1 << 20
 _MAX_STAND_INS: Final = 1 << 16
 """Chunks that stand for lost rows; a forged chunk may claim any row as its first."""
 
-_STATED: Final = ("source", "target", "duration_seconds")
+_STATED: Final = ("source", "items", "target", "duration_seconds")
 """What a summary says of the input: still so when rows are lost, as achieved quality is not."""
 
 

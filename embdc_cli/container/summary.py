@@ -41,6 +41,13 @@ def _are_streams(value: object) -> bool:
     )
 
 
+def _are_items(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and _well_formed(entry, _ITEM_FORMS) == entry for entry in value
+    )
+
+
+_ITEM_FORMS: Final[dict[str, Callable[[object], bool]]] = {"source": _is_object}
 _STREAM_FORMS: Final[dict[str, Callable[[object], bool]]] = {
     "codec": lambda value: isinstance(value, str),
     "rows": _is_number,
@@ -52,6 +59,7 @@ _STREAM_FORMS: Final[dict[str, Callable[[object], bool]]] = {
 }
 _FORMS: Final[dict[str, Callable[[object], bool]]] = {
     **_STREAM_FORMS,
+    "items": _are_items,
     "streams": _are_streams,
     "source": _is_object,
     "target": _is_object,

@@ -29,6 +29,7 @@ from embdc_cli.errors import (
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
+from embdc_cli.source.location import is_url
 
 
 @dataclass
@@ -45,6 +46,16 @@ class Destination:
     def resumable(self) -> bool:
         """Whether a stop now can be continued later."""
         return self.kind != "stdout" and self.work.kept
+
+    @property
+    def origin(self) -> str | None:
+        """The input as the plan names it, so that `embdc ls` can tell with what to go on: a URL or an absolute path.
+
+        None for what cannot be named: arrays, standard input, and an archive that is added to.
+        """
+        if self.source is None or self.source == "-" or self.kind != "file":
+            return None
+        return self.source if is_url(self.source) else os.path.abspath(self.source)
 
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
@@ -171,23 +182,29 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
             destination.folder.close()
 
 
-def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool = False) -> bool:
+def is_current(
+    output: str, digest: str, source: dict[str, Any], name: str | None = None, *, append: bool = False
+) -> bool:
     """Whether `output` is a complete archive made by this recipe from an input of the same size and ends.
 
-    append: whether any part of it is, not only the first.
+    name: to be recorded. append: whether any part of it is, not only the first.
     """
     if output == "-" or not os.path.exists(output):
         return False
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return reader.complete and not reader.damage and any(_is_made_of(part, digest, source) for part in parts)
+            return (
+                reader.complete and not reader.damage and any(_is_made_of(part, digest, source, name) for part in parts)
+            )
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any]) -> bool:
-    known = (part.summary or {}).get("source", {})
+def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None) -> bool:
+    if len(part.header.items) != 1 or part.header.items[0].name != name:
+        return False
+    known = part.source(0)
     same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
     return same and part.header.recipe_digest == digest
 

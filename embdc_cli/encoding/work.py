@@ -69,6 +69,11 @@ class WorkInProgress:
         self.planned = True
         return state
 
+    def made_of(self) -> str | None:
+        """The input, path or URL, as the plan names it."""
+        found = (self.load() or {}).get("input")
+        return found if isinstance(found, str) else None
+
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""
         with disk_errors(str(self.target)), ExitStack() as on_failure:

@@ -230,7 +230,14 @@ def compare_document(reference: str = "a.npy", other: str = "a.embdc", **changes
 
 def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc cat`."""
-    document = {"output": output, "inputs": inputs, "items": 1, "streams": ["patch"], "file_bytes": 4_000_000}
+    document = {
+        "output": output,
+        "inputs": inputs,
+        "join": "time",
+        "items": 1,
+        "streams": ["patch"],
+        "file_bytes": 4_000_000,
+    }
     return document | {"exit": 0} | changes
 
 

@@ -406,7 +406,7 @@ def test_repair(embdc: Embdc, fake: Fake) -> None:
 
 def test_cat(embdc: Embdc, fake: Fake) -> None:
     done = embdc("cat", "a", "b", "-o", "c.embdc")
-    assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": "time", "force": False}
+    assert fake.last == {"inputs": ["a", "b"], "output": "c.embdc", "join": None, "force": False}
     assert (done.exit, done.out, done.err) == (0, "", "2 archives -> c.embdc: 1 item, 4.00 MB\n")
     verbose = embdc("cat", "a", "b", "-o", "c.embdc", "-v").err.splitlines()
     assert verbose[1:] == ["  streams: patch"]

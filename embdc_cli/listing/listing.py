@@ -1,0 +1,149 @@
+"""`embdc ls`: rows of many archives, in order, a few of them read at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from embdc_cli.errors import IncompleteError, SourceError, UsageError
+from embdc_cli.listing.places import SUFFIX, Place, places, places_of
+from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
+from embdc_cli.parallel import ordered_map
+from embdc_cli.worklist import Job, assign_outputs
+
+JOBS: Final = 8
+"""Archives read at once: waiting for a disk or a server takes no core."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows are listed. incomplete: only of what is not complete.
+
+    expect: inputs, as a work list names them; those without an archive are listed as missing.
+    """
+
+    recursive: bool = False
+    incomplete: bool = False
+    expect: Sequence[str] | None = None
+    jobs: int = JOBS
+
+
+class Listing:
+    """The rows of `list_rows`, to be gone through once, and what those that have passed come to."""
+
+    def __init__(self, arguments: Sequence[str], wanted: Wanted) -> None:
+        self._arguments, self._wanted = arguments, wanted
+        self._counts: Counter[str] = Counter()
+        self._failed: list[tuple[str, int]] = []
+
+    def __iter__(self) -> Iterator[Row]:
+        last = None
+        for row in list_rows(self._arguments, self._wanted):
+            self._counts["items"] += row["item"] is not None
+            place = (row["path"], row["status"])
+            if place != last:  # the first item of an archive
+                last = place
+                self._counts[row["status"]] += 1
+                self._counts["archives"] += row["status"] != "missing"
+                self._counts["file_bytes"] += row["file_bytes"] or 0
+            if row["exit"]:
+                self._failed.append((row["path"], row["exit"]))
+            yield row
+
+    def totals(self) -> dict[str, int]:
+        """The field `totals` of the JSON document. What is not finished and what cannot be read count as archives."""
+        names = ("archives", "items", "complete", "incomplete", "unfinished", "missing", "failed", "file_bytes")
+        return {name: self._counts[name] for name in names}
+
+    def exit_code(self) -> int:
+        """That of the archive where one is asked for by its name; else that of `IncompleteError` when any failed."""
+        if len(self._arguments) == 1 and [path for path, _ in self._failed] == list(self._arguments):
+            return self._failed[0][1]
+        return IncompleteError.exit_code if self._failed else 0
+
+
+def ls(arguments: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    """The `--json` document of `embdc ls`: `{items, totals, exit}`. Raises: as `list_rows`."""
+    listing = Listing(arguments, wanted)
+    return {"items": list(listing), "totals": listing.totals(), "exit": listing.exit_code()}
+
+
+def list_rows(arguments: Sequence[str], wanted: Wanted) -> Iterator[Row]:
+    """The rows of all archives that `arguments` name, in their order, in folders by name; what is missing comes last.
+
+    Without arguments it is the archives of `expect`, beside their inputs; with it the one argument is their folder.
+    Memory is that of a few archives. Raises: UsageError; SourceError where the only argument is not there.
+    """
+    made_of = _expected(arguments, wanted.expect)
+    listed: set[str] = set()
+
+    def found() -> Iterator[Place | Row]:
+        if not arguments:
+            for output in made_of:
+                yield from places_of(output)
+        for argument in arguments:
+            try:
+                yield from places(argument, recursive=wanted.recursive)
+            except SourceError as error:
+                if len(arguments) == 1:
+                    raise
+                yield failed_row(argument, None, error)
+
+    def read(one: Place | Row) -> list[Row]:
+        return _rows(one, made_of.get(_key(one.path))) if isinstance(one, Place) else [one]
+
+    for rows in ordered_map(read, _once(found()), wanted.jobs):
+        listed.update(_key(row["path"]) for row in rows[:1] if made_of)
+        yield from (row for row in rows if not (wanted.incomplete and row["complete"]))
+    yield from (missing_row(path, made_of[path]) for path in made_of if path not in listed)
+
+
+def _once(found: Iterable[Place | Row]) -> Iterator[Place | Row]:
+    """Each place where it is named first."""
+    seen = set()
+    for one in found:
+        key = (_key(one.path), one.work is None) if isinstance(one, Place) else None
+        if key is None or key not in seen:
+            seen.add(key)
+            yield one
+
+
+def _rows(place: Place, made_of: str | None) -> list[Row]:
+    """The rows of one place, of which whatever goes wrong costs only itself."""
+    try:
+        if place.work is None:
+            return archive_rows(place, made_of)
+        return work_rows(place, made_of or place.work.made_of())
+    except Exception as error:  # noqa: BLE001  # one broken archive must not cost the list of the others
+        return [failed_row(place.path, made_of, error)]
+
+
+def _expected(arguments: Sequence[str], inputs: Sequence[str] | None) -> dict[str, str]:
+    """The input of each archive that should be there. Raises: UsageError when it is not clear where."""
+    if inputs is None:
+        if not arguments:
+            raise UsageError("path: missing, expected folders, archives or patterns", hint="see `embdc ls --help`")
+        return {}
+    folder = arguments[0] if arguments else None
+    if len(arguments) > 1 or (folder is not None and "://" not in folder and not os.path.isdir(folder)):
+        raise UsageError(
+            f"--expect: expected one folder with the archives, found {' '.join(arguments)}",
+            hint="it is the --out-dir of `embdc encode`; without one they are sought beside their inputs",
+        )
+    return {_key(job["output"]): job["input"] for job in _jobs(inputs, folder)}
+
+
+def _jobs(inputs: Sequence[str], folder: str | None) -> list[Job]:
+    """`{input, output}` as of `embdc encode --out-dir folder`."""
+    if folder is None or "://" not in folder:
+        return assign_outputs(inputs, output=None, folder=folder, suffix=SUFFIX)
+    jobs = assign_outputs(inputs, output=None, folder=".", suffix=SUFFIX)
+    return [{**job, "output": f"{folder.rstrip('/')}/{os.path.basename(job['output'])}"} for job in jobs]
+
+
+def _key(path: str) -> str:
+    """One spelling of each path."""
+    return path if "://" in path else os.path.normpath(path)

@@ -1,0 +1,128 @@
+"""Where archives and unfinished work are: folders, patterns and URLs become places, in a stable order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from embdc_cli.encoding.work import WorkInProgress
+from embdc_cli.errors import SourceError
+from embdc_cli.remote import read_errors, unreadable
+
+SUFFIX: Final = ".embdc"
+_WORK: Final = re.compile(r"\.(.+\.embdc)\.part-([0-9a-f]{8})")
+
+
+@dataclass(frozen=True)
+class Place:
+    """An archive at a path or URL; with `work` one that is not finished, which `encode --resume` goes on with."""
+
+    path: str
+    work: WorkInProgress | None = None
+
+    @property
+    def file(self) -> str:
+        """What there is to read of it."""
+        return self.path if self.work is None else str(self.work.part)
+
+
+def places(argument: str, *, recursive: bool) -> Iterator[Place]:
+    """The archives that a path, folder, pattern, or URL of these names, and unfinished work in folders.
+
+    What is neither folder nor pattern is a place whether or not it is there. Folders are walked in order of names.
+    Raises: SourceError for a folder that cannot be read, and for a pattern that nothing matches.
+    """
+    if "://" in argument:
+        yield from _remote(argument, recursive=recursive)
+    elif os.path.isdir(argument):
+        yield from _folder(argument, recursive=recursive)
+    elif glob.has_magic(argument) and not os.path.exists(argument):
+        found = sorted(glob.glob(argument, recursive=True))
+        if not found:
+            raise SourceError(f"{argument}: nothing matches")
+        for path in found:
+            if os.path.isdir(path):
+                yield from _folder(path, recursive=recursive)
+            else:
+                yield Place(path)
+    else:
+        yield Place(argument)
+
+
+def places_of(output: str) -> Iterator[Place]:
+    """The archive at a path, if it is there, and unfinished work on it."""
+    if "://" in output or os.path.exists(output):
+        yield Place(output)
+    folder, name = os.path.split(output)
+    for part in sorted(glob.glob(f".{glob.escape(name)}.part-*", root_dir=folder or ".")):
+        work = _work(folder, part)
+        if work is not None:
+            yield Place(output, work)
+
+
+def _work(folder: str, name: str) -> WorkInProgress | None:
+    """The unfinished work whose part has this name. Without a plan it is being written, or left over: None."""
+    found = _WORK.fullmatch(name)
+    work = WorkInProgress(Path(folder, found[1]), found[2]) if found else None
+    return work if work is not None and work.plan.exists() else None
+
+
+def _folder(folder: str, *, recursive: bool) -> Iterator[Place]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}") from error
+    found: list[tuple[str, str, Place | None]] = []
+    for name, is_folder in listed:
+        path = os.path.join(folder, name)
+        work = _work(folder, name)
+        if work is not None:
+            target = os.path.join(folder, work.target.name)
+            found.append((target, name, Place(target, work)))
+        elif is_folder and recursive:
+            found.append((path, name, None))
+        elif name.endswith(SUFFIX) and not name.startswith(".") and not os.path.isdir(path):
+            found.append((path, name, Place(path)))
+    for path, _, place in sorted(found, key=lambda one: one[:2]):
+        if place is not None:
+            yield place
+        else:
+            yield from _folder(path, recursive=True)
+
+
+def _remote(url: str, *, recursive: bool) -> Iterator[Place]:
+    # ? begins the query of a web address; elsewhere it is a pattern
+    pattern = any(letter in url for letter in ("*[" if url.startswith("http") else "*[?"))
+    if not pattern and url.endswith(SUFFIX):
+        yield Place(url)
+        return
+    for path in _listed(url, pattern=pattern, recursive=recursive):
+        yield Place(path)
+
+
+def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:
+    """The URLs of the archives that match `url`, or are in the folder it names; of another object its own."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        prefix = url.rstrip("/").removesuffix(path.strip("/"))
+        if pattern:
+            found: list[Any] = system.glob(path)
+        elif system.isdir(path):
+            found = [one for one in system.find(path, maxdepth=None if recursive else 1) if one.endswith(SUFFIX)]
+        else:
+            return [url]
+    except ImportError as error:  # a protocol whose package is not here
+        raise SourceError(f"{url}: {error}") from error
+    except read_errors() as error:
+        raise unreadable(url, error) from error
+    if pattern and not found:
+        raise SourceError(f"{url}: nothing matches")
+    return sorted(prefix + one.lstrip("/") if prefix else one for one in found)
