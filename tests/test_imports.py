@@ -39,6 +39,8 @@ ALLOWED = {
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},
+    "handoff": PLAIN
+    | {"handoff", "archive", "container", "decoding", "embedder", "output", "sink", "slicing", "stream_view"},
     "data": PLAIN | {"data", "archive"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},
