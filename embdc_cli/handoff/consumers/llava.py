@@ -45,5 +45,5 @@ def call(modality: Modality, tensors: dict[str, torch.Tensor], counts: Sequence[
     """One tensor (N, hidden) for each picture or video."""
     import torch
 
-    tokens = torch.split(tensors[f"{modality}_features"], list(counts))  # type: ignore[no-untyped-call]
+    tokens = torch.split(tensors[f"{modality}_features"], list(counts))
     return {f"{modality}_features": list(tokens)}

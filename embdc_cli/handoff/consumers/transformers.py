@@ -58,11 +58,11 @@ def call(modality: Modality, tensors: dict[str, torch.Tensor], counts: Sequence[
     rest = dict(tensors)
     tokens: Any = rest.pop(f"{modality}_embeds")
     if tokens.ndim == 2:
-        tokens = torch.split(tokens, list(counts))  # type: ignore[no-untyped-call]
+        tokens = torch.split(tokens, list(counts))
     elif modality == "image":
         tokens = tokens.unbind()
     names = sorted((name for name in rest if name.startswith(_LAYER)), key=lambda name: int(name[len(_LAYER) :]))
-    layers = [torch.split(rest.pop(name), list(counts)) for name in names]  # type: ignore[no-untyped-call]
+    layers = [torch.split(rest.pop(name), list(counts)) for name in names]
     output = BaseModelOutputWithPooling(pooler_output=tokens)
     if layers:
         output["deepstack_features"] = layers
