@@ -20,7 +20,7 @@ embdc decode talk.embdc -o talk.npy
 embdc decode talk.embdc --time 60s..65s -o - | python use.py
 embdc decode talk.embdc --stream cls --frames 0:100:10 --dtype f32 -o cls.npy
 embdc decode state.embdc -o state.safetensors
-embdc decode talk.embdc --time 0s..30s --for vllm:Qwen/Qwen2.5-VL-7B-Instruct -o talk.safetensors
+embdc decode talk.embdc --for vllm:Qwen/Qwen2.5-VL-7B-Instruct
 embdc decode s3://bucket/talk.embdc --frames 0:64 -o start.npy
 """
 
