@@ -3,10 +3,10 @@
     python tests/bench/serving.py [--dumps cars juggle nasa] [--requests 60] [--targets lossless 0.97]
 
 Slices of 16 frames begin at random rows. safetensors: the same frames in FP16 by `safe_open(...).get_slice`, copied out
-of the mapping; the file is open and in the page cache. cold: `archive[...][a:a+16]` where none of its chunks is decoded yet, from an archive
-that is open and whose models are read; open: from a path, models and all. prefetched: the same slice after
-`prefetch` brought its chunks; prefetch: the seconds that this took by its own document. The kinds take turns, request
-by request, in one run. p50 and p95 of each kind are divided by those of safetensors.
+of the mapping; the file is open and in the page cache. cold: `archive[...][a:a+16]` where none of its chunks is decoded
+yet, from an archive that is open and whose models are read; open: from a path, models and all. prefetched: the same
+slice after `prefetch` brought its chunks; prefetch: the seconds that this took by its own document. The kinds take
+turns, request by request, in one run. p50 and p95 of each kind are divided by those of safetensors.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ embdc_cli/handoff/consumers).
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import embdc_cli as embdc
+from embdc_cli.cli.app import main
 
 ROWS, SECONDS = 6, 0.25
 
@@ -237,6 +239,28 @@ def test_wrong_things_are_refused_before_an_engine_sees_them(
     assert error.value.exit_code == code
     assert "\n" not in error.value.message
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_a_file_or_standard_output(
+    archives: Path, models: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    consumer = ["--for", f"vllm:{models / 'qwen25'}", "--modality", "image", "--frames", "1:3"]
+    shutil.copy(archives / "grid.embdc", tmp_path / "a.embdc")
+    assert main(["decode", str(tmp_path / "a.embdc"), *consumer, "--json"]) == 0
+    document = json.loads(capsysbinary.readouterr().out)
+    assert document["streams"] == [
+        {"name": "image_embeds", "shape": [12, 16], "dtype": "bfloat16"},
+        {"name": "image_grid_thw", "shape": [2, 3], "dtype": "int64"},
+    ]
+    assert document["items"] == [
+        {"item": "0", "stream": "patch", "encoder": None, "rows": [1, 2], "seconds": [0.25, 0.5], "tokens": 12}
+    ]
+    assert main(["decode", str(tmp_path / "a.embdc"), *consumer, "-o", "-", "-q"]) == 0
+    assert capsysbinary.readouterr().out == (tmp_path / "a.safetensors").read_bytes()
+    assert main(["decode", str(tmp_path / "a.embdc"), *consumer, "-o", str(tmp_path / "a.pt")]) == 2
+    words = capsysbinary.readouterr().err.decode()
+    assert words.startswith("embdc: --for: expected safetensors, found pt, which is pickle")
+    assert words.count("\n") == 2  # and a hint
 
 
 def test_names_of_other_formats_are_refused(archives: Path, models: Path, tmp_path: Path) -> None:

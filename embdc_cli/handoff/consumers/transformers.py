@@ -1,4 +1,4 @@
-"""transformers: what a model's `forward` takes as `mm_encoder_outputs`, from version 5 on.
+"""transformers: what a model's `forward` takes as `mm_encoder_outputs`, as in version 5.23.
 
 | model              | modality | tensor             | shape                               | type              |
 |--------------------|----------|--------------------|-------------------------------------|-------------------|
@@ -9,7 +9,8 @@
 | LLaVA family       | image    | image_embeds       | (n, N, hidden)                      | that of the model |
 | OneVision, NeXT-Video | video | video_embeds       | (n, N, hidden)                      | that of the model |
 
-Before version 5, and for own loops, the tokens are what `inputs_embeds` holds at the placeholders.
+Where a version does not have that argument, and for own loops, the tokens are what `inputs_embeds` holds at the
+placeholders.
 Sources: transformers, the `forward` and `get_image_features` of Qwen2_5_VLModel, Qwen3VLModel, LlavaOnevisionModel,
 LlavaNextVideoModel and LlavaModel.
 """
