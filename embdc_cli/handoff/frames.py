@@ -48,11 +48,9 @@ def visual(archive: Archive, chosen: Chosen, model: LanguageModel, options: Deco
         ends = cast(newline[None], dtype, chosen.newline or chosen.view, [0])[0]
         each = newlines if options.modality == "video" or newlines != "one" else "frame"
         tokens = _with_newlines(tokens, ends, each, side)
-    if options.modality == "image":
-        counts = [tokens.shape[1]] * len(tokens)
+    pictures = len(part.numbers) if options.modality == "image" else 1
     tokens = tokens.reshape(-1, model.hidden)
-    if options.modality == "video":
-        counts = [len(tokens)]
+    counts = [len(tokens) // pictures] * pictures
     return Visual(chosen, tokens, counts, part.numbers, part.lost, spacing(chosen, part.numbers))
 
 
