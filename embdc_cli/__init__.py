@@ -62,6 +62,7 @@ __all__ = [
     "compare",
     "decode",
     "encode",
+    "hand_over",
     "inspect",
     "ls",
     "open",
@@ -224,6 +225,7 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     codebooks: files to look in for a codebook that the archive only refers to.
     device: where chunks are decoded: "cpu", "cuda", "cuda:N", or "auto", as of `open`.
     jobs, force: threads; overwrite `out`.
+    consumer, modality, grid: as of `hand_over`, whose tensors are then written, as safetensors.
     All of them: `options.DecodeOptions`, described in embdc-decode(1).
     Raises: UsageError, SourceError, CorruptArchive, UnsupportedArchive, MissingModel, OutputExists, ResourceError.
     """
@@ -231,6 +233,28 @@ def decode(archive: Name, out: Name, **options: Any) -> dict[str, Any]:
     from embdc_cli.options import DecodeOptions, from_keywords
 
     return pipeline.decode(_name(archive), _name(out), from_keywords(DecodeOptions, options))
+
+
+@out_of_memory_told()
+def hand_over(archive: Name | Archive, consumer: str, **options: Any) -> dict[str, Any]:
+    """What a serving stack takes in place of pictures or video, as torch tensors nested as it takes them.
+
+    archive: path or URL, or what `open` gives, of which a server keeps chunks in memory.
+    consumer: "vllm:MODEL" gives `multi_modal_data`, "sglang:MODEL" keyword arguments of `Engine.generate`, "hf:MODEL"
+    those of a model of transformers, "llava:MODEL" a tensor for each `<image>`. MODEL: folder with config.json, or a
+    name on the hub; channels, tokens and grid are checked against it.
+    modality: "video" (the default: each item is one), or "image": each row is one.
+    grid: "HxW", tokens down and across, where the archive does not record it.
+    dtype: default that of the model's weights. Further: item, stream, frames, time, jobs, on_damage, as of `decode`.
+    Raises: UsageError for what the stack does not take, MissingModel, TargetMissed for values that are not finite,
+    IncompleteError, CorruptArchive, SourceError.
+    """
+    from embdc_cli import handoff
+    from embdc_cli.archive import Archive
+    from embdc_cli.options import DecodeOptions, from_keywords
+
+    source = archive if isinstance(archive, Archive) else _name(archive)
+    return handoff.hand_over(source, from_keywords(DecodeOptions, {**options, "consumer": consumer}))
 
 
 @out_of_memory_told()

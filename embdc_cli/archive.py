@@ -182,6 +182,11 @@ class Archive:
         return 0 if decoder is None else decoder.resident_bytes
 
     @property
+    def cache_bytes(self) -> int:
+        """Of decoded chunks that are kept, or one where that is more."""
+        return _CHUNK_BYTES
+
+    @property
     def streams(self) -> list[str]:
         """Names of all streams, in order."""
         return list(self._streams)
@@ -251,6 +256,11 @@ class Archive:
         return self._chunks.get(
             (entry.part, entry.offset), lambda: self._fetched(stream, entry), lambda found: found[1].nbytes
         )
+
+    def touch(self, entry: Entry) -> bool:
+        """Whether a chunk is kept as it is decoded; it is then the last to be dropped."""
+        _ = self.reader  # as above
+        return self._chunks.known((entry.part, entry.offset)) is not None
 
     def _fetched(self, stream: Stream, entry: Entry) -> tuple[Entry, np.ndarray]:
         ((found, payload),) = self.payloads(stream, [entry])

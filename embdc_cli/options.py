@@ -197,6 +197,10 @@ class DecodeOptions:
     backend: str = "auto"  # auto | software | nvidia
     jobs: int = 1
     force: bool = False
+    # hand-off to a language model
+    consumer: str | None = None  # "vllm:MODEL", "sglang:MODEL", "hf:MODEL", "llava:MODEL"
+    modality: str = "video"  # image | video
+    grid: str | None = None  # "HxW", tokens
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,7 @@ class CompareOptions:
 
 
 METRICS: Final = ("cosine", "dot", "l2")
+MODALITIES: Final = ("image", "video")
 
 
 @dataclass(frozen=True)
@@ -257,13 +262,14 @@ _CHOICES: Final = {
     "backend": BACKENDS,
     "probe_on": PROBE_ON,
     "metric": METRICS,
+    "modality": MODALITIES,
 }
 _AT_LEAST: Final = {"jobs": 1, "k": 1, "chunk_frames": 1, "batch_size": 1, "spool_max": 0, "seed": 0}
 
 
 def flag_of(name: str) -> str:
     """The option of the command line that sets the field `name`."""
-    return "--" + {"codebooks": "codebook"}.get(name, name).replace("_", "-")
+    return "--" + {"codebooks": "codebook", "consumer": "for"}.get(name, name).replace("_", "-")
 
 
 def from_keywords(kind: type[Options], options: dict[str, Any]) -> Options:

@@ -1,7 +1,7 @@
 """encode() and decode(): how everything fits together. Read this first.
 
 encode:  source -> (embedder) -> dump -> plan -> choose steps -> chunks -> container
-decode:  container -> chunks -> slices -> sink
+decode:  container -> chunks -> slices -> sink, or what a language model takes (handoff)
 
 A source that can be read only once (a pipe, a video being embedded) is spooled and then treated like any dump, or
 coded causally with `one_pass`. Both functions return what their command prints with `--json`.
@@ -137,8 +137,15 @@ def decode(
 ) -> dict[str, Any]:
     """Decode an archive (path, URL, or `-` for stdin), or the part of it asked for, into a dump (`-`: stdout).
 
+    With `consumer` into the tensors that a serving stack takes.
+
     Raises: EmbdcError of the kind that fits; the output is complete or not there.
     """
     from embdc_cli.decoding import decode_archive
 
-    return decode_archive(archive, output, options or DecodeOptions(), reporter)
+    options = options or DecodeOptions()
+    if options.consumer is not None:
+        from embdc_cli import handoff
+
+        return handoff.write(archive, output, options, reporter)
+    return decode_archive(archive, output, options, reporter)

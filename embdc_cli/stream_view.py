@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +121,23 @@ class StreamView:
         import asyncio  # a tenth of a second, which only servers pay
 
         return await asyncio.to_thread(self.__getitem__, index)
+
+    async def prefetch(self, wanted: Iterable[int | slice], most_bytes: int | None = None) -> dict[str, Any]:
+        """Decode the chunks of slices that will be asked for next, in threads, into the memory that slices read from.
+
+        most_bytes: of decoded chunks, default and limit `Archive.cache_bytes`, beyond which those used longest ago are
+        dropped; chunks that do not fit are left. Chunks that are being decoded for somebody else are waited for, not
+        decoded again. When it is cancelled, what has begun ends in the background, and nothing more is begun.
+
+        Returns: {"chunks": decoded, "cached": there already, "left": beyond most_bytes, "bytes": decoded,
+        "requests": ranges that the archive read meanwhile, "seconds"}. Raises: WrongIndex; UsageError for an archive on
+        a CUDA device, which decodes slice by slice there; CorruptArchive for rows that are damaged or lost.
+        """
+        from embdc_cli.prefetching import prefetch
+
+        rows = [self._rows(index) if self.spec.timed else range(self.spec.known_rows) for index in wanted]
+        limit = self._archive.cache_bytes if most_bytes is None else most_bytes
+        return await prefetch(self._archive, self, rows, limit)
 
     def _rows(self, index: int | slice) -> range:
         """The rows that `index` means. Raises: WrongIndex."""

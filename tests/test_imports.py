@@ -41,6 +41,8 @@ ALLOWED = {
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "listing": PLAIN | {"listing", "container", "encoding", "failure", "worklist"},
     "source": PLAIN | {"source"},
+    "handoff": PLAIN
+    | {"handoff", "archive", "container", "decoding", "embedder", "output", "sink", "slicing", "stream_view"},
     "data": PLAIN | {"data", "archive"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

@@ -26,6 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "long.npy", rng.standard_normal((12, 64, 8)).astype(np.float16))
     np.save(folder / "head.npy", rng.standard_normal((3, 8)).astype(np.float32))
     np.save(folder / "one.npy", rng.standard_normal(8).astype(np.float32))
+    config = {"model_type": "qwen2_vl", "hidden_size": 8, "vision_config": {}}
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(json.dumps(config))
     np.save(folder / "labels.npy", np.arange(40) % 3)
     np.savez(folder / "timed.npz", clip=rows.astype(np.float16), timestamps=np.arange(40) / 25)
     chunk = embdc.inspect(str(folder / "a.embdc"), chunks=True)["chunks"][1]
@@ -46,7 +49,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS: dict[str, list[list[str]]] = {
     "plan": [["plan", "a.npy", "--rows", "fast,lossless", "--probe", "head.npy"]],
     "encode": [["encode", "a.npy", "-o", "again.embdc", "-f", "--codec", "auto", "--effort", "0"]],
-    "decode": [["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"]],
+    "decode": [
+        ["decode", "damaged.embdc", "-o", "out.npy", "-f", "--on-damage", "skip"],
+        ["decode", "a.embdc", "-o", "out.safetensors", "-f", "--for", "vllm:model", "--grid", "2x2"],
+    ],
     "inspect": [
         ["inspect", "a.embdc", "--chunks", "--stats", "--planes", "--decoded"],
         ["inspect", "cut.embdc"],

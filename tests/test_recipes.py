@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 
 from tests import man_pages
 from tests.embedder import encoder_folders
+from tests.handoff import models
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
@@ -34,6 +36,8 @@ def prepare(folder: Path) -> None:
     )
     np.savez(folder / "cache.npz", **{name: rng.normal(size=(64, 4, 32)).astype(np.float16) for name in "kv"})
     encoder_folders.build("clip", folder / "tower")
+    models.build("qwen2_5_vl", folder / "assistant")
+    (folder / "assistant" / "preprocessor_config.json").write_text(json.dumps(encoder_folders.QWEN))
     programs = folder / "bin"
     programs.mkdir()
     for name, words in (("embdc", "-m embdc_cli"), ("python", "")):
@@ -50,6 +54,7 @@ def test_recipes_run(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "ENCODER": str(tmp_path / "tower"),
+        "MODEL": str(tmp_path / "assistant"),
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
@@ -57,7 +62,16 @@ def test_recipes_run(tmp_path: Path) -> None:
         ["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    for name in ("plan.html", "quality.html", "clip.embdcb", "archives/c.embdc", "index/a.npy", "rescued.npy", "k.npy"):
+    for name in (
+        "plan.html",
+        "quality.html",
+        "clip.embdcb",
+        "archives/c.embdc",
+        "index/a.npy",
+        "rescued.npy",
+        "k.npy",
+        "seen.safetensors",
+    ):
         assert (tmp_path / name).stat().st_size > 0, name
     rescued, whole = np.load(tmp_path / "rescued.npy"), np.load(tmp_path / "features.npy")
     assert 0 < len(rescued) < len(whole)

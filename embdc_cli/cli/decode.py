@@ -10,7 +10,7 @@ from embdc_cli import output, worklist
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import decoded
-from embdc_cli.cli.options import Compute, Decoded, DecodeOutput, Reading, Words
+from embdc_cli.cli.options import Compute, Consumer, Decoded, DecodeOutput, Reading, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.video_codec_options import VideoDecoding
 from embdc_cli.options import DecodeOptions
@@ -20,6 +20,7 @@ embdc decode talk.embdc -o talk.npy
 embdc decode talk.embdc --time 60s..65s -o - | python use.py
 embdc decode talk.embdc --stream cls --frames 0:100:10 --dtype f32 -o cls.npy
 embdc decode state.embdc -o state.safetensors
+embdc decode talk.embdc --for vllm:Qwen/Qwen2.5-VL-7B-Instruct
 embdc decode s3://bucket/talk.embdc --frames 0:64 -o start.npy
 """
 
@@ -30,16 +31,17 @@ def decode(
     archive: Archive,
     target: DecodeOutput,
     part: Decoded,
+    consumer: Consumer,
     reading: Reading,
     video: VideoDecoding,
     compute: Compute,
     words: Words,
 ) -> int:
-    """Decode an archive to npy, npz, safetensors, h5, pt or raw, whole or in part."""
+    """Decode an archive to npy, npz, safetensors, h5, pt or raw, or for a language model, whole or in part."""
     console = Console(**vars(words))
     streams.check_input([archive])
     codebooks, reconstruction = tuple(reading.codebook or ()), not part.no_reconstruction
-    groups = (target, part, reading, video, compute)
+    groups = (target, part, consumer, reading, video, compute)
     options = fill(DecodeOptions, *groups, codebooks=codebooks, reconstruction=reconstruction)
     path = target.output if target.output is not None else _default_output(archive, options)
     streams.check_output([path], json=words.json)
@@ -58,7 +60,9 @@ def _default_output(archive: str, options: DecodeOptions) -> str:
     if archive == "-":
         return "-"
     form = options.format
-    if form is None and options.stream is not None:
+    if options.consumer is not None:
+        form = "safetensors"
+    elif form is None and options.stream is not None:
         form = "npy"
     elif form is None:
         found = library.inspect(archive, codebooks=options.codebooks)["streams"]

@@ -14,7 +14,7 @@ from embdc_cli.cli import quantities
 from embdc_cli.cli.parameters import choice, flag, option
 from embdc_cli.device import device_word
 from embdc_cli.dump_formats import FORMATS, OUTPUT_FORMATS
-from embdc_cli.options import CODECS, ENCODER_DTYPES, PRESETS, EncodeOptions
+from embdc_cli.options import CODECS, ENCODER_DTYPES, MODALITIES, PRESETS, DecodeOptions, EncodeOptions
 
 DTYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
 
@@ -347,6 +347,24 @@ class DecodeOutput:
     dtype: Annotated[
         str | None,
         choice("--dtype", choices=DTYPES, aliases=DTYPES.values(), help="Element type (default: that of the input)."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """What takes the embeddings in place of pictures or video."""
+
+    TITLE: ClassVar = "Hand-off"
+
+    consumer: Annotated[
+        str | None,
+        option("--for", metavar="STACK:MODEL", help="Tensors for vllm, sglang, hf or llava, checked against MODEL."),
+    ] = None
+    modality: Annotated[
+        str, choice("--modality", choices=MODALITIES, help="Each row a picture, or each item a video.")
+    ] = DecodeOptions.modality
+    grid: Annotated[
+        str | None, option("--grid", metavar="HxW", help="Tokens down and across, where the archive does not say.")
     ] = None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -101,7 +103,29 @@ def _folder(path: Path, shown: str, hub_name: str | None, revision: str | None) 
 
 def _fetch(name: str) -> Path:
     """The snapshot of `name` in the hub's cache, downloaded if need be and allowed."""
-    from huggingface_hub import constants, snapshot_download, utils
+    from huggingface_hub import snapshot_download
+
+    with _hub_errors(f"encoder {name}"):
+        files = ["config.json", "*processor_config.json", _INDEX]
+        path = Path(snapshot_download(name, allow_patterns=files))
+        weights = ["model-*.safetensors"] if (path / _INDEX).is_file() else [_SINGLE]
+        return Path(snapshot_download(name, allow_patterns=[*files, *weights]))
+
+
+def fetched(name: str, file: str, what: str) -> Path:
+    """One file of the repository `name` on the hub, in its cache. what: a word for messages. Raises: MissingModel."""
+    if not _HUB_NAME.fullmatch(name):
+        raise MissingModel(f"{what} {name}: no such folder", hint=f"name a folder with {file}, or a model on the hub")
+    from huggingface_hub import hf_hub_download
+
+    with _hub_errors(f"{what} {name}"):
+        return Path(hf_hub_download(name, file))
+
+
+@contextmanager
+def _hub_errors(what: str) -> Iterator[None]:
+    """MissingModel with the reason where the hub does not give something; no progress bars meanwhile."""
+    from huggingface_hub import constants, utils
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     client_errors = (kind for kind in HfHubHTTPError.__bases__ if issubclass(kind, Exception))
@@ -109,20 +133,17 @@ def _fetch(name: str) -> Path:
     bars: Any = utils  # lazy exports, unknown to type checkers
     bars.disable_progress_bars()
     try:
-        files = ["config.json", "*processor_config.json", _INDEX]
-        path = Path(snapshot_download(name, allow_patterns=files))
-        weights = ["model-*.safetensors"] if (path / _INDEX).is_file() else [_SINGLE]
-        return Path(snapshot_download(name, allow_patterns=[*files, *weights]))
+        yield
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         offline = constants.HF_HUB_OFFLINE
         why = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         first = "unset HF_HUB_OFFLINE" if offline else "check the name and the network"
         raise MissingModel(
-            f"encoder {name}: no such folder, not in the hub's cache, and {why}",
+            f"{what}: no such folder, not in the hub's cache, and {why}",
             hint=f"{first}, or fetch it elsewhere and copy the folder here",
         ) from error
     except failures as error:
-        raise MissingModel(f"encoder {name}: cannot be fetched from the hub, {_first_line(error)}") from error
+        raise MissingModel(f"{what}: cannot be fetched from the hub, {_first_line(error)}") from error
     finally:
         bars.enable_progress_bars()
 

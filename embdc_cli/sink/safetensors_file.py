@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from embdc_cli.dtypes import item_bytes
 from embdc_cli.dump_formats import SAFETENSORS_DTYPES
@@ -18,6 +19,7 @@ from embdc_cli.sink.sequential import SequentialSink
 from embdc_cli.sink.sink import ByteOutput
 
 _ALIGNMENT = 8
+_METADATA = "__metadata__"
 _MAX_HEADER = 100_000_000
 _NAMES = {name: label for label, name in SAFETENSORS_DTYPES.items()}
 
@@ -26,9 +28,16 @@ class SafetensorsSink(SequentialSink):
     """Every stream as a tensor; the header lists them in their order.
 
     The format allows no gaps, so wider types come first: every tensor then starts at a multiple of its item size.
+    metadata: words for the header's own field of them.
     """
 
-    def __init__(self, out: ByteOutput, streams: Sequence[OutputStream], resources: ExitStack) -> None:
+    def __init__(
+        self,
+        out: ByteOutput,
+        streams: Sequence[OutputStream],
+        resources: ExitStack,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         by_width = sorted(streams, key=lambda stream: -item_bytes(stream.spec.dtype))
         super().__init__(out, by_width, resources)
         starts: dict[str, int] = {}
@@ -36,10 +45,10 @@ class SafetensorsSink(SequentialSink):
         for stream in by_width:
             starts[stream.name] = position
             position += stream.size
-        fields = {}
+        fields: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
         for stream in streams:
-            if stream.name == "__metadata__":
-                raise UsageError("output: '__metadata__' cannot be the name of a safetensors tensor")
+            if stream.name == _METADATA:
+                raise UsageError(f"output: {_METADATA!r} cannot be the name of a safetensors tensor")
             fields[stream.name] = {
                 "dtype": _NAMES[stream.spec.dtype],
                 "shape": stream.shape,

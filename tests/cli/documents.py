@@ -70,6 +70,15 @@ def decode_document(archive: str = "a.embdc", output: str = "a.npy", **changes: 
     return document | {"lost": [], "exit": 0} | changes
 
 
+HANDED_OVER = {
+    "consumer": "vllm",
+    "model": "Qwen/Qwen2.5-VL-7B-Instruct",
+    "modality": "video",
+    "items": [
+        {"item": "0", "stream": "patch", "encoder": None, "rows": [0, 899], "seconds": [0, 30], "tokens": 176400}
+    ],
+    "tokens": [176400],
+}
 LOST = {"stream": "patch", "item": 0, "rows": [64, 128], "seconds": [2.1333, 4.2667]}
 DAMAGE = {"offset": 4096, "bytes": 2000, "what": "chunk 3: checksum", "lost": [LOST]}
 AGAINST = {"max_abs_error": 0.5, "nmse": 0.058, "cosine": 0.97, "matches": True}

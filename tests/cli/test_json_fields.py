@@ -19,7 +19,10 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
         {"totals": {"rows": total([documents.plan_document()])}},
     ],
     "encode": [documents.encode_document(candidates=[documents.CANDIDATE])],
-    "decode": [documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}])],
+    "decode": [
+        documents.decode_document(lost=[{"stream": "patch", "rows": [0, 64], "seconds": [0.0, 2.1]}]),
+        documents.decode_document(**documents.HANDED_OVER),
+    ],
     "inspect": [
         documents.inspect_document(
             damage=[documents.DAMAGE],

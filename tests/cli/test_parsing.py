@@ -92,7 +92,11 @@ DECODE = [
     (("--codebook", "a.embdcb", "--codebook", "b.embdcb"), {"codebooks": ("a.embdcb", "b.embdcb")}),
     (("--device", "cpu", "-j", "2"), {"device": "cpu", "jobs": 2}),
     (("--force",), {"force": True}),
-]
+    (("--for", "vllm:m"), {"consumer": "vllm:m"}),
+    (("--for", "hf:m", "--modality", "image", "--grid", "14x14"), {
+        "consumer": "hf:m", "modality": "image", "grid": "14x14",
+    }),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("flags", "expected"), DECODE, ids=lambda value: " ".join(value))

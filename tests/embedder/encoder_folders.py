@@ -120,10 +120,10 @@ def _qwen25() -> tuple[Any, Any, dict[str, Any]]:
     }  # fmt: skip
     config = Qwen2_5_VLConfig(vision_config=vision, text_config={**LANGUAGE, "rope_parameters": ROPE})
     model = Qwen2_5_VLForConditionalGeneration(config)
-    return model, model.model.visual, _QWEN
+    return model, model.model.visual, QWEN
 
 
-_QWEN = {
+QWEN = {
     "image_processor_type": "Qwen2VLImageProcessor", "patch_size": 4, "merge_size": 2, "temporal_patch_size": 2,
     "min_pixels": 64, "max_pixels": 2048,
 }  # fmt: skip
@@ -138,7 +138,7 @@ def _qwen3() -> tuple[Any, Any, dict[str, Any]]:
     }  # fmt: skip
     text = {**LANGUAGE, "head_dim": 16, "rope_parameters": ROPE}
     model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(vision_config=vision, text_config=text))
-    return model, model.model.visual, _QWEN
+    return model, model.model.visual, QWEN
 
 
 BUILDERS: dict[str, Callable[[], tuple[Any, Any, dict[str, Any]]]] = {
