@@ -18,6 +18,7 @@ import os
 import queue
 import re
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -105,6 +106,10 @@ def connected(address: str | None = None) -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, include_dashboard=False)
+    except SystemExit:  # of ray's own handler
+        if on_main_thread and callable(before):
+            before(signal.SIGTERM, None)
+        raise
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"--address {address}" if address else "--engine ray"
         raise ResourceError(f"{where}: no Ray cluster can be used, {_first_line(error)}") from error
@@ -121,7 +126,11 @@ class Pool(Generic[T, R]):
     """Workers of the connected cluster that apply `function` (picklable) to items (picklable), each to one at a time.
 
     A worker that is lost is replaced, and its item is tried again, at most `retries` times. An exception of the
-    function is an outcome, and not tried again. note: hears in words of losses and of waiting.
+    function is an outcome, and not tried again.
+
+    most: of workers, where there are not more items. again: what is sent instead of an item that is tried again, for
+    its worker may have finished it before it was lost.
+    note: hears in words of losses and of waiting.
     Raises: ResourceError when the cluster has no room for a worker, or workers cannot be started.
     """
 
@@ -130,14 +139,16 @@ class Pool(Generic[T, R]):
         function: Callable[[T], R],
         workers: Workers,
         *,
+        most: int | None = None,
         retries: int = RETRIES,
+        again: Callable[[T], T] = lambda item: item,
         note: Callable[[str], None] = lambda words: None,
     ) -> None:
         import ray
 
         self._ray = ray
-        self._retries, self._note = retries, note
-        self.count = workers.count or _room(workers)
+        self._retries, self._again, self._note = retries, again, note
+        self.count = min(workers.count or _room(workers), most or sys.maxsize)
         self._function = ray.put(function)  # once, however many workers
         self._kind = ray.remote(_Worker).options(
             num_cpus=workers.cpus,
@@ -147,7 +158,7 @@ class Pool(Generic[T, R]):
         )
         self._events: queue.SimpleQueue[tuple[_Handle[T], Any]] = queue.SimpleQueue()
         self._handles: set[_Handle[T]] = set()
-        self._again: deque[_Task[T]] = deque()
+        self._lost_tasks: deque[_Task[T]] = deque()
         self._failed_starts = 0
         self._heard = time.monotonic()
 
@@ -157,18 +168,23 @@ class Pool(Generic[T, R]):
         ahead: an item waits while the first unfinished one is so many places before it, so that no more than that
         many results ever wait for their turn in `ordered`; None: it never waits.
         """
-        rest = (_Task(index, item) for index, item in enumerate(items))
-        coming = next(rest, None)
+        rest = enumerate(items)
+        begun, exhausted = 0, False
         unfinished: set[int] = set()
         while True:
-            for handle in self._idle(coming is not None or bool(self._again) or bool(unfinished)):
-                if coming and (ahead is None or coming.index < min(unfinished, default=coming.index) + ahead):
-                    unfinished.add(coming.index)
-                    handle.begin(coming, self._events)
-                    coming = next(rest, None)
-                elif self._again:  # last: an item that kills its worker must not kill one after the other
-                    handle.begin(self._again.popleft(), self._events)
-            if coming is None and not unfinished:
+            for handle in self._idle():
+                if not exhausted and (ahead is None or begun < min(unfinished, default=begun) + ahead):
+                    for index, item in rest:
+                        begun += 1
+                        unfinished.add(index)
+                        handle.begin(_Task(index, item), self._events)
+                        break
+                    else:
+                        exhausted = True
+                if handle.task is None and self._lost_tasks:
+                    # last: an item that kills its worker must not kill one after the other
+                    handle.begin(self._lost_tasks.popleft(), self._events)
+            if exhausted and not unfinished:
                 return
             outcome = self._next_outcome(None)
             if outcome is not None:
@@ -209,9 +225,9 @@ class Pool(Generic[T, R]):
     ) -> None:
         self.close()
 
-    def _idle(self, wanted: bool) -> list[_Handle[T]]:
-        """Workers that wait for an item; those that are missing are started where there is work."""
-        while wanted and len(self._handles) < self.count:
+    def _idle(self) -> list[_Handle[T]]:
+        """Workers that wait for an item; those that are missing are started."""
+        while len(self._handles) < self.count:
             handle = _Handle[T](self._kind.remote(self._function))
             self._handles.add(handle)
             handle.listen(handle.actor.version.remote(), self._events)
@@ -256,10 +272,11 @@ class Pool(Generic[T, R]):
         task.losses += 1
         if task.losses <= self._retries:
             self._note(f"a worker was lost, {why}: its item is tried again ({task.losses} of {self._retries})")
-            self._again.append(task)
+            task.item = self._again(task.item)
+            self._lost_tasks.append(task)
             return None
         lost = ResourceError(
-            f"{task.item}: lost with its worker {task.losses} times, at last because {why}",
+            f"lost with its worker {task.losses} times, at last because {why}",
             hint="if memory ran out: fewer workers at once, with more --worker-cpus each",
         )
         return Outcome(task.index, task.item, error=lost)
@@ -358,8 +375,10 @@ def _room(workers: Workers) -> int:
 
 def _why_lost(error: Exception) -> str:
     """Why a worker is gone, out of the long words of Ray."""
-    found = re.search(r"(?:is dead|died) because (?:of )?(.*?)(?:[.,:] |[.,:]?$)", str(error), re.MULTILINE)
-    return found[1] if found else _first_line(error)
+    words = str(error)
+    found = re.search(r"(?:is dead|died) because (?:of )?(.*?)(?:[.,:] |[.,:]?$)", words, re.MULTILINE)
+    kind = re.search(r"Worker exit type: (\w+)", words)
+    return (found[1] if found else _first_line(error)) + (f" ({kind[1]})" if kind else "")
 
 
 def _first_line(error: BaseException) -> str:
