@@ -263,7 +263,8 @@ class Pool(Generic[T, R]):
     def _lost(self, handle: _Handle[T], task: _Task[T] | None, error: Exception) -> Outcome[T, R] | None:
         self._handles.discard(handle)
         self._kill(handle)  # it may only be out of reach
-        why = _why_lost(error)
+        unavailable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
+        why = "it cannot be reached" if unavailable else _why_lost(error)
         if task is None:
             self._failed_starts += not handle.ready
             if self._failed_starts > self._retries >= 0:
