@@ -57,16 +57,12 @@ def ray_nodes(count: int) -> Iterator[Nodes]:
     folder = tempfile.mkdtemp(prefix="ray-")
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
-    os.mkdir(os.path.join(folder, "ray"))
-    try:
-        with subprocess.Popen(
-            [sys.executable, __file__, str(count)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
-        ) as process:  # fmt: skip
-            yield Nodes(process, folder)
-            process.communicate()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with subprocess.Popen(
+        [sys.executable, __file__, str(count)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
+    ) as process:  # fmt: skip
+        yield Nodes(process, folder)
+        process.communicate()
 
 
 def main() -> None:
@@ -78,9 +74,12 @@ def main() -> None:
     def reply(word: str) -> None:
         print(json.dumps(word), file=replies, flush=True)
 
+    folder = os.environ["RAY_TMPDIR"]
+    os.mkdir(os.path.join(folder, "ray"))  # where Ray notes the address, before it makes the folder
+    cluster = Cluster()
     head = {**NODE, "include_dashboard": False, "_system_config": SYSTEM}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
+        cluster.add_node(**head)
         nodes = [cluster.add_node(**NODE) for _ in range(int(sys.argv[1]) - 1)]
         reply(cluster.address)
         for line in sys.stdin:
@@ -92,6 +91,7 @@ def main() -> None:
             reply(command)
     finally:
         cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
