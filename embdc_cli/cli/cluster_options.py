@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -12,6 +13,12 @@ from embdc_cli.options import flag_of
 
 if TYPE_CHECKING:
     from embdc_cli.distributed.cluster import Workers
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"auto|local|[^/]+:[0-9]+", text):  # ray:// would have the driver outside of the file system
+        raise ValueError(f"expected HOST:PORT, auto or local, found {text!r}")
+    return text
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,12 @@ class Cluster:
     ] = "local"
     address: Annotated[
         str | None,
-        option("--address", metavar="HOST:PORT", help="The cluster (default: $RAY_ADDRESS, or one on this machine)."),
+        option(
+            "--address",
+            metavar="HOST:PORT",
+            read=_address,
+            help="The cluster (default: $RAY_ADDRESS, or one on this machine).",
+        ),
     ] = None
     workers: Annotated[
         int | None,

@@ -18,6 +18,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -38,6 +39,8 @@ RETRIES: Final = 3
 """How often an item is tried again whose worker was lost."""
 GRACE_SECONDS: Final = 20.0
 """How long stopped work may take to come to its end: less than the 30 s that Slurm and Kubernetes leave."""
+CONNECT_SECONDS: Final = 10.0
+"""How long the head of a cluster may take to answer."""
 PATIENCE_SECONDS: Final = 60.0
 """How often it is said, while there is no worker, what is waited for."""
 
@@ -102,6 +105,7 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_there(address or os.environ.get("RAY_ADDRESS"))
     on_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -111,8 +115,7 @@ def connected(address: str | None = None) -> Iterator[None]:
             before(signal.SIGTERM, None)
         raise
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = f"--address {address}" if address else "--engine ray"
-        raise ResourceError(f"{where}: no Ray cluster can be used, {_first_line(error)}") from error
+        raise ResourceError(f"--engine ray: no cluster can be used, {_first_line(error)}") from error
     finally:
         if on_main_thread:  # ray has put one of its own there
             signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
@@ -355,6 +358,18 @@ class _Worker:
         if self._working is not None:
             thread, error = ctypes.c_ulong(self._working), ctypes.py_object(KeyboardInterrupt)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
+
+
+def _check_there(address: str | None) -> None:
+    """Refuse an address at which nobody listens; Ray itself tries for minutes. Raises: ResourceError."""
+    host, colon, port = (address or "").rpartition(":")
+    if not colon:  # none, or `auto` or `local`
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        words = (getattr(error, "strerror", None) or str(error)).lower()
+        raise ResourceError(f"--engine ray: {address}: no cluster there, {words}") from error
 
 
 def _room(workers: Workers) -> int:

@@ -109,9 +109,7 @@ def test_documents_are_those_of_a_batch_here(run: Any, jobs: list[batch.Document
     assert reporter.notes == [note for note in reporter.notes if "float64" in note]
     assert len(reporter.notes) == 3
 
-    local = batch.run(
-        jobs, lambda job: pipeline.encode(job["input"], job["output"], replace(QUICK, force=True))
-    )
+    local = batch.run(jobs, lambda job: pipeline.encode(job["input"], job["output"], replace(QUICK, force=True)))
     assert without_seconds(items) == without_seconds(local)
     assert [Path(job["output"]).read_bytes() for job in (jobs[0], *jobs[2:])] == written
 

@@ -69,7 +69,9 @@ def test_a_thousand_inputs(tmp_path: Path, nodes: Nodes) -> None:
 
     status = Counter(event["status"] for event in events(tmp_path / "second"))
     lost = (tmp_path / "first.err").read_text().count("a worker was lost")
-    print(f"{len(events(tmp_path / 'first'))} items in {first:.0f} s, {lost} workers lost; rerun {second:.0f} s {status}")
+    print(
+        f"{len(events(tmp_path / 'first'))} items in {first:.0f} s, {lost} workers lost; rerun {second:.0f} s {status}"
+    )
     assert lost >= 1
     assert sorted(event["input"] for event in events(tmp_path / "second")) == sorted(names)
     assert status["failed"] == len(BROKEN)
