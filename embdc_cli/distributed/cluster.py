@@ -44,6 +44,12 @@ CONNECT_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 60.0
 """How often it is said, while there is no worker, what is waited for."""
 
+_SETTINGS: Final = {
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # messages of the cluster would go to standard output
+    "RAY_USAGE_STATS_ENABLED": "0",  # of a cluster that is started here
+}
+"""Environment that Ray reads when it is imported."""
+
 _PASSED_ON: Final = (
     "ATEN_CPU_CAPABILITY",
     "HF_HUB_OFFLINE",
@@ -96,8 +102,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     block. Ray prints nothing, and signals keep their handlers. A connection that is there already is used.
     Raises: ResourceError when Ray is not installed, or there is no such cluster.
     """
-    # messages of the cluster would go to standard output; read when ray is imported
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
