@@ -15,20 +15,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 OBJECT_STORE_BYTES = 80 * 2**20
+STARTS = 3
+"""Attempts: Ray gives a node half a minute, which a machine at its limits may not keep."""
 NODE = {"num_cpus": 1, "object_store_memory": OBJECT_STORE_BYTES}
-SYSTEM = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
 
 
 class Nodes:
-    """A cluster of nodes of one CPU each."""
+    """A cluster of nodes of one CPU each; the first one says that it has a GPU."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], folder: str, address: str) -> None:
         self._process = process
         self.environment = {**os.environ, "RAY_TMPDIR": folder}
-        self.address = str(self._reply())
+        self.address = address
 
     def add(self) -> None:
         """One more node."""
@@ -42,27 +42,33 @@ class Nodes:
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
-        assert self._reply() == command
-
-    def _reply(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the cluster is gone"
-        return json.loads(line)
+        assert _reply(self._process) == command
 
 
 @contextmanager
 def ray_nodes(count: int) -> Iterator[Nodes]:
     """`count` nodes until the block ends."""
-    folder = tempfile.mkdtemp(prefix="ray-")
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
-    with subprocess.Popen(
-        [sys.executable, __file__, str(count)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
-    ) as process:  # fmt: skip
-        yield Nodes(process, folder)
-        process.communicate()
+    for _ in range(STARTS):
+        folder = tempfile.mkdtemp(prefix="ray-")
+        root = str(Path(__file__).parents[2])
+        environment = {**os.environ, "RAY_TMPDIR": folder, "PYTHONPATH": root, "RAY_USAGE_STATS_ENABLED": "0"}
+        with subprocess.Popen(
+            [sys.executable, __file__, str(count)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
+        ) as process:  # fmt: skip
+            address = _reply(process)
+            if address is not None:
+                yield Nodes(process, folder, address)
+                process.communicate()
+                return
+    raise TimeoutError(f"no Ray cluster in {STARTS} attempts")
+
+
+def _reply(process: subprocess.Popen[str]) -> str | None:
+    """The next word of the process; None when it has ended."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    return json.loads(line) if line else None
 
 
 def main() -> None:
@@ -77,7 +83,7 @@ def main() -> None:
     folder = os.environ["RAY_TMPDIR"]
     os.mkdir(os.path.join(folder, "ray"))  # where Ray notes the address, before it makes the folder
     cluster = Cluster()
-    head = {**NODE, "include_dashboard": False, "_system_config": SYSTEM}
+    head = {**NODE, "num_gpus": 1, "include_dashboard": False}
     try:
         cluster.add_node(**head)
         nodes = [cluster.add_node(**NODE) for _ in range(int(sys.argv[1]) - 1)]

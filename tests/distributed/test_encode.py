@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +65,15 @@ class Here:
             yield Outcome(index, self.begun[index], result, error)
 
 
-class Heard(Silent):
+class Heard:
+    """A reporter that remembers."""
+
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.seen: list[tuple[str, int, int | None, str]] = []
+
+    def progress(self, *seen: Any) -> None:
+        self.seen.append(seen)
 
     def note(self, message: str) -> None:
         self.notes.append(message)
@@ -108,6 +118,7 @@ def test_documents_are_those_of_a_batch_here(run: Any, jobs: list[batch.Document
     assert told[1][1].endswith("1.npy: no such file")
     assert reporter.notes == [note for note in reporter.notes if "float64" in note]
     assert len(reporter.notes) == 3
+    assert reporter.seen == [("encode", done, 4, "inputs") for done in (1, 2, 3, 4)]
 
     local = batch.run(jobs, lambda job: pipeline.encode(job["input"], job["output"], replace(QUICK, force=True)))
     assert without_seconds(items) == without_seconds(local)
@@ -208,6 +219,15 @@ def test_encode_item_gives_a_document_or_stops(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setattr(pipeline, "encode", stopping)
         with pytest.raises(type(stop)):
             encode_item(item.job, item.options)
+
+
+def test_encode_item_in_processes_that_know_nothing(jobs: list[batch.Document]) -> None:
+    """As Spark, Dask or Ray Data call it: the function, its item and its options travel as pickles."""
+    absolute = [{name: os.path.abspath(path) for name, path in job.items()} for job in jobs]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        items = list(pool.map(partial(encode_item, options=QUICK), absolute))
+    assert [item["exit"] for item in items] == [0, 8, 0, 0]
+    assert [item["input"] for item in items] == [job["input"] for job in absolute]
 
 
 def test_files_that_options_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
