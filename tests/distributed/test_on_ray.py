@@ -155,7 +155,7 @@ def test_a_batch_of_which_a_node_is_lost(inputs: Path, nodes: Nodes, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("number", "options", "code"), [(signal.SIGTERM, ["--skip-existing"], 75), (signal.SIGINT, [], 130)]
+    ("number", "options", "code"), [(signal.SIGINT, ["--skip-existing"], 75), (signal.SIGTERM, [], 143)]
 )
 def test_a_batch_that_is_stopped(number: int, options: list[str], code: int, inputs: Path, nodes: Nodes) -> None:
     with command(inputs, nodes, *options) as driver:
