@@ -52,23 +52,34 @@ def run(
     """
     items: list[Document] = []
     for job in jobs:
-        error: BaseException | None = None
-        try:
-            item = {**job, **work(job)}
-            item.setdefault("exit", 0)
-        except BrokenPipeError:
-            raise
-        except (KeyboardInterrupt, SystemExit, Stopped) as stop:
-            error, item = stop, _unfinished(job, "stopped", stop)
-            if resumable and items:
-                item["exit"] = Stopped.exit_code
-        except Exception as failed:  # noqa: BLE001  # one input's bug must not cost the other nine hundred
-            error, item = failed, _unfinished(job, "failed", failed)
+        item, error = attempt(job, work)
+        if item.get("status") == "stopped" and resumable and items:
+            item["exit"] = Stopped.exit_code
         items.append(item)
         finished(item, error)
         if item.get("status") == "stopped" or (fail_fast and item["exit"]):
             break
     return items
+
+
+def attempt(job: Document, work: Callable[[Document], Document]) -> tuple[Document, BaseException | None]:
+    """The document of one item, and why there is no result if there is none. Raises: BrokenPipeError."""
+    try:
+        item = {**job, **work(job)}
+    except BrokenPipeError:
+        raise
+    except (KeyboardInterrupt, SystemExit, Stopped) as stop:
+        return unfinished(job, "stopped", stop), stop
+    except Exception as failed:  # noqa: BLE001  # one input's bug must not cost the other nine hundred
+        return unfinished(job, "failed", failed), failed
+    item.setdefault("exit", 0)
+    return item, None
+
+
+def unfinished(job: Document, status: str, error: BaseException) -> Document:
+    """The document of an item without a result. status: `stopped` or `failed`."""
+    failure = Failure.of(error)
+    return {**job, "status": status, "error": failure.document(), "exit": failure.exit}
 
 
 def summary(items: Sequence[Document], expected: int) -> Document:
@@ -83,9 +94,13 @@ def summary(items: Sequence[Document], expected: int) -> Document:
 
 
 def exit_code(items: Sequence[Document]) -> int:
-    """The exit code of a batch: that of a stop, else that of `IncompleteError` when any item failed, else 0."""
-    if items and _status(items[-1]) == "stopped":
-        return int(items[-1]["exit"])
+    """The exit code of a batch: that of a stop, else that of `IncompleteError` when any item failed, else 0.
+
+    Of several items that were stopped at once: that of `Stopped` when any can be gone on with.
+    """
+    stops = [int(item["exit"]) for item in items if _status(item) == "stopped"]
+    if stops:
+        return Stopped.exit_code if Stopped.exit_code in stops else stops[0]
     return IncompleteError.exit_code if any(item["exit"] for item in items) else 0
 
 
@@ -114,11 +129,6 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._out.close()
-
-
-def _unfinished(job: Document, status: str, error: BaseException) -> Document:
-    failure = Failure.of(error)
-    return {**job, "status": status, "error": failure.document(), "exit": failure.exit}
 
 
 def _status(item: Mapping[str, Any]) -> str:

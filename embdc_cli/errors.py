@@ -85,6 +85,10 @@ class ResourceError(EmbdcError):
     exit_code = 9
 
 
+class Busy(ResourceError):
+    """Another process is writing the output."""
+
+
 class Stopped(EmbdcError):
     """Stopped by a signal or a time limit with work kept: the same command with --resume goes on."""
 

@@ -43,6 +43,7 @@ ALLOWED = {
     "source": PLAIN | {"source"},
     "handoff": PLAIN
     | {"handoff", "archive", "container", "decoding", "embedder", "output", "sink", "slicing", "stream_view"},
+    "distributed": PLAIN | {"__version__", "distributed", "batch", "failure", "pipeline"},
     "data": PLAIN | {"data", "archive"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},
@@ -120,6 +121,10 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     )
     parts = {"entropy/backend.py", "codec/transform/time_context/cpu_contexts.py", "codec/vq/search/cpu_loops.py"}
     assert importers("numba") == parts | {f"{package}/cpu.py" for package in compiled}
+
+
+def test_only_the_pool_of_workers_imports_ray() -> None:
+    assert importers("ray") == {"distributed/cluster.py"}
 
 
 def test_only_kernels_for_cuda_import_triton() -> None:

@@ -11,6 +11,7 @@ import typer
 from embdc_cli import batch, worklist
 from embdc_cli.batch import Document, EventLog
 from embdc_cli.cli import library, signals, streams
+from embdc_cli.cli.cluster_options import Cluster
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import encoded, totalled
 from embdc_cli.cli.options import (
@@ -43,6 +44,7 @@ embdc encode model.safetensors --codec hevc --target-bpv 2.9
 embdc encode state.safetensors --lossless
 embdc encode feats.npy --config recipe.toml           # of `embdc plan --emit`
 embdc encode videos/*.mp4 --out-dir out --skip-existing --shard 0/8
+embdc encode --files-from all.txt --out-dir out --skip-existing --engine ray
 cat feats.npy | embdc encode - -o - | ssh host 'cat > feats.embdc'
 """
 
@@ -66,6 +68,7 @@ def encode(
     video: Video,
     dumps: Dumps,
     many: Batch,
+    cluster: Cluster,
     compute: Compute,
     words: Words,
 ) -> int:
@@ -80,6 +83,8 @@ def encode(
         raise UsageError("--residual-in, --residual-out: expected a single input, found several or a list")
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)
+    if cluster.used:
+        _check_cluster(jobs, options)
     if output.out_dir is not None and jobs and not output.dry_run:
         _make_folder(output.out_dir)
 
@@ -88,13 +93,13 @@ def encode(
         reporter = stack.enter_context(console.reporting())
         stack.enter_context(signals.time_limit(many.time_limit))
         run = _Run(console, reporter, options, log, len(jobs) if several else None)
-        items = batch.run(
-            jobs,
-            run.work,
-            finished=run.finished,
-            fail_fast=many.keep_going is False,
-            resumable=output.resume or output.skip_existing,
-        )
+        rules: Any = {"fail_fast": many.keep_going is False, "resumable": output.resume or output.skip_existing}
+        if cluster.used:
+            workers = cluster.asked(device=options.device, jobs=options.jobs)
+            place: Any = {"address": cluster.address, "workers": workers, "reporter": reporter}
+            items = library.encode_on_cluster(jobs, options, finished=run.tell, **place, **rules)
+        else:
+            items = batch.run(jobs, run.work, finished=run.finished, **rules)
     document = batch.summary(items, len(jobs)) if several else items[0]
     if words.json:
         console.document(document)
@@ -120,6 +125,9 @@ class _Run:
 
     def finished(self, item: Document, error: BaseException | None) -> None:
         self._reporter.close()
+        self.tell(item, error)
+
+    def tell(self, item: Document, error: BaseException | None) -> None:
         if self._log is not None:
             self._log.write(item)
         if error is not None:
@@ -148,6 +156,15 @@ def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document
         raise UsageError("--append: needs the archive to add to", hint="name it with -o")
     jobs = worklist.assign_outputs(listed, output=output.output, folder=output.out_dir, suffix=".embdc")
     return [job for job in jobs if many.shard is None or many.shard.holds(job["input"])]
+
+
+def _check_cluster(jobs: list[Document], options: EncodeOptions) -> None:
+    """Refuse (2) what only this process has: its standard streams, and a file that is read and written again."""
+    if any("-" in job.values() for job in jobs):
+        raise UsageError("--engine ray: not with standard input or output", hint="name files that every node has")
+    given = options.given(("append", "residual_in", "residual_out"))
+    if given:
+        raise UsageError(f"{given[0]}: not with --engine ray", hint="leave out one of them")
 
 
 def _make_folder(folder: str) -> None:

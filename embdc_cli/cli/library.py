@@ -38,6 +38,13 @@ def encode(source: str, output: str, options: EncodeOptions, reporter: Reporter)
     return pipeline.encode(source, output, options, reporter)
 
 
+def encode_on_cluster(jobs: Sequence[Document], options: EncodeOptions, **how: Any) -> list[Document]:
+    """What `distributed.encode.run` returns; `how` are its keyword arguments."""
+    from embdc_cli.distributed import encode
+
+    return encode.run(jobs, options, **how)
+
+
 def decode(archive: str, output: str, options: DecodeOptions, reporter: Reporter) -> Document:
     """What `pipeline.decode` returns."""
     from embdc_cli import pipeline

@@ -76,6 +76,14 @@ def number(text: str) -> float:
     return value
 
 
+def amount(text: str) -> float:
+    """A number from 0, a whole one where it is above 1: so many of a resource, or a part of one."""
+    value = number(text)
+    if value < 0 or (value > 1 and not value.is_integer()):
+        raise ValueError(f"expected a number from 0 to 1 or a whole number, found {text!r}")
+    return value
+
+
 def share(text: str) -> float:
     """A share from 0 to below 1: `0.1` or `10%`."""
     match = re.fullmatch(r"([0-9]*\.?[0-9]+) ?(%?)", text)

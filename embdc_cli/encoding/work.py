@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from embdc_cli.errors import ResourceError, UsageError
+from embdc_cli.errors import Busy, UsageError
 from embdc_cli.output import publish, remove_stale, sync_folder
 from embdc_cli.scratch import disk_errors
 
@@ -110,7 +110,7 @@ class WorkInProgress:
     def _locked(self) -> BinaryIO:
         """The part file, open for reading and writing, which no other process may write to meanwhile.
 
-        Raises: ResourceError when another one does.
+        Raises: Busy when another one does.
         """
         while True:
             descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600)
@@ -120,7 +120,7 @@ class WorkInProgress:
                 same = self.part.exists() and os.path.samestat(os.fstat(descriptor), self.part.stat())
             except BlockingIOError as error:
                 part.close()
-                raise ResourceError(
+                raise Busy(
                     f"output: {self.target}: another process is writing it", hint="wait for it, or choose another name"
                 ) from error
             self.begun = same
@@ -140,7 +140,7 @@ class WorkInProgress:
     def drop(self) -> None:
         """Delete what a killed run has left of work whose result is there all the same; not that of a living one."""
         if self.part.exists():
-            with suppress(ResourceError), self._locked():
+            with suppress(Busy), self._locked():
                 self.discard()
 
     def discard(self) -> None:
