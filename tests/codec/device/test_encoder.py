@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from embdc_cli import dtypes
 from embdc_cli.codec.device.coders import narrowed
 from embdc_cli.codec.device.encoder import DeviceEncoder, device_encoder
 from embdc_cli.codec.lossless.codec import LosslessCodec
-from embdc_cli.codec.stage import ChunkCodec
+from embdc_cli.codec.stage import ChunkCodec, ChunkRows, CodedRows, Sides
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.mixture.stage import Mixture
@@ -47,10 +48,17 @@ def encoder_of(codec: ChunkCodec, device: str) -> DeviceEncoder:
     return encoder
 
 
+def coded_by(
+    encoder: DeviceEncoder, rows: np.ndarray, counts: np.ndarray | None = None, sides: Sides = ()
+) -> CodedRows:
+    (coded,) = encoder.code([ChunkRows(lambda: rows, rows.size, counts, sides)])
+    return coded
+
+
 def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarray | None = None) -> None:
     """A chunk encoded on a device and by the CPU: the same codes but at edges, the errors of what the CPU decodes."""
     encoder, count = encoder_of(codec, device), len(rows) if counts is None else len(counts)
-    coded = encoder.code(rows, counts)
+    coded = coded_by(encoder, rows, counts)
     expected = codec.encode(rows, counts)
     decoded, crc = codec.decode(coded.payload, count, counts)
     assert crc == coded.symbol_crc
@@ -71,7 +79,7 @@ def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarr
     assert len(coded.payload) == pytest.approx(len(expected.payload), rel=0.01, abs=2)
     assert abs(errors.sse - _errors(codec, rows, expected.decoded).sse) <= 0.01 * errors.sse + slack
     assert coded.sums.cosine == pytest.approx(errors.cosine, abs=1e-6)
-    assert encoder.code(rows, counts, coded.sides).payload == coded.payload
+    assert coded_by(encoder, rows, counts, coded.sides).payload == coded.payload
     again = encoder.measure(rows, coded.payload, count, counts)
     assert again.channel_sse.tobytes() == coded.sums.channel_sse.tobytes()
     assert (again.cosine_sum, again.cosine_min) == (coded.sums.cosine_sum, coded.sums.cosine_min)
@@ -174,7 +182,7 @@ def test_values_that_are_kept_exactly(dtype: str, device: str) -> None:
     rows[7:9, 3:] = 0
     codec = fitted(rows, spec_of(rows.shape, dtype), FitOptions(effort=0, nonfinite_keep=True, padding=True))
     check(codec, rows, device)
-    decoded, _ = codec.decode(encoder_of(codec, device).code(rows).payload, len(rows))
+    decoded, _ = codec.decode(coded_by(encoder_of(codec, device), rows).payload, len(rows))
     kept = ~np.isfinite(dtypes.to_float32(rows, dtype))
     kept[7:9, 3:] = True
     assert decoded[kept].tobytes() == rows[kept].tobytes()
@@ -189,7 +197,7 @@ def test_values_that_are_refused_are_named_as_by_the_cpu(padding: bool, device: 
     with pytest.raises(SourceError) as expected:
         codec.encode(rows)
     with pytest.raises(SourceError) as found:
-        encoder_of(codec, device).code(rows)
+        coded_by(encoder_of(codec, device), rows)
     assert str(found.value) == str(expected.value)
 
 
@@ -211,9 +219,9 @@ def test_few_chunks_are_on_the_device_at_once(most: int, device: str, monkeypatc
 
     monkeypatch.setattr(encoder, "_errors", slowly)
     chunks = [rows * np.float32(scale) for scale in range(1, 9)]
-    found = [one.payload for one in ordered_map(encoder.code, chunks, 6)]
+    found = [one.payload for one in ordered_map(partial(coded_by, encoder), chunks, 6)]
     assert seen[0] == most
-    assert found == [encoder.code(chunk).payload for chunk in chunks]
+    assert found == [coded_by(encoder, chunk).payload for chunk in chunks]
 
 
 @pytest.mark.parametrize(
