@@ -70,8 +70,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accesses]:
         return real.store(at, values, mask)
 
     def atomic(operation: object, at: np.ndarray, values: np.ndarray, mask: np.ndarray, *rest: object) -> object:
-        seen.reads.append(seen.checked(at[mask]))
-        seen.writes.append(at[mask])
+        touched = seen.checked(at[mask.astype(bool)])  # atomic operations have masks of integers
+        seen.reads.append(touched)
+        seen.writes.append(touched)
         return real.atomic_rmw(operation, at, values, mask, *rest)
 
     def launched(grid: object, *arguments: object, **options: object) -> object:

@@ -57,16 +57,16 @@ def remainders(codes: torch.Tensor) -> torch.Tensor:
     found = torch.empty(triton.cdiv(flat.numel(), REMAINDER_WORDS), dtype=torch.int32, device=codes.device)
     if len(found):
         with device_of(codes):
-            advance, ends = crc_tables(codes.device)
+            advance, ends = crc_tables(_LANES, codes.device)
             _remainders[(len(found),)](flat, found, advance, ends, flat.numel(), LANES=_LANES, STEPS=_STEPS, **LAUNCH)
     return found
 
 
 @lru_cache(maxsize=16)
-def crc_tables(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def crc_tables(lanes: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """(4, 256) and (lanes,) int32: what a remainder becomes in a step, and what that of a lane is multiplied by."""
-    ends = np.array([power(32 * (_LANES - lane)) for lane in range(_LANES)], np.uint32)
-    advance, last = (torch.from_numpy(one.view(np.int32)).to(device) for one in (multiples(32 * _LANES), ends))
+    ends = np.array([power(32 * (lanes - lane)) for lane in range(lanes)], np.uint32)
+    advance, last = (torch.from_numpy(one.view(np.int32)).to(device) for one in (multiples(32 * lanes), ends))
     return advance, last
 
 
