@@ -14,6 +14,7 @@ from embdc_cli.codec.device import packing
 from embdc_cli.codec.device.encoder import DeviceEncoder
 from embdc_cli.codec.device.packing import ByCpu
 from embdc_cli.codec.stage import ChunkRows
+from embdc_cli.codec.table import ChunkKind
 from tests.codec.device.packing_cases import packed_there
 from tests.encoding.test_device_encoding import on
 from tests.encoding.test_same_bytes import interrupt_at
@@ -47,7 +48,7 @@ def test_bytes_are_the_same_wherever_codes_are_packed(
 ) -> None:
     options: dict[str, Any] = {"target_nmse": 0.1, "effort": effort, "chunk_frames": 4, "force": True}
     options["device"] = on(device, monkeypatch)
-    x, path = embeddings(22, 4, 6), tmp_path / "a.embdc"
+    x, path = embeddings(22, 9, 16), tmp_path / "a.embdc"
     with monkeypatch.context() as patch:
         patch.setattr(packing, "kernels_on", lambda _: None)
         embdc.encode(x, str(path), **options)
@@ -55,14 +56,17 @@ def test_bytes_are_the_same_wherever_codes_are_packed(
     assert set(batches) == {1}
     monkeypatch.setattr(ByCpu, "packed", None)
     with embdc.open(str(path)) as archive:
-        third = archive["data"].stream.entries[2].offset
+        entries = archive["data"].stream.entries
+        assert {entry.record.kind for entry in entries} == {ChunkKind.TRANSFORM}
     for jobs, largest in ((1, 6), (2, 3))[effort:]:
         batches.clear()
         embdc.encode(x, str(path), jobs=jobs, **options)
         assert path.read_bytes() == whole
-        assert max(batches) == largest
+        assert batches[-1] == max(batches) == largest
+    if effort:
+        return
     with monkeypatch.context() as patch:
-        interrupt_at(patch, third + 1)
+        interrupt_at(patch, entries[2].offset + 1)
         with pytest.raises(embdc.Stopped):
             embdc.encode(x, str(path), **options)
     batches.clear()
