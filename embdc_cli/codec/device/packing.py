@@ -4,9 +4,10 @@ The CPU has no codes. What it has to know of those of planes, to choose classes,
 track; flags, offsets and side information it writes as ever. It waits for the device three times for any number of
 chunks: for these numbers (which come with the errors), for how many bytes every part takes, and for these bytes, in one
 copy to page-locked memory.
-Read or written on the device, for each code of 4 bytes: 8 in the order of planes, 4 for a CRC-32, 10 to have those of
-all chunks in a row, with their classes, 10 to count, 12 at most to split them, and 4 for rANS with its words. A batch
-has as many chunks as its memory allows: rANS takes as long for thousands of payloads as for the longest of them.
+Read or written on the device, for each code of 4 bytes: 8 in the order of planes, 4 for a CRC-32, 11 for its class and
+to have those of all chunks in a row, 10 to count and to split them; for each that has a symbol another 4, and what it
+becomes. A batch has as many chunks as its memory allows: rANS takes as long for thousands of payloads as for the
+longest of them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In order, and but for rANS in blocks of 1024 levels of all payloads side by side
 what its symbols cost; sums over blocks (torch), so that every bit has its place; zeros where raw bits will be; symbols
 and rows without those of class 0, and raw bits, or-ed into words of 32, so that their order is nothing; rANS
 (`rans.cuda`).
-Read or written are, for each level, twice its 5 bytes with its class; for each coded one 6 bytes of symbols and rows,
+Read or written are, for each level, twice its 5 bytes with its class; for each coded one 4 bytes of symbol and row,
 and what it becomes. Atomic operations on words are one for each negative level, and up to two for each group of low
 bits and three for each escape.
 Reads and writes for a payload lie within its own ranges. Nothing waits for the device.
