@@ -136,6 +136,8 @@ def test_every_part_of_the_gpu_bench_runs(tmp_path: Path) -> None:
         "rans encode",
         "decode 0",
         "encode 1",
+        "pack 0",
+        "pack 1",
         "first chunk 1",
         "encoder",
     ):

@@ -264,7 +264,7 @@ def test_tables_that_others_may_drop_are_recorded(monkeypatch: pytest.MonkeyPatc
     coder = SimpleNamespace(slots=tensor(), packed=tensor(), cost=tensor())
     tables: Any = SimpleNamespace(coder=coder, rows=tensor(), shifts=tensor(), orders=tensor(), direct=tensor())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"current of {device}")
-    assert plane_coders._used_here(tables) is tables
+    assert plane_coders.used_here(tables) is tables
     assert recorded == ["current of cuda:1"] * 7
 
 

@@ -129,9 +129,11 @@ def test_only_the_pool_of_workers_imports_ray() -> None:
 
 def test_only_kernels_for_cuda_import_triton() -> None:
     contexts = {f"cuda_{part}.py" for part in ("contexts", "decode", "encode", "fields", "tables")}
-    entropy = {"entropy/dependent/cuda.py", "entropy/levels/cuda_kernels.py", "entropy/rans/cuda.py"}
+    levels = {f"entropy/levels/cuda_{part}.py" for part in ("encode", "kernels")}
+    entropy = {"entropy/dependent/cuda.py", *levels, "entropy/rans/cuda.py"}
     assert importers("triton") == {
         "codec/device/cuda.py",
+        "codec/device/cuda_codes.py",
         *(f"codec/transform/time_context/{name}" for name in contexts),
         *entropy,
     }

@@ -58,11 +58,15 @@ class Chain:
 
     def pack(self, coded: Coded) -> bytes:
         """The bytes of `coded`."""
+        return self.framed(coded.sides, self.coder.encode(coded.codes, self.last_side(coded.sides)))
+
+    def framed(self, sides: Sequence[bytes], data: bytes) -> bytes:
+        """What `pack` gives for codes that the coder has made `data` of."""
         out = FieldWriter()
-        for stage, side in zip(self.links, coded.sides, strict=True):
+        for stage, side in zip(self.links, sides, strict=True):
             if stage.has_side:
                 out.blob(side)
-        return out.bytes() + self.coder.encode(coded.codes, self.side_at(len(self.links) - 1, coded.sides))
+        return out.bytes() + data
 
     def unpack(self, data: bytes | memoryview, shape: Shape) -> Coded:
         """What `pack` put into `data` for an array of `shape`. Raises CorruptArchive."""
@@ -81,7 +85,11 @@ class Chain:
 
     def plane_bits(self, coded: Coded) -> list[np.ndarray]:
         """As of the coder."""
-        return self.coder.plane_bits(coded.codes, self.side_at(len(self.links) - 1, coded.sides))
+        return self.coder.plane_bits(coded.codes, self.last_side(coded.sides))
+
+    def last_side(self, sides: Sequence[bytes]) -> bytes:
+        """What the coder may know of the chunk."""
+        return self.side_at(len(self.links) - 1, sides)
 
     def side_at(self, number: int, sides: Sequence[bytes]) -> bytes:
         """What stage `number` may know of the chunk: its side information, or that of the last stage that had some."""

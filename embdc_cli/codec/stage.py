@@ -14,7 +14,7 @@ the last stage before it that did.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Protocol
@@ -139,6 +139,19 @@ class Encoded:
     payload: bytes
     symbol_crc: int
     decoded: np.ndarray
+    sides: Sides = ()
+
+
+@dataclass(frozen=True)
+class ChunkRows:
+    """One chunk to be coded, of `values` values. Other arguments as of `ChunkCodec.encode`.
+
+    read: gives its rows, the same whenever it is called, so that they need not be kept.
+    """
+
+    read: Callable[[], np.ndarray]
+    values: int
+    token_counts: TokenCounts | None = None
     sides: Sides = ()
 
 

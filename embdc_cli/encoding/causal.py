@@ -17,6 +17,7 @@ import numpy as np
 from embdc_cli import dtypes
 from embdc_cli.container.header import Limits
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.batches import coded
 from embdc_cli.encoding.choosing import error_goal, size_goal
 from embdc_cli.encoding.delivery import Destination
 from embdc_cli.encoding.header import MAX_GROUP, MAX_MODES, ItemFacts, header_of, max_rank, summary_facts
@@ -32,7 +33,6 @@ from embdc_cli.encoding.writing import StreamOutcome, WriteResult, finish, recor
 from embdc_cli.errors import TargetMissed, UsageError
 from embdc_cli.metrics import ChannelMoments, ErrorSums
 from embdc_cli.options import SIZE_TARGETS, EncodeOptions, Target
-from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import disk_errors
@@ -137,7 +137,7 @@ class CausalEncoder:
             self.writer.models(window.stream, segment, models)
         if window.timeline is not None and window.keeps_time:
             self.writer.times(0, window.row0, window.timeline.starts, window.timeline.ends)
-        for chunk in ordered_map(plan.code, plan.cuts, self.options.jobs):
+        for chunk in coded([(plan, cut) for cut in plan.cuts], self.options.jobs):
             record = record_of(plan, chunk, window.timeline, segment)
             self.writer.data(replace(record, row0=window.row0 + record.row0), chunk.payload)
             outcome.sums.merge(chunk.sums)

@@ -205,9 +205,9 @@ def _prefer_lossless(plan: StreamPlan, jobs: int) -> None:
     index, nudge = plan.index, plan.nudge
     assert index is not None
     lossy = plan.trial(index, jobs, nudge)
-    first = plan.code(plan.sample[0])
+    (first,) = plan.code(plan.sample[:1])
     plan.set_lossless()
-    exact_first = plan.code(plan.sample[0])
+    (exact_first,) = plan.code(plan.sample[:1])
     close = len(exact_first.payload) < _LOSSLESS_WORTH_TRYING * (len(first.payload) + lossy.file_bytes * 0.05)
     if not close or plan.trial(None, jobs).file_bytes > lossy.file_bytes:
         plan.set_step(index, nudge)
@@ -280,7 +280,7 @@ def _lossless_fits(job: WriteJob, goal: float) -> bool:
     """Whether the lossless form is within a size ceiling; judged by first chunks before anything is coded in full."""
     for plan in job.streams:
         plan.set_lossless()
-    first = sum(len(plan.code(plan.sample[0]).payload) * len(plan.cuts) for plan in job.streams if plan.cuts)
+    first = sum(len(plan.code(plan.sample[:1])[0].payload) * len(plan.cuts) for plan in job.streams if plan.cuts)
     if first > 2 * goal:
         return False
     if any(plan.part is not None for plan in job.streams):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from embdc_cli.codec.stage import CodedRows, Sides, TokenCounts
+from embdc_cli.codec.stage import ChunkRows, CodedRows, TokenCounts
 from embdc_cli.codec.table import ChunkKind
 from embdc_cli.metrics import ErrorSums
 from embdc_cli.tokens import Cut, as_tokens
@@ -35,8 +36,11 @@ class ChunkCoder(Protocol):
     def held_bytes(self) -> int:
         """Of parameters beside those of the codec."""
 
-    def code(self, rows: np.ndarray, token_counts: TokenCounts | None, sides: Sides) -> CodedRows:
-        """Arguments as of `ChunkCodec.encode`. Raises SourceError for values the codec does not take."""
+    def at_once(self, values: int) -> int:
+        """How many chunks of so many values `code` is best given at once."""
+
+    def code(self, chunks: Sequence[ChunkRows]) -> list[CodedRows]:
+        """Of each, the same whatever the others are. Raises SourceError for values the codec does not take."""
 
     def measure(self, rows: np.ndarray, payload: bytes, count: int, token_counts: TokenCounts | None) -> ErrorSums:
         """The errors of a payload that `code` gave for these `count` rows: the same sums."""
@@ -62,8 +66,15 @@ class OnCpu:
         self._codec = codec
         self._spec = spec
 
-    def code(self, rows: np.ndarray, token_counts: TokenCounts | None, sides: Sides) -> CodedRows:
-        encoded = self._codec.encode(rows, token_counts, sides)
+    def at_once(self, values: int) -> int:
+        return 1
+
+    def code(self, chunks: Sequence[ChunkRows]) -> list[CodedRows]:
+        return [self._coded(chunk) for chunk in chunks]
+
+    def _coded(self, chunk: ChunkRows) -> CodedRows:
+        rows = chunk.read()
+        encoded = self._codec.encode(rows, chunk.token_counts, chunk.sides)
         return CodedRows(encoded.payload, encoded.symbol_crc, self._errors(rows, encoded.decoded), encoded.sides)
 
     def measure(self, rows: np.ndarray, payload: bytes, count: int, token_counts: TokenCounts | None) -> ErrorSums:

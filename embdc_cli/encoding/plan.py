@@ -10,17 +10,19 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embdc_cli import dtypes
 from embdc_cli.codec.lossless.codec import LosslessCodec
+from embdc_cli.codec.stage import ChunkRows
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
 from embdc_cli.container.header import Limits
+from embdc_cli.encoding.batches import coded
 from embdc_cli.encoding.chunk_coder import ChunkCoder, CodedChunk, OnCpu, coder_on
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
 from embdc_cli.encoding.sampling import SAMPLE_BYTES, VIDEO_SAMPLE_BYTES, Part, drawn_evenly
@@ -28,7 +30,6 @@ from embdc_cli.encoding.segments import Segment, divide, pieces_of
 from embdc_cli.encoding.survey import Survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
-from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
 from embdc_cli.tokens import Cut
 from embdc_cli.values import StreamSpec, Tensor
@@ -275,16 +276,30 @@ class StreamPlan:
         for segment in self.segments:
             segment.models = None
 
-    def code(self, cut: Cut) -> CodedChunk:
-        """Read, encode and measure one chunk."""
-        segment, counts = self.segment_of(cut), self._counts(cut)
+    def at_once(self, cut: Cut) -> int:
+        """How many chunks like this one, of one segment, `code` is best given at once."""
+        return self._coding(self.segment_of(cut))[1].at_once(self.values_in([cut]))
+
+    def code(self, cuts: Sequence[Cut]) -> list[CodedChunk]:
+        """Read, encode and measure chunks of one segment."""
+        segment = self.segment_of(cuts[0])
         lossy = segment.models is not None
-        known = self._sides.get(cut, ()) if lossy else ()
-        coded = self._coding(segment)[1].code(self.tensor.read(*cut), counts, known)
-        if lossy and self.sample_is_all:
-            self._sides[cut] = coded.sides
-        listed = None if counts is None else tuple(int(n) for n in counts)
-        return CodedChunk(cut, coded.payload, coded.symbol_crc, listed, coded.sums)
+        chunks = [
+            ChunkRows(
+                partial(self.tensor.read, *cut),
+                self.values_in([cut]),
+                self._counts(cut),
+                self._sides.get(cut, ()) if lossy else (),
+            )
+            for cut in cuts
+        ]
+        found = []
+        for cut, chunk, one in zip(cuts, chunks, self._coding(segment)[1].code(chunks), strict=True):
+            if lossy and self.sample_is_all:
+                self._sides[cut] = one.sides
+            listed = None if chunk.token_counts is None else tuple(int(n) for n in chunk.token_counts)
+            found.append(CodedChunk(cut, one.payload, one.symbol_crc, listed, one.sums))
+        return found
 
     def measure(self, cut: Cut, payload: bytes) -> ErrorSums:
         """The errors of a chunk that `code` has given: the same sums."""
@@ -308,7 +323,7 @@ class StreamPlan:
             for segment in self.segments:
                 sample, found = self.sample_of(segment.cuts), ErrorSums(self.spec.channels)
                 payload = 0.0
-                for chunk in ordered_map(self.code, sample, jobs):
+                for chunk in coded([(self, cut) for cut in sample], jobs):
                     weight = 1.0 if self.part is None else self.part.coded[chunk.cut]
                     payload += len(chunk.payload) * weight
                     found.merge(chunk.sums if weight == 1 else chunk.sums.scaled(weight))

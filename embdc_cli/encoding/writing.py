@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.container.chunk import CodebookRecord, DataRecord
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.batches import coded
 from embdc_cli.encoding.chunk_coder import CodedChunk
 from embdc_cli.encoding.plan import StreamPlan
 from embdc_cli.encoding.segments import Segment
 from embdc_cli.errors import CorruptArchive
 from embdc_cli.metrics import EXACT, ChannelMoments, ErrorSums, finite, pooled
 from embdc_cli.options import SIZE_TARGETS
-from embdc_cli.parallel import ordered_map
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.tokens import Cut
 from embdc_cli.values import StreamSpec, Timeline
@@ -183,11 +183,7 @@ def perform(
             _take_over(job.streams[action.stream], action, found, result)
             done += 1
     rest = actions[len(kept) :]
-    coded = ordered_map(
-        lambda action: job.streams[action.stream].code(action.cut),
-        (action for action in rest if action.kind == "data"),
-        job.jobs,
-    )
+    chunks = coded([(job.streams[action.stream], action.cut) for action in rest if action.kind == "data"], job.jobs)
     for action in rest:
         plan = job.streams[action.stream]
         if action.kind == "codebook":
@@ -202,7 +198,7 @@ def perform(
             start, stop = action.cut
             writer.times(0, start, job.timeline.starts[start:stop], job.timeline.ends[start:stop])
         else:
-            chunk = next(coded)
+            chunk = next(chunks)
             timeline = job.timeline if plan.spec.name in job.timed_streams else None
             writer.data(record_of(plan, chunk, timeline, action.segment), chunk.payload)
             _count(result, action.stream, chunk.sums)

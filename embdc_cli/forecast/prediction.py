@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from embdc_cli import dtypes
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding.batches import coded
 from embdc_cli.encoding.choosing import choose, null_pass
 from embdc_cli.encoding.codebooks import chosen_codebook
 from embdc_cli.encoding.overhead import FRAMING_BYTES, INDEX_BYTES
@@ -21,7 +22,6 @@ from embdc_cli.encoding.recipe import recipe_of
 from embdc_cli.encoding.twopass import write_job
 from embdc_cli.encoding.writing import NullOutput, StreamOutcome, WriteJob, finish, outcome_of
 from embdc_cli.metrics import pooled
-from embdc_cli.parallel import ordered_map
 from embdc_cli.tokens import as_tokens
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _pass(plan: StreamPlan, jobs: int, probe: ProbeSums | None, found: _Pass) ->
     """Encode and decode the sample of a stream, and add to `found` what that took."""
     probed = probe is not None and plan.spec.dtype in dtypes.FLOATS and plan.spec.channels == probe.head.channels
     started = time.perf_counter()
-    chunks = list(ordered_map(plan.code, plan.sample, jobs))
+    chunks = list(coded([(plan, cut) for cut in plan.sample], jobs))
     found.encode_seconds += time.perf_counter() - started
     for number, chunk in enumerate(chunks):
         codec, rows = plan.codec_of(plan.segment_of(chunk.cut)), chunk.cut[1] - chunk.cut[0]

@@ -9,7 +9,8 @@ is moved for them, but for copy, pcie and disk, which count what they move.
 
 floor: the least that must be done over what this device was measured to do in the same run. `copy`, bytes read and
 written; `sgemm`, operations of float32 products as torch makes them (no TF32); `pcie`, bytes from page-locked memory.
-of_floor: the figure as a share of it.
+of_floor: the figure as a share of it. `encode` is from host memory to bytes there, so `pcie` is a floor of it; `pack`
+is the part of it from codes on the device on, of one batch.
 --clip: frames a second by NVDEC, of a file. --small: tiny sizes, to see that everything runs; with --show, which prints
 and records nothing, also on the CPU, where Triton has to be told to interpret (TRITON_INTERPRET=1).
 """
@@ -33,7 +34,13 @@ import torch
 import triton
 
 import embdc_cli as embdc
+from embdc_cli.codec.device import cuda_codes
+from embdc_cli.codec.device.packing import OnDevice, Packed, packing_of
+from embdc_cli.codec.device.staging import Staging
+from embdc_cli.codec.stage import ChunkRows
+from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.encoding.chunk_coder import coder_on
+from embdc_cli.entropy.levels import cuda_encode
 from embdc_cli.entropy.rans import cuda as rans
 from embdc_cli.entropy.tables import static_tables
 from embdc_cli.options import EncodeOptions
@@ -202,6 +209,7 @@ def codec(bench: Bench, folder: str) -> dict[int, float]:
         embdc.cat([one] * (2 if bench.small else 128), long)
         rates[effort] = decode(bench, long, effort)
         encode(bench, one, x, effort)
+        pack(bench, one, x, effort)
     return rates
 
 
@@ -238,10 +246,53 @@ def encode(bench: Bench, path: str, x: np.ndarray, effort: int) -> None:
         view = archive["data"]
         entry = view.stream.entries[0]
         coder = coder_on(bench.name, archive.codec(view.stream, entry.record.segment, entry.record.kind), view.spec)
-        jobs, count = (1, 2) if bench.small else (os.cpu_count() or 1, 64)
-        seconds = bench.seconds(lambda: list(ordered_map(lambda _: coder.code(x, None, ()), range(count), jobs)))
-    floor = bench.least(x.size * count, 2.06 * x.size * count)
-    bench.add(f"encode {effort}", 2 * x.size * count / seconds / 1e9, "GB/s", floor, f"{count} chunks, {jobs} threads")
+        most = coder.at_once(x.size)
+        jobs, count = (1, 2) if bench.small else (os.cpu_count() or 1, max(64, 4 * most))
+        chunks = [ChunkRows(lambda: x, x.size)] * count
+        batches = [chunks[start : start + most] for start in range(0, count, most)]
+
+        def work() -> None:
+            for _ in ordered_map(coder.code, batches, jobs):
+                pass
+
+        seconds, peak = bench.seconds(work), bench.peak_bytes(work)
+    floor = min(bench.least(x.size * count, 2.06 * x.size * count), bench.ceilings["pcie"] / 1e9)
+    note = f"{count} chunks, {most} in a batch, {jobs} threads, {peak / 1e6:.0f} MB at the peak"
+    bench.add(f"encode {effort}", 2 * x.size * count / seconds / 1e9, "GB/s", floor, note)
+
+
+def pack(bench: Bench, path: str, x: np.ndarray, effort: int) -> None:
+    """Codes of chunks that are on the device to their bytes in host memory: as if these were all different."""
+    with embdc.open(path) as archive:
+        stream = archive["data"].stream
+        ((entry, payload),) = archive.reader.fetch(stream.entries[:1])
+        codec = archive.codec(stream, entry.record.segment, entry.record.kind)
+        if not isinstance(codec, TransformCodec):
+            raise RuntimeError(f"effort {effort}: a chunk of {type(codec).__name__} has no codes")
+        ((coded,), _, _) = codec.codes(payload, entry.record.rows)
+        coder = codec.models.groups[0].chain.coder
+        side = codec.models.groups[0].chain.last_side(coded.sides)
+    staging = Staging(bench.device)
+    packing = packing_of(coder, cuda_codes)
+    if packing is None:  # of a source that is coded in another way
+        raise RuntimeError(f"effort {effort}: codes of {type(coder).__name__} are not packed on a device")
+    packer = OnDevice(packing, (cuda_encode, cuda_codes), staging)
+    (codes,) = staging.copied([coded.codes])
+    count = 2 if bench.small else 64
+
+    def work() -> list[Packed]:
+        ordered = [packer.ordered(codes) for _ in range(count)]
+        known = iter(staging.fetched_together([tensor for one in ordered for tensor in one.known]))
+        return packer.packed(ordered, [[next(known) for _ in one.known] for one in ordered], [side] * count)
+
+    if work()[-1].data() != coder.encode(coded.codes, side):
+        raise RuntimeError(f"effort {effort}: packed codes differ")
+    seconds, peak = bench.seconds(work), bench.peak_bytes(work)
+    size = len(work()[0].data())
+    floor = bench.least(x.size * count, (4.0 * coded.codes.size + size) * count)
+    share = f"{coded.codes.size / x.size:.3f} codes and {8 * size / x.size:.3f} bits per value"
+    note = f"{count} chunks, {share}, {peak / 1e6:.0f} MB at the peak"
+    bench.add(f"pack {effort}", 2 * x.size * count / seconds / 1e9, "GB/s", floor, note)
 
 
 def encoder(bench: Bench, decoded: dict[int, float]) -> None:

@@ -5,6 +5,7 @@ They are ordinary archives: the CPU reads them, finds the errors that they say, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.codec.device.encoder import DeviceEncoder
+from embdc_cli.codec.stage import ChunkRows
 from embdc_cli.codec.transform.codec import TransformCodec
 from tests.codec.device.device_cases import DEVICES
 from tests.codec.mixture.mixture_cases import populations
@@ -28,9 +30,9 @@ def coded_there(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     code = DeviceEncoder.code
 
-    def counted(self: DeviceEncoder, *arguments: Any) -> Any:
-        found.append(1)
-        return code(self, *arguments)
+    def counted(self: DeviceEncoder, chunks: Sequence[ChunkRows]) -> Any:
+        found.extend([1] * len(chunks))
+        return code(self, chunks)
 
     monkeypatch.setattr(DeviceEncoder, "code", counted)
     return found

@@ -69,6 +69,12 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accesses]:
         seen.writes.append(seen.checked(at[mask]))
         return real.store(at, values, mask)
 
+    def atomic(operation: object, at: np.ndarray, values: np.ndarray, mask: np.ndarray, *rest: object) -> object:
+        touched = seen.checked(at[mask.astype(bool)])  # atomic operations have masks of integers
+        seen.reads.append(touched)
+        seen.writes.append(touched)
+        return real.atomic_rmw(operation, at, values, mask, *rest)
+
     def launched(grid: object, *arguments: object, **options: object) -> object:
         seen.extents.clear()
         tensors = (one for one in arguments if isinstance(one, torch.Tensor))
@@ -76,7 +82,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accesses]:
         return launch(grid, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(interpreter, "_interpreter", SimpleNamespace(load=load, store=store))
+        patch.setattr(interpreter, "_interpreter", SimpleNamespace(load=load, store=store, atomic_rmw=atomic))
         patch.setattr(interpreter.GridExecutor, "__call__", launched)
         yield seen
 

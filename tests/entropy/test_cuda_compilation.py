@@ -33,6 +33,7 @@ from embdc_cli.entropy.rans import cuda as rans
 from embdc_cli.entropy.dependent import cuda as dependent
 from embdc_cli.entropy.dependent.tables import coefficient_path_tables
 from embdc_cli.entropy.levels import cuda as levels
+from embdc_cli.entropy.levels import cuda_encode
 from embdc_cli.entropy.tables import static_tables
 
 device = torch.device("cpu")
@@ -40,6 +41,7 @@ tables = rans.tables_on(static_tables(), device)
 data, ranges = torch.zeros(100, dtype=torch.uint8), torch.zeros((3, 2), dtype=torch.int64)
 rans.encode(data, data, ranges, rans.lane_counts(data, data, ranges, tables), tables)
 levels.decode_levels(data, ranges, data, ranges, 5000, levels.tables_on(None, device))
+cuda_encode.encode_levels(data.int(), data, ranges, 5000, levels.tables_on(None, device))
 path_tables = dependent.tables_on(coefficient_path_tables(), device)
 dependent.decode(data, ranges, data, ranges, 5000, ranges[:0], ranges, path_tables)
 """
@@ -58,5 +60,6 @@ def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     parts = ["count_coded", "find_parts", "keep_coded"]
     raw = ["count_raw", "keep_orders", "read_escapes", "merge"]
+    encode = ["_count_parts", "_clear", "_write_parts", "_encode"]
     plain, paths = [*parts, "_decode", *raw], [*parts, "_keep_tracks", "_decode", "_spread", *raw]
-    assert done.stdout.split() == ["_lane_counts", "_encode", *plain, *paths]
+    assert done.stdout.split() == ["_lane_counts", "_encode", *plain, *encode, *paths]

@@ -21,10 +21,11 @@ When a chunk is encoded on a device (`encoder`):
     gives codes, of the stages there
     tracks of a mixture, side information, on the CPU, between
     records of exact values
-    coders                                 on the CPU, in threads; codes come in as few bytes as they fit
+    codes of planes and of tracks of a     on the device where Triton runs, of a batch of chunks (`packing`), with their
+    mixture                                CRC-32; else on the CPU, in threads, where codes come in as few bytes as fit
     errors of what a decoder gives         on the device (`distortion`), which decodes its codes as above
 
-Of the same coefficients the codes are those of the CPU; coefficients differ in the last bits, so that some fall to the
-other side of an edge. Codes are not packed on the device: there one payload takes as long as thousands together
-(`entropy.rans.cuda`), and a chunk has one.
+Of the same coefficients the codes are those of the CPU, and of the same codes the bytes; coefficients differ in the
+last bits, so that some fall to the other side of an edge. Chunks whose chain has another stage are encoded by the CPU
+(`forwards`): those of efforts 2 and 3, of vq and video codecs, and maps full of zeros.
 """

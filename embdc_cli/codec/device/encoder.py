@@ -1,23 +1,26 @@
-"""Chunks of one segment encoded with transforms, search and rounding on a device; their codes are packed by the CPU.
+"""Chunks of one segment encoded with transforms, search and rounding on a device, and packed there where Triton runs.
 
-A thread has one chunk: it starts everything on the device up to the codes and the errors that a decoder will make,
-waits for these, and packs the codes. Several threads keep the device at work, while others pack. Within a chunk only
-what is measured for its side information (scales of tokens, tracks of a mixture) waits for the device.
-A chunk is encoded by itself, in products of its own shape: on one machine and device its bytes are always the same.
-Those of the CPU differ where sums of float32 fall on the other side of the edge between two codes.
+Chunks come in batches, of which a thread has one: it starts everything on the device up to the codes and the errors
+that a decoder will make, chunk by chunk, then packs the codes of all together (`packing`), so that the host waits for
+the device a few times for a batch. Where Triton does not run a batch is one chunk: its codes come back in as few bytes
+as they fit, and the thread packs them while others use the device. Within a chunk only what is measured for its side
+information (scales of tokens, tracks of a mixture) waits for the device.
+A chunk is encoded by itself, in products of its own shape: on one machine and device its bytes are always the same,
+whatever the batch, and wherever codes are packed. Those of the CPU differ where sums of float32 fall on the other side
+of the edge between two codes.
 Models are fitted by the CPU as ever. Of encoding there in one thread that is 43 % for 180 MB of tokens of a ViT at
 effort 0, and coding chunks, for trials and for the archive, 48 %; at effort 1, for 15 MB, 69 % and 31 %.
-Memory: up to 60 bytes on the device for each value of at most _AT_ONCE chunks of the process, most of it for measuring
-errors; for a mixture the coefficients of tokens under all modes as well (`mixture_search`).
+Memory, for each of at most _AT_ONCE batches: up to 60 bytes on the device for each value of the chunk that it is at,
+most of it for measuring errors; for a mixture the coefficients of tokens under all modes as well (`mixture_search`);
+and codes, within its share of `budget_bytes`, or one chunk where that is more.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from queue import SimpleQueue
 from typing import Final
 
 import numpy as np
@@ -25,26 +28,41 @@ import torch
 
 from embdc_cli import dtypes
 from embdc_cli.codec import exact_values
-from embdc_cli.codec.chain import Chain, Coded, Parted
+from embdc_cli.codec.chain import Chain, Parted
 from embdc_cli.codec.device.beside import Beside, Taken, Upload
 from embdc_cli.codec.device.chain import DeviceChain
 from embdc_cli.codec.device.coders import narrowed
 from embdc_cli.codec.device.distortion import measured
 from embdc_cli.codec.device.forward import Measured
 from embdc_cli.codec.device.forwards import all_forwards, forward_of
-from embdc_cli.codec.device.narrow import Narrow
+from embdc_cli.codec.device.packing import BYTES_PER_CHUNK, BYTES_PER_CODE, Ordered, Packed, packer_of
 from embdc_cli.codec.device.precision import full_precision
 from embdc_cli.codec.device.rows import put_exact, tokens_of, write_rows
 from embdc_cli.codec.device.staging import Staging
 from embdc_cli.codec.fields import FieldWriter
-from embdc_cli.codec.stage import ChunkCodec, CodedRows, Sides, TokenCounts
+from embdc_cli.codec.stage import ChunkCodec, ChunkRows, CodedRows, Shape, Sides, TokenCounts
 from embdc_cli.codec.transform.codec import TransformCodec
+from embdc_cli.codec.transform.mixture.stage import Mixture
 from embdc_cli.metrics import ErrorSums
 
 _AT_ONCE: Final = 4
-"""Chunks on a device at once, whatever the number of threads and segments, so that its memory is bounded."""
+"""Batches on the device at once, whatever the number of threads and segments, so that its memory is bounded."""
+_LEAST_BUDGET_BYTES: Final = 512 << 20
+_SHARE_OF_DEVICE: Final = 8
+"""An eighth of the memory of a device is for codes that wait to be packed side by side: many of them are fast."""
+_MOST_CHUNKS: Final = 4096
+"""Of a batch: half of what fills an H100 with rANS (`entropy.rans.cuda`)."""
 
-_seats: Final[dict[torch.device, BoundedSemaphore]] = {}
+_Seats = SimpleQueue[torch.cuda.Stream | None]
+_seats: Final[dict[torch.device, _Seats]] = {}
+
+
+def _some_seats(device: torch.device) -> _Seats:
+    """A stream for each batch, None where there are none."""
+    seats: _Seats = SimpleQueue()
+    for _ in range(_AT_ONCE):
+        seats.put(torch.cuda.Stream(device) if device.type == "cuda" else None)  # type: ignore[no-untyped-call]
+    return seats
 
 
 def device_encoder(codec: ChunkCodec, device: str) -> DeviceEncoder | None:
@@ -65,53 +83,111 @@ class DeviceEncoder:
             device = torch.device("cuda", torch.cuda.current_device())
         self._device = device
         self._staging = Staging(device)
-        self._seats = _seats.setdefault(device, BoundedSemaphore(_AT_ONCE))  # atomic: one for all threads
+        self.budget_bytes = _LEAST_BUDGET_BYTES
+        if device.type == "cuda":
+            memory = torch.cuda.get_device_properties(device).total_memory
+            self.budget_bytes = max(_LEAST_BUDGET_BYTES, memory // _SHARE_OF_DEVICE)
         upload = Upload(device)
         self._groups = [_Group(models.chain, upload, self._staging) for models in codec.models.groups]
         self._upload = upload
+        self._seats = _seats.setdefault(device, _some_seats(device))  # atomic: the same for all threads
+        if device.type == "cuda":  # what was uploaded is there, whatever stream it is used on
+            torch.cuda.current_stream(device).synchronize()
 
     @property
     def held_bytes(self) -> int:
         """Of parameters on the device."""
         return self._upload.bytes
 
-    def code(self, rows: np.ndarray, token_counts: TokenCounts | None = None, sides: Sides = ()) -> CodedRows:
-        """The coded chunk of rows in storage dtype. Arguments and errors as of `ChunkCodec.encode`."""
+    def at_once(self, values: int) -> int:
+        """How many chunks of so many values make a batch: 1 where their codes are packed by the CPU."""
+        if not all(group.packer.together for group in self._groups):
+            return 1
+        return max(1, min(_MOST_CHUNKS, self.budget_bytes // _AT_ONCE // self._packing_bytes(values)))
+
+    def _packing_bytes(self, values: int) -> int:
+        """What the codes of a chunk of so many values have of the device at most, until they are packed."""
         models, spec = self._codec.models, self._codec.spec
+        groups = zip(self._groups, models.layout.tokens, strict=True)
+        codes = sum(_codes_per_row(group.chain, tokens, models.layout.fold) for group, tokens in groups)
+        rows = -(-values // max(1, spec.row_values))
+        return BYTES_PER_CODE * codes * rows + BYTES_PER_CHUNK * len(self._groups)
+
+    def code(self, chunks: Sequence[ChunkRows]) -> list[CodedRows]:
+        """The coded chunks. Errors as of `ChunkCodec.encode`."""
+        coded: list[CodedRows] = []
+        for batch in self._batches(chunks):
+            coded += self._coded(batch)
+        return coded
+
+    def _batches(self, chunks: Sequence[ChunkRows]) -> Iterator[list[ChunkRows]]:
+        """Such that each fits its share of the budget."""
+        batch: list[ChunkRows] = []
+        size = 0
+        for chunk in chunks:
+            own = self._packing_bytes(chunk.values)
+            most = self.at_once(chunk.values)
+            if batch and (len(batch) >= most or size + own > self.budget_bytes // _AT_ONCE):
+                yield batch
+                batch, size = [], 0
+            batch.append(chunk)
+            size += own
+        if batch:
+            yield batch
+
+    def _coded(self, chunks: Sequence[ChunkRows]) -> list[CodedRows]:
+        """The chunks of a batch; nothing of it stays on the device."""
+        with self._working():
+            started = [self._started(chunk) for chunk in chunks]
+            wanted = [[*one.wanted, *(known for own in one.codes for known in own.known)] for one in started]
+            fetched = [iter(one) for one in self._fetched(wanted)]
+            sums = [self._checked(*pair) for pair in zip(chunks, fetched, strict=True)]
+            packed = []
+            for number, group in enumerate(self._groups):
+                codes = [one.codes[number] for one in started]
+                known = [[next(of_chunk) for _ in own.known] for own, of_chunk in zip(codes, fetched, strict=True)]
+                sides = [group.chain.last_side(one.sides[number]) for one in started]
+                packed.append(group.packer.packed(codes, known, sides))
+        return [self._joined(one, own, its) for one, its, *own in zip(started, sums, *packed, strict=True)]
+
+    def _fetched(self, wanted: Sequence[list[torch.Tensor]]) -> list[list[np.ndarray]]:
+        """What is wanted of every chunk; of a single one it may be large, and is not put together first."""
+        fetch = self._staging.fetched if len(wanted) == 1 else self._staging.fetched_together
+        found = iter(fetch([tensor for one in wanted for tensor in one]))
+        return [[next(found) for _ in one] for one in wanted]
+
+    def _checked(self, chunk: ChunkRows, fetched: Iterator[np.ndarray]) -> ErrorSums:
+        """The errors of a chunk. Raises SourceError for one with values that are not finite and not kept."""
+        finite, cosine, channel_sse = (next(fetched) for _ in range(3))
+        if not self._codec.models.keeps_values and not finite:
+            exact_values.refuse(chunk.read(), self._codec.spec)
+        return self._sums(cosine, channel_sse)
+
+    def _started(self, chunk: ChunkRows) -> _Started:
+        """A chunk on its way: its codes in order, and the errors of what they decode to."""
+        rows, models = chunk.read(), self._codec.models
         coded_rows, record = rows, b""
         if models.keeps_values:
             if not models.nonfinite_keep:
-                exact_values.refuse(rows, spec)
-            coded_rows, record = exact_values.take_out(rows, spec, padding=models.padding)
-        coded, sums = self._on_device(rows, coded_rows, record, sides)
-        out, crc = FieldWriter(), 0
-        if models.keeps_values:
-            out.blob(record)
-        for group, part in zip(self._groups, coded, strict=True):
-            out.blob(group.chain.pack(part))
-            crc = zlib.crc32(np.ascontiguousarray(part.codes, "<i4").data, crc)
-        return CodedRows(out.bytes(), crc, sums, tuple(part.sides for part in coded))
-
-    def _on_device(
-        self, rows: np.ndarray, coded_rows: np.ndarray, record: bytes, sides: Sides
-    ) -> tuple[list[Coded], ErrorSums]:
-        """The codes of every token group, and the errors of what they decode to; nothing of it stays on the device."""
-        models = self._codec.models
-        with self._working():
-            there, given = self._rows_there(rows, coded_rows)
-            known = sides or (None,) * len(self._groups)
-            groups = zip(self._groups, tokens_of(given, models.layout), known, strict=True)
-            quantised = [group.quantised(tokens, side) for group, tokens, side in groups]
-            wanted = [tensor for one in quantised for tensor in one.narrowed]
-            wanted += self._errors(there, [one.codes for one in quantised], [one.besides for one in quantised], record)
-            finite, *fetched = self._staging.fetched([there.isfinite().all(), *wanted])
-            if not models.keeps_values and not finite:
                 exact_values.refuse(rows, self._codec.spec)
-            coded = [
-                group.coded(one, fetched[2 * at : 2 * at + 2])
-                for at, (group, one) in enumerate(zip(self._groups, quantised, strict=True))
-            ]
-        return coded, self._sums(*fetched[-2:])
+            coded_rows, record = exact_values.take_out(rows, self._codec.spec, padding=models.padding)
+        there, given = self._rows_there(rows, coded_rows)
+        known = chunk.sides or (None,) * len(self._groups)
+        groups = zip(self._groups, tokens_of(given, models.layout), known, strict=True)
+        quantised = [group.quantised(tokens, side) for group, tokens, side in groups]
+        errors = self._errors(there, [one.codes for one in quantised], [one.besides for one in quantised], record)
+        ordered = [group.packer.ordered(one.codes) for group, one in zip(self._groups, quantised, strict=True)]
+        sides = tuple(one.sides for one in quantised)
+        return _Started(sides, ordered, [there.isfinite().all(), *errors], record)
+
+    def _joined(self, one: _Started, packed: Sequence[Packed], sums: ErrorSums) -> CodedRows:
+        out, crc = FieldWriter(), 0
+        if self._codec.models.keeps_values:
+            out.blob(one.record)
+        for group, sides, own in zip(self._groups, one.sides, packed, strict=True):
+            out.blob(group.chain.framed(sides, own.data()))
+            crc = own.crc_behind(crc)
+        return CodedRows(out.bytes(), crc, sums, one.sides)
 
     def measure(self, rows: np.ndarray, payload: bytes, count: int, token_counts: TokenCounts | None) -> ErrorSums:
         """The errors of a payload that `code` gave for these `count` rows: the same sums."""
@@ -124,9 +200,14 @@ class DeviceEncoder:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """One of the chunks on the device: in full precision, also for what asks which device is the current one."""
-        with self._seats, full_precision(self._device), torch.cuda.device(self._staging.device_index):
-            yield
+        """One of the batches on the device: on a stream of its own, in full precision, this device the current one."""
+        stream = self._seats.get()
+        try:
+            on_device = torch.cuda.device(self._staging.device_index)
+            with full_precision(self._device), on_device, torch.cuda.stream(stream):
+                yield
+        finally:
+            self._seats.put(stream)
 
     def _rows_there(self, rows: np.ndarray, coded_rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Both on the device, in the type that they are of."""
@@ -158,25 +239,44 @@ class DeviceEncoder:
         return sums
 
 
+def _codes_per_row(chain: Chain, tokens: int, channels: int) -> int:
+    """Codes of a row of so many tokens, at most."""
+    shape: Shape = (1, tokens, channels)
+    for link in chain.links:
+        if isinstance(link, Mixture):
+            return tokens * max(mode.rank for mode in link.modes)
+        shape = link.shape(shape, b"")
+    return int(np.prod(shape))
+
+
 @dataclass(frozen=True)
 class _Quantised:
-    """A token group on the device. narrowed: its codes, to be fetched. besides: for its inverses, last stage first."""
+    """A token group on the device. besides: for its inverses, last stage first."""
 
     codes: torch.Tensor
-    narrowed: list[torch.Tensor]
     sides: tuple[bytes, ...]
     besides: list[Beside]
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A chunk on the device. sides, codes: of every token group; wanted: whether all is finite, and its errors."""
+
+    sides: Sides
+    codes: list[Ordered]
+    wanted: list[torch.Tensor]
+    record: bytes
+
+
 class _Group:
-    """The chain of a token group, forwards and backwards."""
+    """The chain of a token group, forwards and backwards. packer: of its coder, on the device or on the CPU."""
 
     def __init__(self, chain: Chain, upload: Upload, staging: Staging) -> None:
         self.chain = chain
         self.backwards = DeviceChain(chain, upload)
         self._forwards = [forward_of(stage, upload, staging) for stage in chain.links]
         self._staging = staging
-        self._narrow = Narrow()
+        self.packer = packer_of(chain.coder, staging)
 
     def quantised(self, x: torch.Tensor, known: tuple[bytes, ...] | None) -> _Quantised:
         """Codes of tokens (F, N, D), and side information; known: as of `Chain.encode`."""
@@ -194,11 +294,7 @@ class _Group:
                 x = forward.run(x, own)
             else:
                 x = found.given
-        return _Quantised(x, self._narrow.started(x), tuple(sides), [besides[number] for number in takes])
-
-    def coded(self, one: _Quantised, fetched: list[np.ndarray]) -> Coded:
-        """The codes on the CPU."""
-        return Coded(self._narrow.ended(one.codes, fetched, self._staging), one.sides)
+        return _Quantised(x, tuple(sides), [besides[number] for number in takes])
 
     def decoded(self, parted: Parted) -> tuple[torch.Tensor, list[Beside]]:
         """The codes of a chunk that is packed, on the device, and what goes with them."""

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 TILE: Final = 1024
 """Codes of one program of `cuda.track_classes`."""
-_BYTES_PER_CODE: Final = 16
-"""On the device, while codes are decoded: classes, rows, symbols, escapes, and levels in two orders."""
+_BYTES_PER_CODE: Final = 6
+"""On the device beside what levels take while they are decoded: classes by chunk and together, and codes in order."""
+_BYTES_PER_POINT: Final = 18
+"""The same for points: for classes, symbols, states and quantisers a byte each, numbers of plane and track, points."""
 
 
 @cache
@@ -53,7 +55,7 @@ def planes(coder: Planes, upload: Upload) -> Codes:
         parts = coder.part(data, shape)
         levels = np.frombuffer(parts.levels, np.uint8)
         arrays = levels, parts.classes.reshape(coder.group, shape[2]), parts.offsets
-        return Taken(arrays, shape, _BYTES_PER_CODE * int(np.prod(shape))), None
+        return Taken(arrays, shape, _held_bytes(kernels, int(np.prod(shape)))), None
 
     def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
         classes = [level_classes(chunk.tensors[1], chunk.tensors[2], chunk.facts[0]) for chunk in chunks]
@@ -76,7 +78,7 @@ def track_planes(coder: TrackPlanes, upload: Upload) -> Codes:
         parts = coder.mixture.chunk(side).class_parts
         tables = tile_tables(parts.shapes)
         arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tables
-        return Taken(arrays, shape[0], _BYTES_PER_CODE * shape[0]), None
+        return Taken(arrays, shape[0], _held_bytes(kernels, shape[0])), None
 
     def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
         from embdc_cli.codec.device.cuda import track_classes
@@ -92,14 +94,15 @@ def track_planes(coder: TrackPlanes, upload: Upload) -> Codes:
 
 def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
     """Points of a mixture's tracks in half steps, flat."""
-    if kernels_on(upload.device) is None:
+    kernels = kernels_on(upload.device)
+    if kernels is None:
         return codes_from_cpu(coder, upload)
 
     def take(data: memoryview, shape: Shape, side: bytes, crc: int | None) -> tuple[Taken, int | None]:
         parts = coder.mixture.chunk(side).class_parts
         paths = np.ascontiguousarray(parts.shapes[:, :2])
         arrays = np.frombuffer(data, np.uint8), parts.planes, parts.symbols, *tile_tables(parts.shapes), paths
-        return Taken(arrays, shape[0], 2 * _BYTES_PER_CODE * shape[0]), None
+        return Taken(arrays, shape[0], _held_bytes(kernels, shape[0], _BYTES_PER_POINT)), None
 
     def run(chunks: Sequence[Beside], staging: Staging) -> Decoded:
         from embdc_cli.codec.device.cuda import track_classes
@@ -111,16 +114,20 @@ def track_paths(coder: TrackPaths, upload: Upload) -> Codes:
             data.append(payload)
             classes.append(track_classes(planes, symbols, blocks, tiles, chunk.facts))
             paths.append(path)
-        sizes = [len(one) for one in classes]
-        ranges = [_ranges([len(one) for one in parts]) for parts in (data, classes, paths)]
-        where, spans, path_spans = staging.copied(ranges)
-        known = _used_here(cuda.tables_on(coder.tables, where.device))
-        levels, chosen, errors = cuda.decode(
-            *(torch.cat(data), where, torch.cat(classes), spans, max(sizes)),
-            *(torch.cat(paths), path_spans, known, MAX_LEVEL - 1),
-        )
-        points: torch.Tensor = cuda.points_of(levels, chosen)
-        return Decoded(list(torch.split(points, sizes)), faults_of(errors))
+        points: list[torch.Tensor] = []
+        errors = []
+        for part in kernels.launches([len(one) for one in classes]):
+            chunks_of = data[part], classes[part], paths[part]
+            sizes = [len(one) for one in classes[part]]
+            where, spans, path_spans = staging.copied([ranges_of([len(one) for one in parts]) for parts in chunks_of])
+            known = used_here(cuda.tables_on(coder.tables, where.device))
+            together, all_classes, all_paths = (torch.cat(parts) for parts in chunks_of)
+            levels, chosen, wrong = cuda.decode(
+                *(together, where, all_classes, spans, max(sizes), all_paths, path_spans, known, MAX_LEVEL - 1)
+            )
+            points += torch.split(cuda.points_of(levels, chosen), sizes)
+            errors.append(wrong)
+        return Decoded(points, faults_of(torch.cat(errors)))
 
     return Codes(True, take, run)
 
@@ -133,17 +140,26 @@ def _decoded(
     staging: Staging,
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
     """(levels int32 of each chunk, (chunks,) float32 NaN where its bytes are corrupt)."""
-    sizes = [len(one) for one in classes]
-    where, spans = staging.copied([_ranges([len(one) for one in data]), _ranges(sizes)])
-    together, device = torch.cat(list(data)), where.device
-    known = _used_here(kernels.tables_on(tables, device))
-    levels, errors = kernels.decode_levels(
-        together, where, torch.cat(list(classes)), spans, max(sizes), known, MAX_LEVEL
-    )
-    return list(levels.split(sizes)), faults_of(errors)
+    levels, errors = [], []
+    for part in kernels.launches([len(one) for one in classes]):
+        sizes = [len(one) for one in classes[part]]
+        where, spans = staging.copied([ranges_of([len(one) for one in data[part]]), ranges_of(sizes)])
+        together, device = torch.cat(list(data[part])), where.device
+        known = used_here(kernels.tables_on(tables, device))
+        found, wrong = kernels.decode_levels(
+            together, where, torch.cat(list(classes[part])), spans, max(sizes), known, MAX_LEVEL
+        )
+        levels += found.split(sizes)
+        errors.append(wrong)
+    return levels, faults_of(torch.cat(errors))
 
 
-def _used_here(tables: LevelTables) -> LevelTables:
+def _held_bytes(kernels: ModuleType, codes: int, beside: int = _BYTES_PER_CODE) -> int:
+    """Of so many codes of a chunk on the device, until they are decoded. beside: for each, what is not of levels."""
+    return int(kernels.work_bytes(codes)) + beside * codes
+
+
+def used_here(tables: LevelTables) -> LevelTables:
     """Tables that codecs on other streams may have made, and may drop: memory of theirs is kept until it is read here.
 
     They are complete: copies to a device from memory that is not page-locked are waited for.
@@ -158,7 +174,7 @@ def _used_here(tables: LevelTables) -> LevelTables:
     return tables
 
 
-def _ranges(sizes: Sequence[int]) -> np.ndarray:
+def ranges_of(sizes: Sequence[int]) -> np.ndarray:
     """(p, 2) int64: where each of these begins and ends, one after the other."""
     ends = np.cumsum(np.array(sizes, np.int64))
     return np.stack([ends - sizes, ends], axis=1)

@@ -20,7 +20,7 @@ class Staging:
     """Copies to `device`; what is started on the current stream afterwards sees what was copied."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self.device = device
         self._stream = self._back = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -29,7 +29,7 @@ class Staging:
     @property
     def device_index(self) -> int:
         """What `torch.cuda.device` takes to make it the current one: -1, which changes nothing, for the CPU."""
-        return -1 if self._stream is None else self._device.index
+        return -1 if self._stream is None else self.device.index
 
     def copied(self, arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
         """The arrays as tensors on the device."""
@@ -47,7 +47,7 @@ class Staging:
         """The tensors as arrays, once what was started on the current stream is done."""
         if self._back is None:
             return [tensor.numpy() for tensor in tensors]
-        self._back.wait_stream(torch.cuda.current_stream(self._device))
+        self._back.wait_stream(torch.cuda.current_stream(self.device))
         here = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in tensors]
         with torch.cuda.stream(self._back):
             for array, tensor in zip(here, tensors, strict=True):
@@ -58,12 +58,26 @@ class Staging:
         done.synchronize()
         return [array.numpy() for array in here]
 
+    def fetched_together(self, tensors: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """`fetched` in one copy: for many small tensors, which are put one behind the other on the device."""
+        order = sorted(range(len(tensors)), key=lambda at: -tensors[at].element_size())  # so that each is aligned
+        flat = [tensors[at].contiguous().view(-1).view(torch.uint8) for at in order]
+        if not flat:
+            return []
+        (together,) = self.fetched([torch.cat(flat)])
+        ends = np.cumsum([len(one) for one in flat])
+        found = [np.zeros(0)] * len(tensors)
+        for at, part in zip(order, np.split(together, ends[:-1]), strict=True):
+            like = torch.empty(0, dtype=tensors[at].dtype).numpy()
+            found[at] = part.view(like.dtype).reshape(tensors[at].shape)
+        return found
+
     def _copied(self, here: torch.Tensor) -> torch.Tensor:
         if self._stream is None:
             return here
         with torch.cuda.stream(self._stream):
-            there = here.to(self._device, non_blocking=True)
-        current = torch.cuda.current_stream(self._device)
+            there = here.to(self.device, non_blocking=True)
+        current = torch.cuda.current_stream(self.device)
         current.wait_stream(self._stream)
         there.record_stream(current)
         return there

@@ -24,21 +24,24 @@ LOWEST: Final = -12
 HIGHEST: Final = 11
 
 
-def measure(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """(groups, N) int8 offsets of codes (F, N, r) under plane classes (G, r); the last group may be short."""
+def measure(codes: np.ndarray, group: int) -> np.ndarray:
+    """(groups, N) int64: the sums of |q| over all but frequency 0 of codes (F, N, r); the last group may be short."""
+    starts = range(0, len(codes), group)
+    sums = [np.abs(codes[start + 1 : start + group]).sum(axis=(0, 2), dtype=np.int64) for start in starts]
+    return np.array(sums, np.int64).reshape(len(starts), codes.shape[1])
+
+
+def offsets_of(sums: np.ndarray, classes: np.ndarray, rows: int) -> np.ndarray:
+    """(groups, N) int8 offsets of tracks with these `sums` (`measure`), of `rows` rows, under plane classes (G, r)."""
     group = len(classes)
     means = np.where(classes > 0, np.exp2((classes.astype(np.float64) - UNIT_CLASS) / 2), 0.0).sum(axis=1)
-    offsets = []
-    for start in range(0, len(codes), group):
-        moving = codes[start + 1 : start + group]
-        sums = np.abs(moving).sum(axis=(0, 2), dtype=np.int64)
-        expected = float(means[1 : 1 + len(moving)].sum())
-        if expected == 0.0:
-            offsets.append(np.zeros(codes.shape[1], np.int8))
-            continue
-        octaves = classes_of_means(sums, np.full(sums.shape, expected)).astype(np.int64) - UNIT_CLASS
-        offsets.append(np.clip(octaves, LOWEST, HIGHEST).astype(np.int8))
-    return np.array(offsets, np.int8).reshape(-1, codes.shape[1])
+    offsets = np.zeros(sums.shape, np.int8)
+    for number, own in enumerate(sums):
+        expected = float(means[1 : min(group, rows - number * group)].sum())
+        if expected > 0.0:
+            octaves = classes_of_means(own, np.full(own.shape, expected)).astype(np.int64) - UNIT_CLASS
+            offsets[number] = np.clip(octaves, LOWEST, HIGHEST)
+    return offsets
 
 
 def write(out: FieldWriter, offsets: np.ndarray) -> None:

@@ -42,6 +42,15 @@ class Parts:
 
 
 @dataclass(frozen=True, eq=False)
+class Head:
+    """What tells the classes of a chunk, as bytes and as in `Parts`."""
+
+    data: bytes
+    classes: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Planes(Coder, SegmentStage):
     """group: rows in a full temporal group. classes: (bands, r) uint8. tables: of the entropy coder."""
 
@@ -51,31 +60,41 @@ class Planes(Coder, SegmentStage):
     tables: Tables
 
     def encode(self, codes: np.ndarray, side: bytes) -> bytes:
-        out = FieldWriter()
-        levels, classes = self._classify(codes, out)
-        return out.bytes() + encode_levels(levels, classes, self.tables)
+        head, levels, classes = self._classified(codes)
+        return head.data + encode_levels(levels, classes, self.tables)
 
     def classify(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(levels, classes) as they go to the entropy coder, int32 and uint8 (F * N * r,): what tables are made of."""
-        return self._classify(codes, FieldWriter())
+        _, levels, classes = self._classified(codes)
+        return levels, classes
 
-    def _classify(self, codes: np.ndarray, out: FieldWriter) -> tuple[np.ndarray, np.ndarray]:
-        """`classify`, writing what tells the decoder the classes."""
+    def _classified(self, codes: np.ndarray) -> tuple[Head, np.ndarray, np.ndarray]:
+        """What comes before the levels, and `classify`."""
         sizes = self._sizes(codes.shape)
         levels = _to_planes(codes, self.group)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         present = np.zeros(sizes.shape, bool)
         if levels.size:
             present[sizes > 0] = np.logical_or.reduceat(levels != 0, starts[sizes > 0])
+        head = self.head(present, activity.measure(codes, self.group), codes.shape)
+        return head, levels, self._level_classes(head.classes, head.offsets, codes.shape)
+
+    def head(self, present: np.ndarray, sums: np.ndarray, shape: Shape) -> Head:
+        """What tells the classes of the codes of `shape`, of which planes are not all zeros, and sums along tracks.
+
+        present: (G * r,) bool; sums: (groups, N) int64, as of `activity.measure`, not looked at where G is 1.
+        """
+        sizes = self._sizes(shape)
         classes, flagged = self._plane_classes(sizes)
+        out = FieldWriter()
         flag_levels = present[flagged].astype(np.int32)
         out.blob(encode_levels(flag_levels, _flag_classes(classes[flagged], sizes[flagged])))
-        offsets = np.zeros((-(-len(codes) // self.group), codes.shape[1]), np.int8)
+        offsets = np.zeros((-(-shape[0] // self.group), shape[1]), np.int8)
         final = _coded_classes(classes, flagged, present, sizes)
         if self.group > 1:
-            offsets = activity.measure(codes, final.reshape(self.group, -1))
+            offsets = activity.offsets_of(sums, final.reshape(self.group, -1), shape[0])
             activity.write(out, offsets)
-        return levels, self._level_classes(final, offsets, codes.shape)
+        return Head(out.bytes(), final, offsets)
 
     def decode(self, data: memoryview, shape: Shape, side: bytes) -> np.ndarray:
         parts = self.part(data, shape)

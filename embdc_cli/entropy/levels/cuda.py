@@ -14,6 +14,7 @@ refuses sets the flag of the chunk. What exactly is wrong the CPU can say. Nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -30,6 +31,10 @@ from embdc_cli.entropy.tables import Tables, class_rows, class_shifts, escape_or
 BLOCK: Final = 1024  # levels of a program
 _CHUNKS: Final = 32  # whose parts one program finds
 _CODES: Final = 256  # bits or codes of escapes at once
+_BYTES_PER_LEVEL: Final = 14
+"""On the device for each level while it is decoded: row, symbol, order and excess of an escape, and the level."""
+_BYTES_PER_BLOCK: Final = 48
+_BYTES_PER_CHUNK: Final = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,33 @@ def tables_on(tables: Tables | None, device: torch.device) -> LevelTables:
     """The tables on a device, the static ones by default; the same tensors for those that were asked for last."""
     tables = checked_tables(tables)
     return LevelTables.of(tables, tables.direct, device)
+
+
+def launches(sizes: Sequence[int]) -> Iterator[slice]:
+    """Chunks of so many levels in runs, each for a launch of its own.
+
+    Every chunk of a launch gets as many programs as the longest: a run is such that they are at most twice as many as
+    there are blocks, so neither their memory nor their number goes beyond what levels are there for.
+    """
+    start, longest, own = 0, 0, 0
+    for at, size in enumerate(sizes):
+        blocks = blocks_of(size)
+        if at > start and (at + 1 - start) * max(longest, blocks) > 2 * (own + blocks):
+            yield slice(start, at)
+            start, longest, own = at, 0, 0
+        longest, own = max(longest, blocks), own + blocks
+    if start < len(sizes):
+        yield slice(start, len(sizes))
+
+
+def blocks_of(size: int) -> int:
+    """Programs of a chunk of so many levels."""
+    return max(1, -(-size // BLOCK))
+
+
+def work_bytes(size: int) -> int:
+    """What `decode_levels` has of the device for a chunk of so many levels in one of `launches`, levels included."""
+    return _BYTES_PER_LEVEL * size + 2 * _BYTES_PER_BLOCK * blocks_of(size) + _BYTES_PER_CHUNK
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +120,8 @@ def decode_levels(
 
     data: (bytes,) uint8; chunks: (p, 2) int64, where in `data` each begins and ends; classes: (n,) uint8; spans: (p, 2)
     int64, where in `classes`, and so among the levels, each has its own, no two the same; longest: no span is longer,
-    fewer than 2^31 levels. Levels of corrupt chunks are anything, as are those outside the spans. Takes another 6 bytes
-    for each level while it runs.
+    fewer than 2^31 levels. Levels of corrupt chunks are anything, as are those outside the spans. Takes `work_bytes` of
+    each chunk of a launch while it runs.
     """
     with device_of(data):
         parts = parts_of(data, chunks, classes, spans, longest, tables)
@@ -108,7 +140,7 @@ def parts_of(
 ) -> Parts:
     """Where the parts of the chunks are, as far as that follows from classes. Arguments as for `decode_levels`."""
     rans.check(chunks, spans, data=data, classes=classes)
-    device, count, blocks = classes.device, len(chunks), max(1, -(-longest // BLOCK))
+    device, count, blocks = classes.device, len(chunks), blocks_of(longest)
     counts = torch.zeros((2, count, blocks), dtype=torch.int64, device=device)
     errors = torch.zeros(count, dtype=torch.int32, device=device)
     ranges = torch.zeros((3, count, 2), dtype=torch.int64, device=device)

@@ -135,7 +135,7 @@ def encode(
     each is written from its end, in room for a word per symbol.
     """
     check(spans, symbols=symbols, classes=classes)
-    data = torch.zeros(2 * len(symbols) + _HEAD * len(spans), dtype=torch.uint8, device=symbols.device)
+    data = torch.empty(2 * len(symbols) + _HEAD * len(spans), dtype=torch.uint8, device=symbols.device)
     payloads = torch.cumsum(2 * (spans[:, 1] - spans[:, 0]) + _HEAD, 0)[:, None].repeat(1, 2)
     errors = torch.zeros(len(spans), dtype=torch.int32, device=symbols.device)
     if not len(spans):

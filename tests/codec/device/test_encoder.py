@@ -12,7 +12,7 @@ from embdc_cli import dtypes
 from embdc_cli.codec.device.coders import narrowed
 from embdc_cli.codec.device.encoder import DeviceEncoder, device_encoder
 from embdc_cli.codec.lossless.codec import LosslessCodec
-from embdc_cli.codec.stage import ChunkCodec
+from embdc_cli.codec.stage import ChunkCodec, ChunkRows, CodedRows, Sides
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.mixture.stage import Mixture
@@ -47,10 +47,17 @@ def encoder_of(codec: ChunkCodec, device: str) -> DeviceEncoder:
     return encoder
 
 
+def coded_by(
+    encoder: DeviceEncoder, rows: np.ndarray, counts: np.ndarray | None = None, sides: Sides = ()
+) -> CodedRows:
+    (coded,) = encoder.code([ChunkRows(lambda: rows, rows.size, counts, sides)])
+    return coded
+
+
 def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarray | None = None) -> None:
     """A chunk encoded on a device and by the CPU: the same codes but at edges, the errors of what the CPU decodes."""
     encoder, count = encoder_of(codec, device), len(rows) if counts is None else len(counts)
-    coded = encoder.code(rows, counts)
+    coded = coded_by(encoder, rows, counts)
     expected = codec.encode(rows, counts)
     decoded, crc = codec.decode(coded.payload, count, counts)
     assert crc == coded.symbol_crc
@@ -71,7 +78,7 @@ def check(codec: TransformCodec, rows: np.ndarray, device: str, counts: np.ndarr
     assert len(coded.payload) == pytest.approx(len(expected.payload), rel=0.01, abs=2)
     assert abs(errors.sse - _errors(codec, rows, expected.decoded).sse) <= 0.01 * errors.sse + slack
     assert coded.sums.cosine == pytest.approx(errors.cosine, abs=1e-6)
-    assert encoder.code(rows, counts, coded.sides).payload == coded.payload
+    assert coded_by(encoder, rows, counts, coded.sides).payload == coded.payload
     again = encoder.measure(rows, coded.payload, count, counts)
     assert again.channel_sse.tobytes() == coded.sums.channel_sse.tobytes()
     assert (again.cosine_sum, again.cosine_min) == (coded.sums.cosine_sum, coded.sums.cosine_min)
@@ -174,7 +181,7 @@ def test_values_that_are_kept_exactly(dtype: str, device: str) -> None:
     rows[7:9, 3:] = 0
     codec = fitted(rows, spec_of(rows.shape, dtype), FitOptions(effort=0, nonfinite_keep=True, padding=True))
     check(codec, rows, device)
-    decoded, _ = codec.decode(encoder_of(codec, device).code(rows).payload, len(rows))
+    decoded, _ = codec.decode(coded_by(encoder_of(codec, device), rows).payload, len(rows))
     kept = ~np.isfinite(dtypes.to_float32(rows, dtype))
     kept[7:9, 3:] = True
     assert decoded[kept].tobytes() == rows[kept].tobytes()
@@ -189,7 +196,7 @@ def test_values_that_are_refused_are_named_as_by_the_cpu(padding: bool, device: 
     with pytest.raises(SourceError) as expected:
         codec.encode(rows)
     with pytest.raises(SourceError) as found:
-        encoder_of(codec, device).code(rows)
+        coded_by(encoder_of(codec, device), rows)
     assert str(found.value) == str(expected.value)
 
 
@@ -212,9 +219,9 @@ def test_few_chunks_are_on_the_device_at_once(most: int, device: str, monkeypatc
     monkeypatch.setattr(DeviceEncoder, "_errors", slowly)
     segments = [encoder_of(fitted(rows, spec_of(rows.shape), FitOptions(effort=0)), device) for _ in range(2)]
     chunks = [(segments[at % 2], rows * np.float32(at + 1)) for at in range(8)]
-    found = [one.payload for one in ordered_map(lambda chunk: chunk[0].code(chunk[1]), chunks, 6)]
+    found = [one.payload for one in ordered_map(lambda chunk: coded_by(*chunk), chunks, 6)]
     assert seen[0] == most
-    assert found == [segment.code(chunk).payload for segment, chunk in chunks]
+    assert found == [coded_by(*chunk).payload for chunk in chunks]
 
 
 @pytest.mark.parametrize(

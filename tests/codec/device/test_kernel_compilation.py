@@ -12,7 +12,7 @@ import pytest
 from tests.entropy.test_cuda_compilation import PROGRAM
 
 KERNELS = """
-from embdc_cli.codec.device import cuda
+from embdc_cli.codec.device import cuda, cuda_codes
 
 numbers = torch.zeros(5, dtype=torch.float64)
 cuda.points(torch.zeros(3, dtype=torch.int32), numbers, rounds_twice=True)
@@ -20,6 +20,9 @@ for dtype in (torch.float16, torch.bfloat16):
     cuda.store(torch.zeros(2, 3, 4), torch.zeros((2, 5, 4), dtype=dtype)[:, 1:4], 65504.0)
 data, blocks = torch.zeros(9, dtype=torch.uint8), torch.zeros((2, 7), dtype=torch.int64)
 cuda.track_classes(data, data, blocks, torch.zeros(2, dtype=torch.int32), 9)
+codes = torch.zeros((3, 2, 5), dtype=torch.int32)
+cuda_codes.plane_levels(codes, 2)
+cuda_codes.remainders(codes)
 """
 
 
@@ -34,4 +37,4 @@ def test_every_kernel_compiles_for_hopper(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["_points", "_store", "_store", "_track_classes"]
+    assert done.stdout.split() == ["_points", "_store", "_store", "_track_classes", "_plane_levels", "_remainders"]

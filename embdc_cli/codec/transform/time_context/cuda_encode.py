@@ -12,8 +12,9 @@ import triton.language as tl
 from embdc_cli.codec.transform.time_context import cuda_fields as fields
 from embdc_cli.codec.transform.time_context import model
 from embdc_cli.codec.transform.time_context.cuda_contexts import class_of_changes, class_row, keep, table_rows
-from embdc_cli.codec.transform.time_context.cuda_tables import bits_set, renew
+from embdc_cli.codec.transform.time_context.cuda_tables import renew
 from embdc_cli.entropy.rans import layout
+from embdc_cli.entropy.rans.cuda import bit_counts
 
 _BITS = tl.constexpr(model.PROBABILITY_BITS)
 _ESCAPE = tl.constexpr(model.ESCAPE)
@@ -202,8 +203,8 @@ def write_words(
         freq = (one >> 16).to(tl.uint32)
         full = active & ((state >> (32 - _BITS)) >= freq)
         ballot = tl.sum(tl.where(full, bit, 0))
-        total = bits_set(ballot)
-        to = data + end - 2 * (written + total - bits_set(ballot & (bit - 1))).to(tl.int64)
+        total = bit_counts(ballot)
+        to = data + end - 2 * (written + total - bit_counts(ballot & (bit - 1))).to(tl.int64)
         tl.store(to, (state & 255).to(tl.uint8), mask=full)
         tl.store(to + 1, ((state >> 8) & 255).to(tl.uint8), mask=full)
         written += total

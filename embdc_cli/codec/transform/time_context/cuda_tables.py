@@ -11,6 +11,7 @@ import triton.language as tl
 
 from embdc_cli.codec.transform.time_context import model
 from embdc_cli.entropy.rans import layout
+from embdc_cli.entropy.rans.cuda import bit_counts
 
 _ROWS = tl.constexpr(model.ROWS)
 _SYMBOLS = tl.constexpr(model.SYMBOLS)
@@ -67,14 +68,6 @@ def read_states(data: tl.tensor, lanes: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def bits_set(bits: tl.tensor) -> tl.tensor:
-    """How many of each uint32, int32: in the form that compilers know for the one instruction."""
-    pairs = bits - ((bits >> 1) & 0x55555555)
-    fours = (pairs & 0x33333333) + ((pairs >> 2) & 0x33333333)
-    return ((((fours + (fours >> 4)) & 0x0F0F0F0F) * 0x01010101) >> 24).to(tl.int32)
-
-
-@triton.jit
 def take(
     words: tl.tensor,
     word_count: tl.tensor,
@@ -111,6 +104,6 @@ def take(
     short = valid & (moved < _LOW)
     bit = tl.full([_LANES], 1, tl.uint32) << tl.arange(0, _LANES).to(tl.uint32)
     ballot = tl.sum(tl.where(short, bit, 0))
-    rank = bits_set(ballot & (bit - 1))
+    rank = bit_counts(ballot & (bit - 1))
     moved = tl.where(short, (moved << 16) | tl.gather(low | (high << 8), rank, 0), moved)
-    return tl.where(valid, moved, state), at + bits_set(ballot), symbol
+    return tl.where(valid, moved, state), at + bit_counts(ballot), symbol
