@@ -33,6 +33,7 @@ class CorrectedStorage(Storage):
 
     def __init__(self, storage: Storage) -> None:
         super().__init__(storage.name, storage.size)
+        self.traffic = storage.traffic
         self._storage = storage
         self.bits: list[int] = []
 

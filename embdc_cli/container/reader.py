@@ -21,6 +21,7 @@ from embdc_cli.container.opening import open_parts
 from embdc_cli.container.storage import Storage, open_storage
 from embdc_cli.container.verify import verify
 from embdc_cli.errors import CorruptArchive
+from embdc_cli.traffic import Traffic
 from embdc_cli.values import Ticks, Timeline
 
 
@@ -80,6 +81,11 @@ class ArchiveReader:
     def streams(self) -> tuple[Stream, ...]:
         """The streams of all items, in order."""
         return tuple(stream for item in self.items for stream in item.streams)
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was read so far, opening included."""
+        return self.storage.traffic
 
     @property
     def reads(self) -> int:

@@ -1,6 +1,6 @@
 """Byte ranges of an archive, wherever it lies: a local file, an fsspec URL, or an open file object.
 
-All reads name their range, so one storage serves threads and forked processes. Reads and bytes are counted.
+All reads name their range, so one storage serves threads and forked processes. Requests and bytes are counted.
 """
 
 from __future__ import annotations
@@ -12,25 +12,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from embdc_cli.container import spec
 from embdc_cli.errors import SourceError
-from embdc_cli.remote import read_errors, unreadable
+from embdc_cli.remote.errors import read_errors, unreadable
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.object import RemoteObject
+from embdc_cli.traffic import Traffic
 
 Range = tuple[int, int]
 
 
 class Storage(ABC):
-    """Readable bytes of known size.
-
-    reads: ranges asked for; round_trips: calls that asked for them, ranges of one call travel together;
-    bytes_read: bytes received.
-    """
+    """Readable bytes of known size. traffic: what was read so far."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        self.reads = 0
-        self.round_trips = 0
-        self.bytes_read = 0
+        self.traffic = Traffic()
+
+    @property
+    def reads(self) -> int:
+        """Byte ranges asked for; those of one call travel together."""
+        return self.traffic.requests
+
+    @property
+    def round_trips(self) -> int:
+        """Calls that asked for them."""
+        return self.traffic.round_trips
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes received."""
+        return self.traffic.bytes
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes [start, stop), less where the file ends."""
@@ -40,13 +53,9 @@ class Storage(ABC):
         """Several ranges in one round trip. Raises: SourceError when they cannot be read."""
         wanted = [(min(start, self.size), min(stop, self.size)) for start, stop in ranges]
         try:
-            found = self._fetch(wanted)
+            return self._fetch(wanted)
         except read_errors() as error:
             raise unreadable(self.name, error) from error
-        self.round_trips += 1
-        self.reads += len(wanted)
-        self.bytes_read += sum(map(len, found))
-        return found
 
     def close(self) -> None:
         """Release what was opened here; nothing, for most."""
@@ -54,7 +63,11 @@ class Storage(ABC):
 
     @abstractmethod
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        """The bytes of `ranges`, all within the file; less only where the file has become shorter."""
+        """The bytes of `ranges`, all within the file, counted; less only where the file has become shorter."""
+
+    def _counted(self, found: list[bytes]) -> list[bytes]:
+        self.traffic.trip(sum(map(bool, found)), sum(map(len, found)))
+        return found
 
 
 class LocalFile(Storage):
@@ -72,7 +85,7 @@ class LocalFile(Storage):
             raise SourceError(f"{self.name}: expected a file, found a folder")
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        return [self._read_range(start, stop) for start, stop in ranges]
+        return self._counted([self._read_range(start, stop) for start, stop in ranges])
 
     def _read_range(self, start: int, stop: int) -> bytes:
         # pread has no shared position, so threads and forked processes cannot disturb each other
@@ -101,7 +114,7 @@ class FileObject(Storage):
         super().__init__(str(getattr(file, "name", "archive")), size)
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        return [self._read_range(start, stop) for start, stop in ranges]
+        return self._counted([self._read_range(start, stop) for start, stop in ranges])
 
     def _read_range(self, start: int, stop: int) -> bytes:
         pieces = []
@@ -115,54 +128,18 @@ class FileObject(Storage):
 
 
 class RemoteFile(Storage):
-    """A file behind any fsspec URL."""
+    """A file behind any fsspec URL. The first request brings its end, from which archives are opened, and its size."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._url = url
-        self._options = options
-        self._connect()
-        try:
-            size = self._system.info(self._path).get("size")
-        except read_errors() as error:
-            raise unreadable(url, error) from error
-        if size is None:
-            raise SourceError(f"{url}: the server does not tell its size", hint="download it first")
-        super().__init__(url, int(size))
-
-    def _connect(self) -> None:
-        try:
-            import fsspec  # here, because local files do not need it
-        except ImportError as error:
-            raise SourceError(f"{self._url}: reading URLs needs fsspec", hint="pip install fsspec") from error
-        try:
-            self._system, self._path = fsspec.core.url_to_fs(self._url, **self._options)
-        except (ImportError, ValueError) as error:  # a protocol without its package, or without an implementation
-            raise SourceError(f"{self._url}: {error}") from error
-        self._process = os.getpid()
+        self._object = RemoteObject(url, last_bytes=spec.OPENING_BYTES, **options)
+        super().__init__(url, self._object.size)
+        self.traffic = self._object.traffic
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        if self._process != os.getpid():
-            self._connect()  # connections and event loops do not survive a fork
-        wanted = [(start, stop) for start, stop in ranges if start < stop]
-        if len(wanted) == 1:
-            found = [self._system.cat_file(self._path, start=wanted[0][0], end=wanted[0][1])]
-        elif wanted:
-            starts, stops = zip(*wanted, strict=True)
-            found = self._system.cat_ranges([self._path] * len(wanted), list(starts), list(stops), on_error="raise")
-        else:
-            found = []
-        received = iter(found)
-        return [self._within(next(received), start, stop) if start < stop else b"" for start, stop in ranges]
+        return self._object.read_many(ranges)
 
-    def _within(self, data: bytes, start: int, stop: int) -> bytes:
-        # a server without range requests answers with the whole file
-        if len(data) == self.size and stop - start < self.size:
-            return data[start:stop]
-        if len(data) > stop - start:
-            raise SourceError(
-                f"{self.name}: asked for {stop - start} bytes, found {len(data)}", hint="download it first"
-            )
-        return data
+    def close(self) -> None:
+        self._object.close()
 
 
 def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> Storage:
@@ -170,7 +147,7 @@ def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> S
 
     Raises: SourceError when it is not there or cannot be read.
     """
-    if isinstance(source, str) and "://" in source:
+    if isinstance(source, str) and is_url(source):
         return RemoteFile(source, **options)
     if isinstance(source, str | Path | os.PathLike):
         return LocalFile(source)

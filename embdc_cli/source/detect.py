@@ -12,7 +12,8 @@ from typing import Final
 from embdc_cli.dump_formats import FORMATS, SUFFIXES
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
-from embdc_cli.source.location import check_regular, is_url, read_url
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.source.location import check_regular, read_url
 from embdc_cli.source.positioned import PositionedFile
 from embdc_cli.source.signatures import by_signature, describe, is_text
 

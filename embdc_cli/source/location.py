@@ -7,10 +7,11 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from embdc_cli.errors import ResourceError, SourceError
-from embdc_cli.remote import read_errors, unreadable
+from embdc_cli.remote.errors import read_errors, unreadable
+from embdc_cli.remote.filesystem import filesystem, is_url
 from embdc_cli.scratch import descriptor_path, discard, disk_errors, scratch_file, scratch_folder
 from embdc_cli.source.positioned import PositionedFile
 
@@ -35,11 +36,6 @@ class InputFile:
 
     def positioned(self) -> PositionedFile:
         return PositionedFile.open(self.path, self.shown)
-
-
-def is_url(path: str | Path) -> bool:
-    """Whether `path` is for fsspec: `s3://`, `https://`, `memory://`, ..."""
-    return "://" in os.fspath(path)
 
 
 def locate(path: str | Path, spool_max: int) -> InputFile:
@@ -73,9 +69,9 @@ def check_regular(path: str) -> None:
 
 def open_url(url: str) -> BinaryIO:
     """The object at `url` open for reading from its start; SourceError when it is not there or cannot be reached."""
-    filesystem, path = _filesystem(url)
+    system, path = filesystem(url)
     try:
-        file: BinaryIO = filesystem.open(path, "rb")
+        file: BinaryIO = system.open(path, "rb")
     except read_errors() as error:
         raise unreadable(url, error) from error
     return file
@@ -83,9 +79,9 @@ def open_url(url: str) -> BinaryIO:
 
 def read_url(url: str, size: int) -> bytes:
     """The first `size` bytes of the object at `url`, in one ranged request where the store has them."""
-    filesystem, path = _filesystem(url)
+    system, path = filesystem(url)
     try:
-        data: bytes = filesystem.cat_file(path, start=0, end=size)
+        data: bytes = system.cat_file(path, start=0, end=size)
     except read_errors() as error:
         raise unreadable(url, error) from error
     return data[:size]  # a server without ranges sends everything
@@ -122,13 +118,3 @@ def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None
         file.flush()
     if total == 0:
         raise SourceError(f"{shown}: empty, 0 bytes")
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # a protocol whose package is missing, or no such protocol
-        raise SourceError(f"{url}: cannot be opened, {error}") from error
-    return filesystem, path

@@ -83,7 +83,7 @@ class EndpointConnectionError(Exception):
         (FileNotFoundError("x"), KeyError("NoSuchKey"), "no such object"),
         (FileNotFoundError("x"), ConnectionRefusedError(111, "Connection refused"), "cannot be read, .*refused"),
         (FileNotFoundError("x"), TimeoutError(), "cannot be read, TimeoutError"),
-        (PermissionError("Forbidden"), None, "cannot be read, Forbidden"),
+        (PermissionError("Forbidden"), None, "cannot be read, access is denied: Forbidden"),
         (EndpointConnectionError("no endpoint"), None, "cannot be read, no endpoint"),
     ],
 )
