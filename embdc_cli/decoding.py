@@ -94,6 +94,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
             "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in written],
             "frames": max(one.kept for one in written),
             "lost": lost,
+            "io": archive.reader.traffic.document(),
             "exit": 0 if archive.complete and not lost else IncompleteError.exit_code,
         }
 
@@ -195,11 +196,12 @@ def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions,
 
     done = 0
     pieces = list(one.view.pieces(one.rows))
-    for (_, wanted), array in zip(pieces, ordered_map(decode, pieces, options.jobs), strict=True):
-        if array is not None:
-            sink.write(one.view.name, done, array)
-            done += len(wanted)
-            reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
+    with archive.ahead(one.view.stream, pieces):
+        for (_, wanted), array in zip(pieces, ordered_map(decode, pieces, options.jobs), strict=True):
+            if array is not None:
+                sink.write(one.view.name, done, array)
+                done += len(wanted)
+                reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
 
 
 def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -223,21 +225,21 @@ def _holds_nan(spec: StreamSpec) -> bool:
 
 def _find_damage(archive: Archive, one: Selection, reporter: Reporter) -> None:
     """Decode every chunk once, so that the number of rows that are left is known before the first is written."""
-    for entry, wanted in one.view.pieces(one.rows):
-        try:
-            archive.rows(one.view, entry, wanted)
-        except CorruptArchive as error:
-            reporter.note(str(error))
-            one.lost.append(wanted)
+    pieces = list(one.view.pieces(one.rows))
+    with archive.ahead(one.view.stream, pieces):
+        for entry, wanted in pieces:
+            try:
+                archive.rows(one.view, entry, wanted)
+            except CorruptArchive as error:
+                reporter.note(str(error))
+                one.lost.append(wanted)
 
 
 def _token_counts(archive: Archive, one: Selection) -> np.ndarray:
     """Tokens of every row that reaches the output, (rows,) int64; a ragged stream only."""
     counts = [np.zeros(0, np.int64)]
-    for entry, wanted in one.view.pieces(one.rows):
-        if entry is None or _is_lost(one, wanted):
-            continue
-        ((found, _),) = archive.reader.fetch([entry])
+    there = [(e, wanted) for e, wanted in one.view.pieces(one.rows) if e is not None and not _is_lost(one, wanted)]
+    for (_, wanted), (found, _) in zip(there, archive.reader.fetch([entry for entry, _ in there]), strict=True):
         counts.append(np.array(found.record.token_counts, np.int64)[[row - found.row0 for row in wanted]])
     return np.concatenate(counts)
 

@@ -10,6 +10,7 @@ from embdc_cli.container.join import join as join_parts
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import IncompleteError, UsageError
 from embdc_cli.output import CountedOutput, check_not_input, destination
+from embdc_cli.traffic import Traffic
 
 MODES = ("time", "items")
 
@@ -37,5 +38,6 @@ def cat(inputs: Sequence[str], output: str, *, join: str = "time", force: bool =
         "items": 1 if join == "time" else sum(len(reader.items) for reader in readers),
         "streams": list(dict.fromkeys(stream.name for reader in readers for stream in reader.streams)),
         "file_bytes": counted.bytes,
+        "io": Traffic.total(reader.traffic for reader in readers).document(),
         "exit": 0,
     }

@@ -60,8 +60,9 @@ def encode(
         stack.callback(lambda: opened.close())  # what it closes may change: a feed is spooled
         at_opening = dict(opened.source)
         if options.skip_existing:
-            if delivery.is_current(output, digest, opened.source, append=options.append):
-                return delivery.skipped(destination)
+            current = delivery.current_bytes(output, digest, opened.source, append=options.append)
+            if current is not None:
+                return delivery.skipped(destination, current)
             delivery.check_free(destination, force=options.force)
         readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
         if isinstance(readable, Feed) or options.one_pass:

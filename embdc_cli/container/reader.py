@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -109,6 +110,10 @@ class ArchiveReader:
         Raises: CorruptArchive at the first damaged chunk, unless `on_damage(entry, error)` is given.
         """
         return self._chunks.fetch(entries, on_damage)
+
+    def ahead(self, entries: Sequence[Entry]) -> AbstractContextManager[None]:
+        """Inside the block these chunks are going to be fetched, about in this order: over a network in advance."""
+        return self._chunks.ahead(entries)
 
     def start(self, entry: Entry, size: int) -> tuple[bytes, int]:
         """(the first `size` bytes of a chunk's codec payload, or all; how many there are), the bytes not verified."""

@@ -8,22 +8,27 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from embdc_cli.container import spec
+from embdc_cli.container.readahead import Range, ReadAhead
 from embdc_cli.errors import SourceError
 from embdc_cli.remote.errors import read_errors, unreadable
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.object import RemoteObject
 from embdc_cli.traffic import Traffic
 
-Range = tuple[int, int]
-
 
 class Storage(ABC):
-    """Readable bytes of known size. traffic: what was read so far."""
+    """Readable bytes of known size. traffic: what was read so far.
+
+    gap_bytes: what is read in vain rather than asked for apart.
+    """
+
+    gap_bytes = 256  # a pTS_ chunk of constant rate between two chunks costs less than another read
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
@@ -56,6 +61,12 @@ class Storage(ABC):
             return self._fetch(wanted)
         except read_errors() as error:
             raise unreadable(self.name, error) from error
+
+    @contextmanager
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
+        """Inside the block `ranges` are going to be read, about in file order: where that takes time, in advance."""
+        del ranges
+        yield
 
     def close(self) -> None:
         """Release what was opened here; nothing, for most."""
@@ -130,13 +141,34 @@ class FileObject(Storage):
 class RemoteFile(Storage):
     """A file behind any fsspec URL. The first request brings its end, from which archives are opened, and its size."""
 
+    gap_bytes = 1 << 16
+
     def __init__(self, url: str, **options: Any) -> None:
         self._object = RemoteObject(url, last_bytes=spec.OPENING_BYTES, **options)
         super().__init__(url, self._object.size)
         self.traffic = self._object.traffic
+        self._ahead: tuple[ReadAhead, ...] = ()
+
+    @contextmanager
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
+        """See `Storage.ahead`."""
+        reader = ReadAhead(self._object.read_many, ranges, self.gap_bytes)
+        self._ahead = (*self._ahead, reader)
+        try:
+            yield
+        finally:
+            self._ahead = tuple(one for one in self._ahead if one is not reader)
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        return self._object.read_many(ranges)
+        found = [self._fetched_ahead(one) for one in ranges]
+        left = iter(self._object.read_many([one for one, data in zip(ranges, found, strict=True) if data is None]))
+        return [next(left) if data is None else data for data in found]
+
+    def _fetched_ahead(self, wanted: Range) -> bytes | None:
+        for reader in self._ahead:
+            if (data := reader.find(wanted)) is not None:
+                return data
+        return None
 
     def close(self) -> None:
         self._object.close()

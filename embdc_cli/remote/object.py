@@ -66,6 +66,15 @@ class RemoteObject:
             found.append(next(received) if data is None else data)
         return found
 
+    def read_all(self) -> bytes:
+        """All of it; what the first request brought is not asked for again. Raises: SourceError."""
+        start, stop = self._known[0], self._known[0] + len(self._known[1])
+        return b"".join(self.read_many([(0, start), (start, stop), (stop, self.size)]))
+
+    def forget(self) -> None:
+        """Drop what the first request brought, for somebody who keeps it elsewhere."""
+        self._known = 0, b""
+
     def close(self) -> None:
         """Let go of a copy."""
         if self._copy is not None:
