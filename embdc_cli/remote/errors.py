@@ -106,7 +106,8 @@ def is_beyond_end(error: BaseException) -> bool:
 
 def _words(error: Exception) -> str:
     cause = error.__cause__
-    told = cause if isinstance(error, FileNotFoundError) and cause is not None else error
+    hides = isinstance(error, FileNotFoundError) and cause is not None and _code(cause) is None
+    told = cause if hides else error
     return (str(told).splitlines() or [""])[0] or type(told).__name__
 
 
