@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,10 +37,13 @@ class ReadAhead:
         self._batches = list(_batches(self._pieces))
         self._coming: dict[int, Future[list[bytes]]] = {}
         self._newest = 0
+        self._process = os.getpid()
         self._lock = threading.Lock()
 
     def find(self, wanted: Range) -> bytes | None:
         """The bytes of a range, None where they are not among those fetched. Raises: what `fetch` does."""
+        if self._process != os.getpid():
+            return None  # threads do not survive a fork
         start, stop = wanted
         at = bisect_right(self._starts, start) - 1
         parts = []

@@ -148,16 +148,19 @@ class RemoteFile(Storage):
         super().__init__(url, self._object.size)
         self.traffic = self._object.traffic
         self._ahead: tuple[ReadAhead, ...] = ()
+        self._lock = threading.Lock()
 
     @contextmanager
     def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
         """See `Storage.ahead`."""
         reader = ReadAhead(self._object.read_many, ranges, self.gap_bytes)
-        self._ahead = (*self._ahead, reader)
+        with self._lock:
+            self._ahead = (*self._ahead, reader)
         try:
             yield
         finally:
-            self._ahead = tuple(one for one in self._ahead if one is not reader)
+            with self._lock:
+                self._ahead = tuple(one for one in self._ahead if one is not reader)
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         found = [self._fetched_ahead(one) for one in ranges]

@@ -17,7 +17,7 @@ _FORBIDDEN: Final = (401, 403)
 _GONE: Final = (404, 410)
 _BUSY: Final = (408, 429, 500, 502, 503, 504)
 _NO_BUCKET: Final = ("NoSuchBucket", "InvalidBucketName")
-_CREDENTIALS: Final = "credentials come from the environment, as of the object store's own tools: embdc(7)"
+_CREDENTIALS: Final = "credentials come from the environment, as of the object store's own tools: embdc(1)"
 
 
 class MissingObject(SourceError):

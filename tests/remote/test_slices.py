@@ -60,7 +60,7 @@ def check(store: Store, lossy: Path, archives: int, slices: int) -> None:
 
 
 def test_slices_of_archives(store: Store, lossy: Path) -> None:
-    check(store, lossy, archives=5, slices=40)
+    check(store, lossy, archives=3, slices=20)
 
 
 @pytest.mark.slow
