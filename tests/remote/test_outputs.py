@@ -20,7 +20,7 @@ from embdc_cli.cli.app import main
 from embdc_cli.errors import OutputExists, ResourceError, SourceError, UsageError
 from embdc_cli.remote import upload
 from tests.remote.conftest import contents, unfinished
-from tests.remote.s3_server import Request, Store, denied, slow_down
+from tests.remote.s3_server import Request, Store, denied, slow_down, times
 
 MIB = 1 << 20
 
@@ -216,3 +216,23 @@ def test_a_signal_leaves_nothing_behind(store: Store, tmp_path: Path, number: in
         embdc.encode(tmp_path / "a.npy", tmp_path / "same.embdc", lossless=True)
         assert contents(store)["out.embdc"] == (tmp_path / "same.embdc").read_bytes()
         assert os.listdir(tmp_path / "scratch" / f"embdc-work-{os.getuid()}") == []
+
+
+def test_exit_codes(store: Store, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fsspec.filesystem("s3").put_file(str(archive), f"{store.bucket}/a.embdc")
+    there, missing = store.url("a.embdc"), store.url("none.embdc")
+    for arguments, code, words in (
+        (["decode", missing, "-o", str(tmp_path / "a.npy")], 8, f"embdc: {missing}: no such object\n"),
+        (["cat", str(archive), "-o", there], 7, f"embdc: output: {there} exists\nhint: use -f to overwrite it\n"),
+        (["cat", there, "-o", there, "-f"], 2, f"embdc: output: {there} is also the input\n"),
+        (["cat", str(archive), "-o", "https://127.0.0.1/a"], 2, "embdc: output: https://127.0.0.1/a: web servers"),
+        (["encode", "a.npy", "-o", there, "--append"], 2, f"embdc: --append: {there}: nothing can be added"),
+    ):
+        assert main(arguments) == code
+        assert capsys.readouterr().err.startswith(words)
+    store.faults.append(denied)
+    assert main(["cat", str(archive), "-o", store.url("b.embdc")]) == 8
+    assert main(["verify", there]) == 8
+    store.faults[:] = [times(1000, slow_down, lambda request: request.method == "PUT")]
+    assert main(["cat", str(archive), "-o", store.url("b.embdc")]) == 9
+    assert all(len(line) < 300 for line in capsys.readouterr().err.splitlines())

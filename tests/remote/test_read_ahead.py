@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
@@ -30,7 +30,8 @@ def fetched(ranges: Sequence[Range]) -> list[bytes]:
 RANGES = st.tuples(st.integers(0, 3990), st.integers(1, 300)).map(lambda one: (one[0], min(one[0] + one[1], 4000)))
 
 
-@given(st.lists(RANGES, max_size=30), st.lists(RANGES, max_size=30), st.integers(0, 50))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(RANGES, max_size=12), st.lists(RANGES, max_size=12), st.integers(0, 50))
 def test_what_is_found_is_what_was_asked_for(ahead: list[Range], asked: list[Range], gap: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readahead, "BATCH_BYTES", 500)
