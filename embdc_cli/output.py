@@ -14,11 +14,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from embdc_cli.errors import OutputExists, UsageError
 from embdc_cli.remote.filesystem import is_url
-from embdc_cli.remote.upload import check_object, uploaded
+from embdc_cli.remote.upload import Upload, check_object
 from embdc_cli.scratch import disk_errors, kept_folder, scratch_file
 
 _TRIES: Final = 100
@@ -70,7 +70,7 @@ def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
         with scratch_file() as out:
             yield out
             out.seek(0)
-            with uploaded(path) as upload:
+            with Upload(path) as upload:
                 copy_stream(out, upload)
         return
     target = Path(path)
@@ -127,8 +127,8 @@ def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
         return
     if is_url(output):
         check_output(output, force=force)
-        with uploaded(output) as upload:
-            yield upload
+        with Upload(output) as upload:
+            yield cast("BinaryIO", upload)
         return
     with atomic_output(output, force=force) as out:
         yield out
@@ -152,7 +152,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def copy_stream(source: BinaryIO, out: BinaryIO | CountedOutput) -> None:
+def copy_stream(source: BinaryIO, out: BinaryIO | CountedOutput | Upload) -> None:
     """Copy all of `source` to `out` in 1 MiB pieces."""
     shutil.copyfileobj(source, out, 1 << 20)
 

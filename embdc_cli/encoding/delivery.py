@@ -34,7 +34,7 @@ from embdc_cli.options import EncodeOptions
 from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream, work_path
 from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
-from embdc_cli.remote.upload import uploaded
+from embdc_cli.remote.upload import Upload
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
 
 
@@ -66,14 +66,22 @@ class Destination:
             copy_stream(out, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         elif self.kind == "object":
-            self.uploading = True
-            with uploaded(self.output) as upload:
-                copy_stream(out, upload)
+            self._upload(out)
         else:
             with disk_errors(self.output):
                 _append(self.output, out)
         out.close()
         self.work.discard()
+
+    def _upload(self, out: BinaryIO) -> None:
+        self.uploading = True
+        upload = Upload(self.output)
+        try:
+            with upload:
+                copy_stream(out, upload)
+        finally:
+            if upload.complete:  # though a signal may have come last: there is nothing to go on with
+                self.work.discard()
 
 
 def begin(source: object, output: str, options: EncodeOptions, digest: str) -> Destination:

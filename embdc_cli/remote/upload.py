@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import queue
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, Final, cast
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final
 
 from embdc_cli.errors import OutputExists, UsageError
 from embdc_cli.remote.errors import is_forbidden, is_missing_bucket, read_errors, unwritable
@@ -49,23 +49,12 @@ def check_object(url: str, *, force: bool) -> None:
         raise OutputExists(f"output: {url} exists", hint="use -f to overwrite it")
 
 
-@contextmanager
-def uploaded(url: str) -> Iterator[BinaryIO]:
-    """What is written to becomes the object `url` when the block ends without an exception; else nothing is there.
+class Upload(io.RawIOBase):
+    """What is written becomes the object `url` when a `with` block ends without an exception; else nothing is there.
 
+    At most three parts are in memory. complete: the object is there, which a signal that comes last cannot undo.
     Raises: SourceError where access is denied, UsageError for a missing bucket, ResourceError for other failures.
     """
-    upload = _Upload(url)
-    try:
-        yield cast("BinaryIO", upload)
-        upload.finish()
-    except BaseException:
-        upload.abandon()
-        raise
-
-
-class _Upload(io.RawIOBase):
-    """Written from the front; at most three parts are in memory."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -74,9 +63,23 @@ class _Upload(io.RawIOBase):
         self._buffer = bytearray()
         self._parts: queue.Queue[bytes | None] = queue.Queue(1)
         self._begun = 0
+        self.complete = False
         self._failure: Exception | None = None
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._send_all, name="embdc-upload", daemon=True)
+
+    def __enter__(self) -> Upload:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            if not self.complete:
+                self._abandon()
 
     def writable(self) -> bool:
         return True
@@ -88,7 +91,7 @@ class _Upload(io.RawIOBase):
             del self._buffer[:size]
         return memoryview(data).nbytes
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Send the rest and make the object appear."""
         if self._begun == 0:
             self._thread = threading.Thread(target=self._send_small, name="embdc-upload", daemon=True)
@@ -101,7 +104,7 @@ class _Upload(io.RawIOBase):
         if self._failure is not None:
             raise unwritable(self._url, self._failure) from self._failure
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """End what was begun; waits for the request that is on its way."""
         self._abandoned.set()
         if self._thread.ident is not None:
@@ -127,6 +130,7 @@ class _Upload(io.RawIOBase):
     def _send_small(self) -> None:
         try:
             self._system.pipe_file(self._path, bytes(self._buffer))
+            self.complete = True
         except Exception as error:  # noqa: BLE001  # raised by the thread that writes
             self._failure = error
 
@@ -141,6 +145,7 @@ class _Upload(io.RawIOBase):
                 file.close()
                 if not self._abandoned.is_set():
                     file.commit()
+                    self.complete = True
                     return
         except Exception as error:  # noqa: BLE001  # raised by the thread that writes
             self._failure = error
