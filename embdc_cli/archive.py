@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -231,6 +232,13 @@ class Archive:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {list(self[name].shape)}" for name in self._streams)
         return f"<embdc archive: {shapes}{'' if self.complete else ', incomplete'}>"
+
+    def ahead(self, stream: Stream, pieces: Iterable[tuple[Entry | None, range]]) -> AbstractContextManager[None]:
+        """Inside the block these pieces of a stream are going to be decoded, about in this order."""
+        if self._choices.levels is not None and not stream.spec.ragged:
+            return nullcontext()  # of chunks only their starts are read
+        wanted = [entry for entry, _ in pieces if entry is not None]
+        return self.reader.ahead([one for one in wanted if self._chunks.known((one.part, one.offset)) is None])
 
     def rows(self, view: StreamView, entry: Entry | None, wanted: range) -> np.ndarray:
         """The `wanted` rows of a chunk in storage dtype. Raises: CorruptArchive when it is damaged or lost (None)."""

@@ -94,6 +94,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
             "streams": [{"name": one.view.name, "shape": list(one.spec.shape), "dtype": one.dtype} for one in written],
             "frames": max(one.kept for one in written),
             "lost": lost,
+            "io": archive.reader.traffic.document(),
             "exit": 0 if archive.complete and not lost else IncompleteError.exit_code,
         }
 
@@ -196,11 +197,6 @@ def _decoded(
     archive: Archive, one: Selection, pieces: Sequence[tuple[Entry | None, range]], jobs: int
 ) -> Iterator[np.ndarray | CorruptArchive]:
     """The rows of every piece in the type of the output, or the error that says what is wrong with it."""
-    decoder = archive.device_decoder
-    if decoder is not None:
-        for found in decoder.chunks(archive, one.view, pieces):
-            yield found if isinstance(found, CorruptArchive) else _converted(found, one.view.spec.dtype, one.dtype)
-        return
 
     def decode(piece: tuple[Entry | None, range]) -> np.ndarray | CorruptArchive:
         try:
@@ -209,7 +205,13 @@ def _decoded(
             return error
         return _converted(rows, one.view.spec.dtype, one.dtype)
 
-    yield from ordered_map(decode, pieces, jobs)
+    decoder = archive.device_decoder
+    with archive.ahead(one.view.stream, pieces):
+        if decoder is None:
+            yield from ordered_map(decode, pieces, jobs)
+            return
+        for found in decoder.chunks(archive, one.view, pieces):
+            yield found if isinstance(found, CorruptArchive) else _converted(found, one.view.spec.dtype, one.dtype)
 
 
 def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -243,10 +245,8 @@ def _find_damage(archive: Archive, one: Selection, options: DecodeOptions, repor
 def _token_counts(archive: Archive, one: Selection) -> np.ndarray:
     """Tokens of every row that reaches the output, (rows,) int64; a ragged stream only."""
     counts = [np.zeros(0, np.int64)]
-    for entry, wanted in one.view.pieces(one.rows):
-        if entry is None or _is_lost(one, wanted):
-            continue
-        ((found, _),) = archive.reader.fetch([entry])
+    there = [(e, wanted) for e, wanted in one.view.pieces(one.rows) if e is not None and not _is_lost(one, wanted)]
+    for (_, wanted), (found, _) in zip(there, archive.reader.fetch([entry for entry, _ in there]), strict=True):
         counts.append(np.array(found.record.token_counts, np.int64)[[row - found.row0 for row in wanted]])
     return np.concatenate(counts)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from embdc_cli.errors import UsageError
 from embdc_cli.options import DUMP_OPTIONS, VIDEO_OPTIONS, EncodeOptions
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Dump, Feed
 
@@ -71,9 +71,15 @@ def _embedded(
     source: str | Pipe, options: EncodeOptions, reporter: Reporter, row_filter: RowFilter | None, schedule: Schedule
 ) -> Feed:
     from embdc_cli.embedder.feed import embed_video
-    from embdc_cli.source.digest import ends_digest
+    from embdc_cli.source.location import locate
+    from embdc_cli.source.video_input import file_facts
 
     feed = embed_video(source, options, reporter, row_filter, schedule)
-    if isinstance(source, str) and "://" not in source:  # known before any frame is decoded, for --skip-existing
-        feed.source.update(size_bytes=os.path.getsize(source), ends_digest=ends_digest(source))
+    # known before any frame is decoded, for --skip-existing; of an object that takes further requests
+    if isinstance(source, str) and (options.skip_existing or not is_url(source)):
+        found = locate(source, options.spool_max)
+        try:
+            feed.source.update(file_facts(found))
+        finally:
+            found.close()
     return feed

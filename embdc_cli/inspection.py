@@ -57,7 +57,7 @@ def inspect(
             document["chunks"] = [_chunk(stream, entry) for stream in reader.streams for entry in stream.entries]
         if planes:
             document["planes"] = [_planes(archive, stream) for stream in reader.streams]
-        document["reads"], document["bytes_read"] = reader.reads, reader.bytes_read
+        document["io"] = reader.traffic.document()
     if decoded:
         document |= opened.archive_values(path, codebooks, plots, force, reporter)
     return document
@@ -173,8 +173,7 @@ def _chunk(stream: Stream, entry: Entry) -> dict[str, Any]:
 def _planes(archive: Archive, stream: Stream) -> dict[str, Any]:
     """Bits of the codes of a stream by temporal octave and group of basis vectors (`plane_table`)."""
     table, payload_bytes = np.zeros((plane_table.OCTAVES, 0)), 0
-    for entry in stream.entries:
-        ((full, payload),) = archive.reader.fetch([entry])
+    for full, payload in archive.reader.fetch(stream.entries):
         payload_bytes += len(payload)
         codec = archive.codec(stream, full.record.segment, full.record.kind)
         if isinstance(codec, TransformCodec):
@@ -284,6 +283,7 @@ def verify(
             "deep": deep,
             "problems": [_damage(reader, one) for one in damage],
             "against": compared,
+            "io": reader.traffic.document(),
             "exit": exit_code,
         }
 
@@ -294,14 +294,15 @@ def _undecodable(archive: Archive, known: Sequence[Damage], reporter: Reporter) 
     views = [archive[name] for name in archive]
     total, done = sum(len(view.stream.entries) for view in views), 0
     for view in views:
-        for entry in view.stream.entries:
-            done += 1
-            reporter.progress("decode", done, total, "chunks")
-            try:
-                archive.decoded(view.stream, entry)
-            except CorruptArchive as error:
-                if not any(_overlap(one, entry.offset, entry.length) for one in known):
-                    found.append(Damage(entry.offset, entry.length, error.message))
+        with archive.reader.ahead(view.stream.entries):
+            for entry in view.stream.entries:
+                done += 1
+                reporter.progress("decode", done, total, "chunks")
+                try:
+                    archive.decoded(view.stream, entry)
+                except CorruptArchive as error:
+                    if not any(_overlap(one, entry.offset, entry.length) for one in known):
+                        found.append(Damage(entry.offset, entry.length, error.message))
     return found
 
 

@@ -12,6 +12,7 @@ from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import LocalFile, Range, Storage, open_storage
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.output import CountedOutput, check_not_input, destination
+from embdc_cli.traffic import Traffic
 
 MODES = ("time", "items")
 
@@ -45,6 +46,7 @@ def cat(inputs: Sequence[str], output: str, *, join: str | None = None, force: b
         "items": sum(len(reader.items) for reader in readers) if apart else len(readers[0].header.items),
         "streams": list(dict.fromkeys(stream.name for reader in readers for stream in reader.streams)),
         "file_bytes": counted.bytes,
+        "io": Traffic.total(reader.traffic for reader in readers).document(),
         "exit": 0,
     }
 

@@ -1,27 +1,34 @@
-"""Outputs that appear complete or not at all: a temporary name in the same folder, fsync, rename."""
+"""Outputs that appear complete or not at all: files by a temporary name in the same folder, fsync and rename, objects
+of a store by an upload that is committed at its end (`remote.upload`)."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import BinaryIO, Final
+from pathlib import Path, PurePath
+from typing import BinaryIO, Final, cast
 
 from embdc_cli.errors import OutputExists, UsageError
-from embdc_cli.scratch import disk_errors
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.upload import Upload, check_object
+from embdc_cli.scratch import disk_errors, kept_folder, scratch_file
 
 _TRIES: Final = 100
 
 
-def check_output(path: str, *, force: bool) -> Path:
-    """The path to write, after refusing a missing folder (2), a folder in its place (2) and an existing file (7)."""
+def check_output(path: str, *, force: bool) -> None:
+    """Refuse a missing folder or bucket (2), a folder in its place (2) and an existing file or object (7)."""
+    if is_url(path):
+        check_object(path, force=force)
+        return
     target = Path(path)
     folder = target.parent
     if not folder.is_dir():
@@ -32,21 +39,41 @@ def check_output(path: str, *, force: bool) -> Path:
         raise UsageError(f"output: {path} is no regular file", hint="use -o - and redirect it there")
     if target.exists() and not force:
         raise OutputExists(f"output: {path} exists", hint="use -f to overwrite it")
-    return target
+
+
+def work_path(output: str) -> Path:
+    """The name beside which unfinished work on `output` lies: its own, of an object one that stands for it."""
+    if not is_url(output):
+        return Path(output)
+    return kept_folder() / f"{hashlib.sha256(output.encode()).hexdigest()[:16]}-{PurePath(output).name[:80]}"
 
 
 def check_not_input(output: str, *inputs: str) -> None:
     """Refuse (2) to write over one of the inputs, under whatever name."""
     for name in inputs:
-        local = name != "-" and "://" not in name and os.path.exists(name)
-        if local and os.path.exists(output) and os.path.samefile(name, output):
+        if is_url(name) or is_url(output):
+            same = name == output
+        else:
+            same = name != "-" and os.path.exists(name) and os.path.exists(output) and os.path.samefile(name, output)
+        if same:
             raise UsageError(f"output: {output} is also the input", hint="choose another name with -o")
 
 
 @contextmanager
 def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
-    """A binary file that becomes `path` when the block ends without an exception, and leaves nothing otherwise."""
-    target = check_output(path, force=force)
+    """A binary file that becomes `path` when the block ends without an exception, and leaves nothing otherwise.
+
+    Of an object it is a scratch file, uploaded in the end.
+    """
+    check_output(path, force=force)
+    if is_url(path):
+        with scratch_file() as out:
+            yield out
+            out.seek(0)
+            with Upload(path) as upload:
+                copy_stream(out, upload)
+        return
+    target = Path(path)
     remove_stale(target)
     with disk_errors(path):
         handle, part = _temporary(target)
@@ -93,10 +120,15 @@ def remove_stale(target: Path) -> None:
 
 @contextmanager
 def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
-    """Standard output for `-`, else a file that appears only when complete."""
+    """Standard output for `-`, else a file or object that appears only when complete; seekable if it is a file."""
     if output == "-":
         with _stdout() as out:
             yield out
+        return
+    if is_url(output):
+        check_output(output, force=force)
+        with Upload(output) as upload:
+            yield cast("BinaryIO", upload)
         return
     with atomic_output(output, force=force) as out:
         yield out
@@ -134,7 +166,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def copy_stream(source: BinaryIO, out: BinaryIO | CountedOutput) -> None:
+def copy_stream(source: BinaryIO, out: BinaryIO | CountedOutput | Upload) -> None:
     """Copy all of `source` to `out` in 1 MiB pieces."""
     shutil.copyfileobj(source, out, 1 << 20)
 

@@ -61,8 +61,9 @@ def encode(
         at_opening = dict(opened.source)
         if options.skip_existing:
             name = opened.name if options.record_name else None
-            if delivery.is_current(output, digest, opened.source, name, append=options.append):
-                return delivery.skipped(destination)
+            current = delivery.current_bytes(output, digest, opened.source, name, append=options.append)
+            if current is not None:
+                return delivery.skipped(destination, current)
             delivery.check_free(destination, force=options.force)
         readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
         if isinstance(readable, Feed) or options.one_pass:

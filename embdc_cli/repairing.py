@@ -46,6 +46,7 @@ def repair(path: str, output: str, *, force: bool = False) -> dict[str, Any]:
         "lost_times": [{"item": item, "rows": [row0, stop]} for item, row0, stop in result.lost_times],
         "summary": result.summaries,
         "file_bytes": counted.bytes,
+        "io": storage.traffic.document(),
         "exit": IncompleteError.exit_code if result.lost or result.lost_times else 0,
     }
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,6 +39,17 @@ def scratch_file() -> BinaryIO:
     folder = scratch_folder()
     with disk_errors(folder):
         return tempfile.TemporaryFile(dir=folder)
+
+
+def kept_folder() -> Path:
+    """The user's own folder, in that for temporary files, for what a later run may go on from."""
+    path = Path(scratch_folder(), f"embdc-work-{os.getuid()}")
+    with disk_errors(str(path)):
+        path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()  # anybody may have made it, where all may write
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise ResourceError(f"{path}: expected a folder of this user", hint="set EMBDC_TMPDIR to one")
+    return path
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.slicing import rows_of
 from embdc_cli.stream_view import StreamView
 from embdc_cli.tokens import as_tokens
+from embdc_cli.traffic import Traffic
 from embdc_cli.values import StreamSpec, Tensor, Timeline
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def search(
     shown, vectors = read_query(query, options, reporter)
     found = Search(Queries(vectors, options.metric), options)
     complete = True
+    traffic: list[Traffic] = []
     for path in archives:
         with Archive(path, codebooks=options.codebooks) as archive:
             if not archive.complete:
@@ -82,11 +84,13 @@ def search(
                 reporter.note(f"{path}: archive is incomplete, searching what is readable")
             for place in _places(path, archive, shown, vectors.shape[1], options):
                 found.add(archive, place, reporter)
+            traffic.append(archive.reader.traffic)
     if options.rescore is not None:
         found.rescore(options.rescore, reporter)
     document = {"query": shown, "metric": options.metric, "pooled": options.pooled, "k": options.k}
     exit_code = 0 if complete and not found.lost else IncompleteError.exit_code
-    return {**document, "vectors": found.vectors, **found.hits(), "lost": found.lost, "exit": exit_code}
+    io = Traffic.total(traffic).document()
+    return {**document, "vectors": found.vectors, **found.hits(), "lost": found.lost, "io": io, "exit": exit_code}
 
 
 def search_view(archive: Archive, view: StreamView, query: Any, options: SearchOptions) -> dict[str, Any]:
@@ -146,7 +150,7 @@ class Search:
         damaged = []
         pieces = list(view.pieces(place.rows))
         work = partial(self._tried, archive, view)
-        with one_blas_thread():
+        with one_blas_thread(), archive.ahead(view.stream, pieces):
             for (entry, wanted), found in zip(pieces, ordered_map(work, pieces, self._options.jobs), strict=True):
                 if isinstance(found, CorruptArchive):
                     damaged.append(wanted)

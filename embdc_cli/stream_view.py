@@ -96,7 +96,9 @@ class StreamView:
 
         Raises: CorruptArchive for rows that are damaged or lost.
         """
-        parts = [self._archive.rows(self, entry, part) for entry, part in self.pieces(rows)]
+        pieces = list(self.pieces(rows))
+        with self._archive.ahead(self.stream, pieces):
+            parts = [self._archive.rows(self, entry, part) for entry, part in pieces]
         if not parts:
             return np.empty((0, *self.spec.row_shape), dtypes.storage(self.spec.dtype))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.remote.filesystem import is_url
 
 Job = dict[str, str]
 """`{input, output}`"""
@@ -33,13 +34,16 @@ def open_list(path: str, stdin: Callable[[], BinaryIO], *, null: bool, option: s
 
 
 def output_name(source: str, folder: str | None, suffix: str) -> str:
-    """Where the result of `source` goes: beside it, or in `folder`; a URL's result goes to the working folder."""
+    """Where the result of `source` goes: beside it, or in `folder`, which may be a URL; a URL's result goes to the
+    working folder."""
     if source == "-":
         return "-"
-    if "://" in source:
+    if is_url(source):
         source, folder = re.split(r"[?#]", source)[0].rstrip("/").rsplit("/", 1)[-1], folder or "."
     path = Path(source)
     named = path.name.removesuffix(path.suffix) + suffix
+    if folder is not None and is_url(folder):
+        return f"{folder.rstrip('/')}/{named}"
     return str(Path(folder, named) if folder is not None else path.with_name(named))
 
 
@@ -55,8 +59,8 @@ def assign_outputs(inputs: Sequence[str], *, output: str | None, folder: str | N
     owners: dict[str, str] = {}
     for source in inputs:
         target = output if output is not None else output_name(source, folder, suffix)
-        place = target if target == "-" else os.path.realpath(target)
-        if target != "-" and "://" not in source and source != "-" and place == os.path.realpath(source):
+        place = _place(target)
+        if target != "-" and place == _place(source):
             raise UsageError(f"output: {target} is also the input", hint="choose another name with -o")
         if place in owners:
             raise UsageError(
@@ -66,3 +70,8 @@ def assign_outputs(inputs: Sequence[str], *, output: str | None, folder: str | N
         owners[place] = source
         jobs.append({"input": source, "output": target})
     return jobs
+
+
+def _place(name: str) -> str:
+    """One name for all names of a file."""
+    return name if name == "-" or is_url(name) else os.path.realpath(name)

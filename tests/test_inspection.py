@@ -33,7 +33,7 @@ def test_inspect_accounts_for_every_byte(archive: Path) -> None:
     assert document["bits_per_value"] == 8 * archive.stat().st_size / embeddings().size
     assert document["streams"][0]["shape"] == [40, 12, 24]
     assert document["streams"][0]["chunks"] == len(document["chunks"]) == 5
-    assert document["reads"] == 1
+    assert document["io"]["requests"] == 1
     y = embdc.open(str(archive))["data"][:].numpy()
     assert document["achieved"]["nmse"] == pytest.approx(errors(embeddings(), y)["nmse"], rel=1e-4)
     first = errors(embeddings()[:8], y[:8])

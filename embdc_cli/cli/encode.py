@@ -34,6 +34,7 @@ from embdc_cli.cli.progress import StageReporter
 from embdc_cli.cli.video_codec_options import VideoCodec
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.scratch import disk_errors
 
 EXAMPLES = """
@@ -85,7 +86,7 @@ def encode(
     streams.check_output([job["output"] for job in jobs], json=words.json)
     if cluster.used:
         _check_cluster(jobs, options)
-    if output.out_dir is not None and jobs and not output.dry_run:
+    if output.out_dir is not None and not is_url(output.out_dir) and jobs and not output.dry_run:
         _make_folder(output.out_dir)
 
     with ExitStack() as stack:

@@ -106,7 +106,8 @@ def _facts(document: Document) -> Table:
     for damage in document["damage"]:
         lost = "".join(f"; lost: {loss(lost)}" for lost in damage["lost"])
         table.add_row("damage", f"offset {damage['offset']}: {damage['what']}{lost}")
-    table.add_row("read", f"{wording.size(document['bytes_read'])} in {wording.plural(document['reads'], 'read')}")
+    io = document["io"]
+    table.add_row("read", f"{wording.size(io['bytes'])} in {wording.plural(io['requests'], 'read')}")
     return table
 
 

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from embdc_cli.errors import CorruptArchive, ResourceError, Stopped, TargetMissed, UsageError
-from embdc_cli.output import sync_folder
+from embdc_cli.output import sync_folder, work_path
 from embdc_cli.scratch import disk_errors
 
 MAGIC: Final = b"\x8bEMBDCK\n"
@@ -133,7 +133,7 @@ def checkpointed(output: str, recipe: str, *, resume: bool) -> Iterator[Checkpoi
 
     After a failure it is kept where `resume` was asked for and trying again may help. Raises: Stopped.
     """
-    checkpoint = Checkpoint(Path(output), recipe)
+    checkpoint = Checkpoint(work_path(output), recipe)
     try:
         if resume:
             checkpoint.load()

@@ -32,6 +32,8 @@ from embdc_cli.codec.vq.levels import LearntLevel
 from embdc_cli.entropy.coding_tables import CodingTables
 from embdc_cli.entropy.tables import Tables
 from embdc_cli.errors import CorruptArchive, SourceError, UnsupportedArchive
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.object import RemoteObject
 
 MAGIC: Final = b"\x8bEMBDCB\n"  # a first byte that is no text, and a line feed that text mode would change
 VERSION: Final = 1
@@ -39,6 +41,7 @@ SUFFIX: Final = ".embdcb"
 MAX_FILE_BYTES: Final = 1 << 28  # a full basis of 8192 channels is about 110 MB
 MAX_TABLE_BYTES: Final = 1 << 18  # 256 rows x 256 symbols at most
 MAX_LEVEL_BYTES: Final = 1 << 18  # 256 codewords of 64 entries, at most 8 bytes each, and what describes them
+_FIRST_BYTES: Final = 1 << 20  # most codebooks behind URLs are one request
 _LEVELS: Final = b"LEVL"
 _NETWORK: Final = b"NETW"
 _START = struct.Struct("<8sHHI")
@@ -103,15 +106,33 @@ def read(source: str | Path | bytes, *, digest: bytes | None = None) -> Codebook
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a file that may be a codebook. Raises SourceError when it cannot be read or is far too large."""
+    """The bytes of a file, or of an object behind a URL, that may be a codebook.
+
+    Raises SourceError when it cannot be read or is far too large.
+    """
+    if is_url(path):
+        return _object_bytes(str(path))
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise SourceError(f"codebook: {path}: {error.strerror or error}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise SourceError(f"codebook: {path}: expected at most {MAX_FILE_BYTES} bytes, found more")
+    _check_size(path, len(data))
     return data
+
+
+def _object_bytes(url: str) -> bytes:
+    found = RemoteObject(url, first_bytes=_FIRST_BYTES, copy_max=MAX_FILE_BYTES)
+    try:
+        _check_size(url, found.size)
+        return found.read_all()
+    finally:
+        found.close()
+
+
+def _check_size(path: str | Path, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise SourceError(f"codebook: {path}: expected at most {MAX_FILE_BYTES} bytes, found more")
 
 
 def _parse(data: bytes, where: str) -> Codebook:

@@ -28,6 +28,7 @@ from embdc_cli.errors import SourceError, TargetMissed, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import check_not_input, check_output
 from embdc_cli.parallel import one_blas_thread
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.values import Dump, Tensor
 
@@ -140,7 +141,7 @@ def _check(inputs: Sequence[str], options: TrainOptions) -> None:
         raise UsageError(f"--sample: expected at least 1 token, found {options.sample}")
     if options.max_bytes is not None and options.max_bytes < 1:
         raise UsageError(f"--max-bytes: expected at least 1, found {options.max_bytes}")
-    names = [os.path.realpath(name) for name in inputs if name != "-"]
+    names = [name if is_url(name) else os.path.realpath(name) for name in inputs if name != "-"]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(

@@ -20,6 +20,7 @@ from embdc_cli.metrics import sizes
 from embdc_cli.options import CompareOptions, EncodeOptions
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter
+from embdc_cli.traffic import Traffic
 from embdc_cli.values import Tensor
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def compare(
             progress = partial(_progress, reporter, f"compare {pair.name}")
             streams.append(measure(pair, timeline, probes.get(pair.name), progress))
         beyond = missed(streams, options)
+        archives = [side.archive for side in (first, second) if side.archive is not None]
         document = {
             "reference": first.shown,
             "other": second.shown,
@@ -62,6 +64,7 @@ def compare(
             "streams": streams,
             "companions": [{"name": one.name, "identical": bits_equal(one)} for one in pairs if one not in measured],
             "missed": beyond,
+            "io": Traffic.total(one.reader.traffic for one in archives).document(),
             "exit": TargetMissed.exit_code if beyond else 0,
         }
     finite: dict[str, Any] = _finite(document)

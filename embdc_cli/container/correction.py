@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import xor
 from typing import Final
 
@@ -19,8 +20,9 @@ from embdc_cli.container import admission, canonical, spec, tail
 from embdc_cli.container.contents import Damage, Part
 from embdc_cli.container.framing import ChunkHeader, content_of, parse_header
 from embdc_cli.container.packed_json import unpack
+from embdc_cli.container.readahead import Range
 from embdc_cli.container.scan import ScannedChunk, scan
-from embdc_cli.container.storage import Range, Storage
+from embdc_cli.container.storage import Storage
 from embdc_cli.errors import EmbdcError
 
 _POLYNOMIAL: Final = 0xEDB88320
@@ -33,8 +35,15 @@ class CorrectedStorage(Storage):
 
     def __init__(self, storage: Storage) -> None:
         super().__init__(storage.name, storage.size)
+        self.traffic = storage.traffic
         self._storage = storage
         self.bits: list[int] = []
+
+    @contextmanager
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
+        """See `Storage.ahead`."""
+        with self._storage.ahead(ranges):
+            yield
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         found = self._storage.read_many(ranges)

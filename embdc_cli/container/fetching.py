@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,13 +17,10 @@ from embdc_cli.container.admission import fits
 from embdc_cli.container.chunk import DataRecord, ModelsRecord
 from embdc_cli.container.contents import Entry, Part
 from embdc_cli.container.framing import ChunkHeader, apply_mask, chunk_bytes, content_of, parse_header
-from embdc_cli.container.storage import Range, Storage
+from embdc_cli.container.readahead import BATCH_BYTES, Range, merged
+from embdc_cli.container.storage import Storage
 from embdc_cli.errors import CorruptArchive
 
-BATCH_BYTES: Final = 8 << 20
-"""Chunks that follow each other in a request are read together up to this size."""
-
-_MERGED_GAP_BYTES: Final = 256  # a pTS_ chunk of constant rate between two chunks costs less than another read
 _KEPT_MODELS_BYTES: Final = 64 << 20
 
 OnDamage = Callable[[Entry, CorruptArchive], None]
@@ -51,6 +49,23 @@ class ChunkReader:
         The models that a batch needs for the first time travel in the same round trip.
         Raises: CorruptArchive at the first damaged chunk, unless `on_damage` takes it and the next one follows.
         """
+        listed = list(entries)
+        with self.ahead(listed):
+            yield from self._fetched(listed, on_damage)
+
+    @contextmanager
+    def ahead(self, entries: Sequence[Entry]) -> Iterator[None]:
+        """Inside the block these chunks are going to be fetched, about in this order: see `Storage.ahead`."""
+        if len(entries) < 2:
+            yield
+            return
+        missing = [key for key in dict.fromkeys(map(_segment_of, entries)) if self._kept(key) is None]
+        models = [self._range(key[0], place) for key in missing if (place := self._place_of(key)) is not None]
+        wanted = [*models, *((entry.offset, entry.offset + entry.length) for entry in entries)]
+        with self._storage.ahead(wanted):
+            yield
+
+    def _fetched(self, entries: Sequence[Entry], on_damage: OnDamage | None) -> Iterator[tuple[Entry, bytes]]:
         for batch in _batches(entries):
             blobs, models = self._read_batch(batch)
             for entry, blob in zip(batch, blobs, strict=True):
@@ -233,16 +248,9 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _read_merged(storage: Storage, ranges: Sequence[Range]) -> list[bytes]:
     """The bytes of each range in one round trip; ranges that nearly touch are read as one."""
-    order = np.argsort([start for start, _ in ranges], kind="stable").tolist()
-    merged: list[Range] = []
-    for at in order:
-        start, stop = ranges[at]
-        if merged and start <= merged[-1][1] + _MERGED_GAP_BYTES:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    blobs = storage.read_many(merged)
-    starts = [start for start, _ in merged]
+    together = merged(ranges, storage.gap_bytes)
+    blobs = storage.read_many(together)
+    starts = [start for start, _ in together]
     homes = np.searchsorted(starts, [start for start, _ in ranges], side="right") - 1
     return [
         blobs[home][start - starts[home] : stop - starts[home]]

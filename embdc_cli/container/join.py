@@ -72,7 +72,8 @@ def join(
     stream = item = 0
     for source in sources:
         shift = _shift(source, writer, segments, ends, stream, item)
-        _copy(source, writer, shift)
+        with source.reader.storage.ahead([(source.part.offset, source.part.offset + source.part.length)]):
+            _copy(source, writer, shift)
         _advance(source, shift, segments, ends)
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from embdc_cli.container.opening import open_parts
 from embdc_cli.container.storage import Storage, open_storage
 from embdc_cli.container.verify import verify
 from embdc_cli.errors import CorruptArchive
+from embdc_cli.traffic import Traffic
 from embdc_cli.values import Ticks, Timeline
 
 
@@ -82,6 +84,11 @@ class ArchiveReader:
         return tuple(stream for item in self.items for stream in item.streams)
 
     @property
+    def traffic(self) -> Traffic:
+        """What was read so far, opening included."""
+        return self.storage.traffic
+
+    @property
     def reads(self) -> int:
         """Byte ranges read so far."""
         return self.storage.reads
@@ -103,6 +110,10 @@ class ArchiveReader:
         Raises: CorruptArchive at the first damaged chunk, unless `on_damage(entry, error)` is given.
         """
         return self._chunks.fetch(entries, on_damage)
+
+    def ahead(self, entries: Sequence[Entry]) -> AbstractContextManager[None]:
+        """Inside the block these chunks are going to be fetched, about in this order: over a network in advance."""
+        return self._chunks.ahead(entries)
 
     def start(self, entry: Entry, size: int) -> tuple[bytes, int]:
         """(the first `size` bytes of a chunk's codec payload, or all; how many there are), the bytes not verified."""

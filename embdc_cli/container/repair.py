@@ -68,15 +68,16 @@ def repair(reader: ArchiveReader, out: Sink, stand_in: StandIn) -> Repaired:
     strays = _strays(reader) if problems else {}
     result = Repaired(parts=len(reader.parts))
     for part in reader.parts:
-        if part.complete and not any(_touches(one, part) for one in problems):
-            _copy(reader.storage, part, out)
-            result.chunks += len(part.table.data)
-            continue
-        places = _places(reader.storage, part, strays.get(part.part_id, {}))
-        rebuilt = _Rebuilt(part, _final_rows(part, _chunks(reader.storage, part, places)), out, stand_in, result)
-        for chunk in _chunks(reader.storage, part, places):
-            rebuilt.take(chunk)
-        rebuilt.finish()
+        with reader.storage.ahead([(part.offset, part.offset + part.length)]):
+            if part.complete and not any(_touches(one, part) for one in problems):
+                _copy(reader.storage, part, out)
+                result.chunks += len(part.table.data)
+                continue
+            places = _places(reader.storage, part, strays.get(part.part_id, {}))
+            rebuilt = _Rebuilt(part, _final_rows(part, _chunks(reader.storage, part, places)), out, stand_in, result)
+            for chunk in _chunks(reader.storage, part, places):
+                rebuilt.take(chunk)
+            rebuilt.finish()
     return result
 
 

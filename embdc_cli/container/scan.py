@@ -108,7 +108,8 @@ def scan(
 
     Raises: UnsupportedArchive for a newer format version or an unknown critical chunk.
     """
-    return _Scanner(storage, start, stop, on_chunk, going_on, heads, digests=digests).run()
+    with storage.ahead([(start, stop)]):
+        return _Scanner(storage, start, stop, on_chunk, going_on, heads, digests=digests).run()
 
 
 class _Scanner:

@@ -1,6 +1,6 @@
 """Byte ranges of an archive, wherever it lies: a local file, an fsspec URL, or an open file object.
 
-All reads name their range, so one storage serves threads and forked processes. Reads and bytes are counted.
+All reads name their range, so one storage serves threads and forked processes. Requests and bytes are counted.
 """
 
 from __future__ import annotations
@@ -8,29 +8,47 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from embdc_cli.container import spec
+from embdc_cli.container.readahead import Range, ReadAhead
 from embdc_cli.errors import SourceError
-from embdc_cli.remote import read_errors, unreadable
-
-Range = tuple[int, int]
+from embdc_cli.remote.errors import read_errors, unreadable
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.object import RemoteObject
+from embdc_cli.traffic import Traffic
 
 
 class Storage(ABC):
-    """Readable bytes of known size.
+    """Readable bytes of known size. traffic: what was read so far.
 
-    reads: ranges asked for; round_trips: calls that asked for them, ranges of one call travel together;
-    bytes_read: bytes received.
+    gap_bytes: what is read in vain rather than asked for apart.
     """
+
+    gap_bytes = 256  # a pTS_ chunk of constant rate between two chunks costs less than another read
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name
         self.size = size
-        self.reads = 0
-        self.round_trips = 0
-        self.bytes_read = 0
+        self.traffic = Traffic()
+
+    @property
+    def reads(self) -> int:
+        """Byte ranges asked for; those of one call travel together."""
+        return self.traffic.requests
+
+    @property
+    def round_trips(self) -> int:
+        """Calls that asked for them."""
+        return self.traffic.round_trips
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes received."""
+        return self.traffic.bytes
 
     def read(self, start: int, stop: int) -> bytes:
         """Bytes [start, stop), less where the file ends."""
@@ -40,13 +58,15 @@ class Storage(ABC):
         """Several ranges in one round trip. Raises: SourceError when they cannot be read."""
         wanted = [(min(start, self.size), min(stop, self.size)) for start, stop in ranges]
         try:
-            found = self._fetch(wanted)
+            return self._fetch(wanted)
         except read_errors() as error:
             raise unreadable(self.name, error) from error
-        self.round_trips += 1
-        self.reads += len(wanted)
-        self.bytes_read += sum(map(len, found))
-        return found
+
+    @contextmanager
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
+        """Inside the block `ranges` are going to be read, about in file order: where that takes time, in advance."""
+        del ranges
+        yield
 
     def close(self) -> None:
         """Release what was opened here; nothing, for most."""
@@ -54,7 +74,11 @@ class Storage(ABC):
 
     @abstractmethod
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        """The bytes of `ranges`, all within the file; less only where the file has become shorter."""
+        """The bytes of `ranges`, all within the file, counted; less only where the file has become shorter."""
+
+    def _counted(self, found: list[bytes]) -> list[bytes]:
+        self.traffic.trip(sum(map(bool, found)), sum(map(len, found)))
+        return found
 
 
 class LocalFile(Storage):
@@ -72,7 +96,7 @@ class LocalFile(Storage):
             raise SourceError(f"{self.name}: expected a file, found a folder")
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        return [self._read_range(start, stop) for start, stop in ranges]
+        return self._counted([self._read_range(start, stop) for start, stop in ranges])
 
     def _read_range(self, start: int, stop: int) -> bytes:
         # pread has no shared position, so threads and forked processes cannot disturb each other
@@ -101,7 +125,7 @@ class FileObject(Storage):
         super().__init__(str(getattr(file, "name", "archive")), size)
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        return [self._read_range(start, stop) for start, stop in ranges]
+        return self._counted([self._read_range(start, stop) for start, stop in ranges])
 
     def _read_range(self, start: int, stop: int) -> bytes:
         pieces = []
@@ -115,54 +139,42 @@ class FileObject(Storage):
 
 
 class RemoteFile(Storage):
-    """A file behind any fsspec URL."""
+    """A file behind any fsspec URL. The first request brings its end, from which archives are opened, and its size."""
+
+    gap_bytes = 1 << 16
 
     def __init__(self, url: str, **options: Any) -> None:
-        self._url = url
-        self._options = options
-        self._connect()
-        try:
-            size = self._system.info(self._path).get("size")
-        except read_errors() as error:
-            raise unreadable(url, error) from error
-        if size is None:
-            raise SourceError(f"{url}: the server does not tell its size", hint="download it first")
-        super().__init__(url, int(size))
+        self._object = RemoteObject(url, last_bytes=spec.OPENING_BYTES, **options)
+        super().__init__(url, self._object.size)
+        self.traffic = self._object.traffic
+        self._ahead: tuple[ReadAhead, ...] = ()
+        self._lock = threading.Lock()
 
-    def _connect(self) -> None:
+    @contextmanager
+    def ahead(self, ranges: Iterable[Range]) -> Iterator[None]:
+        """See `Storage.ahead`."""
+        reader = ReadAhead(self._object.read_many, ranges, self.gap_bytes)
+        with self._lock:
+            self._ahead = (*self._ahead, reader)
         try:
-            import fsspec  # here, because local files do not need it
-        except ImportError as error:
-            raise SourceError(f"{self._url}: reading URLs needs fsspec", hint="pip install fsspec") from error
-        try:
-            self._system, self._path = fsspec.core.url_to_fs(self._url, **self._options)
-        except (ImportError, ValueError) as error:  # a protocol without its package, or without an implementation
-            raise SourceError(f"{self._url}: {error}") from error
-        self._process = os.getpid()
+            yield
+        finally:
+            with self._lock:
+                self._ahead = tuple(one for one in self._ahead if one is not reader)
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        if self._process != os.getpid():
-            self._connect()  # connections and event loops do not survive a fork
-        wanted = [(start, stop) for start, stop in ranges if start < stop]
-        if len(wanted) == 1:
-            found = [self._system.cat_file(self._path, start=wanted[0][0], end=wanted[0][1])]
-        elif wanted:
-            starts, stops = zip(*wanted, strict=True)
-            found = self._system.cat_ranges([self._path] * len(wanted), list(starts), list(stops), on_error="raise")
-        else:
-            found = []
-        received = iter(found)
-        return [self._within(next(received), start, stop) if start < stop else b"" for start, stop in ranges]
+        found = [self._fetched_ahead(one) for one in ranges]
+        left = iter(self._object.read_many([one for one, data in zip(ranges, found, strict=True) if data is None]))
+        return [next(left) if data is None else data for data in found]
 
-    def _within(self, data: bytes, start: int, stop: int) -> bytes:
-        # a server without range requests answers with the whole file
-        if len(data) == self.size and stop - start < self.size:
-            return data[start:stop]
-        if len(data) > stop - start:
-            raise SourceError(
-                f"{self.name}: asked for {stop - start} bytes, found {len(data)}", hint="download it first"
-            )
-        return data
+    def _fetched_ahead(self, wanted: Range) -> bytes | None:
+        for reader in self._ahead:
+            if (data := reader.find(wanted)) is not None:
+                return data
+        return None
+
+    def close(self) -> None:
+        self._object.close()
 
 
 def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> Storage:
@@ -170,7 +182,7 @@ def open_storage(source: str | os.PathLike[str] | BinaryIO, **options: Any) -> S
 
     Raises: SourceError when it is not there or cannot be read.
     """
-    if isinstance(source, str) and "://" in source:
+    if isinstance(source, str) and is_url(source):
         return RemoteFile(source, **options)
     if isinstance(source, str | Path | os.PathLike):
         return LocalFile(source)

@@ -1,5 +1,9 @@
-"""Where an archive goes: a new file, standard output, or the end of an archive that is there; and what is left
-behind when it does not get there."""
+"""Where an archive goes: a new file or object, standard output, or the end of an archive that is there; and what is
+left behind when it does not get there.
+
+An object is encoded into a scratch folder and uploaded in the end: quality is found in whole passes, and `--resume`
+goes on from what is on disk.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,11 @@ from embdc_cli.errors import (
     UsageError,
 )
 from embdc_cli.options import EncodeOptions
-from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
+from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream, work_path
+from embdc_cli.remote.errors import MissingObject
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.upload import Upload
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
-from embdc_cli.source.location import is_url
 
 
 @dataclass
@@ -38,9 +44,10 @@ class Destination:
 
     source: str | None
     output: str
-    kind: Literal["file", "stdout", "append"]
+    kind: Literal["file", "object", "stdout", "append"]
     work: WorkInProgress
     folder: LockedFolder | None = None  # that the work is in where it is not beside the output
+    uploading: bool = False  # all is encoded, and worth keeping
 
     @property
     def resumable(self) -> bool:
@@ -68,11 +75,23 @@ class Destination:
         if self.kind == "stdout":
             copy_stream(out, sys.stdout.buffer)
             sys.stdout.buffer.flush()
+        elif self.kind == "object":
+            self._upload(out)
         else:
             with disk_errors(self.output):
                 _append(self.output, out)
         out.close()
         self.work.discard()
+
+    def _upload(self, out: BinaryIO) -> None:
+        self.uploading = True
+        upload = Upload(self.output)
+        try:
+            with upload:
+                copy_stream(out, upload)
+        finally:
+            if upload.complete:  # though a signal may have come last: there is nothing to go on with
+                self.work.discard()
 
 
 def begin(source: object, output: str, options: EncodeOptions, digest: str) -> Destination:
@@ -91,14 +110,18 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
         folder = locked_folder()
         return Destination(shown, output, "stdout", WorkInProgress(folder.path / "stdout.embdc", tag), folder)
     if options.append:
+        if is_url(output):
+            raise UsageError(
+                f"--append: {output}: nothing can be added to an object", hint="encode apart, and join with embdc cat"
+            )
         _check_appendable(output, resume=options.resume)
         work = WorkInProgress(Path(output), tag)
         return Destination(shown, output, "append", work)
-    target = check_output(output, force=options.force or options.skip_existing)
-    work = WorkInProgress(target, tag)
+    check_output(output, force=options.force or options.skip_existing)
+    work = WorkInProgress(work_path(output), tag)
     if options.resume:
         work.check_recipe()
-    return Destination(shown, output, "file", work)
+    return Destination(shown, output, "object" if is_url(output) else "file", work)
 
 
 def _check_appendable(output: str, *, resume: bool) -> int:
@@ -158,12 +181,14 @@ _REPEATED: Final = (UsageError, TargetMissed, CorruptArchive)
 def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[None]:
     """Leave nothing behind on failure, except work that `--resume` can go on from.
 
-    That is kept after a stop, and where `resume` was asked for, also after a failure such as a full disk.
+    That is kept after a stop, and where `resume` was asked for, also after a failure such as a full disk; a whole
+    archive that could not be uploaded always is.
     """
     try:
         yield
     except Exception as error:
-        if resume and destination.resumable and not isinstance(error, _REPEATED):
+        kept = resume or destination.uploading
+        if kept and destination.resumable and not isinstance(error, _REPEATED):
             error.add_note("what is done is kept: the same command with --resume goes on")
         elif destination.work.begun:  # work of an earlier run is not ours to delete
             destination.work.discard()
@@ -182,23 +207,22 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
             destination.folder.close()
 
 
-def is_current(
+def current_bytes(
     output: str, digest: str, source: dict[str, Any], name: str | None = None, *, append: bool = False
-) -> bool:
-    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends.
+) -> int | None:
+    """Size of `output` where it is a complete archive made by this recipe from an input of the same size and ends.
 
     name: to be recorded. append: whether any part of it is, not only the first.
     """
-    if output == "-" or not os.path.exists(output):
-        return False
+    if output == "-" or not (is_url(output) or os.path.exists(output)):
+        return None
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return (
-                reader.complete and not reader.damage and any(_is_made_of(part, digest, source, name) for part in parts)
-            )
-    except (CorruptArchive, UnsupportedArchive):
-        return False  # something else lies there: not skipped, and not overwritten without -f
+            whole = reader.complete and not reader.damage
+            return reader.file_bytes if whole and any(_is_made_of(one, digest, source, name) for one in parts) else None
+    except (MissingObject, CorruptArchive, UnsupportedArchive):
+        return None  # something else lies there: not skipped, and not overwritten without -f
 
 
 def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None) -> bool:
@@ -211,17 +235,17 @@ def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | Non
 
 def check_free(destination: Destination, *, force: bool) -> None:
     """Refuse (7) to replace what is there and is not this encode's result."""
-    if destination.kind == "file":
+    if destination.kind in ("file", "object"):
         check_output(destination.output, force=force)
 
 
-def skipped(destination: Destination) -> dict[str, Any]:
-    """The document of an input whose archive is there already."""
+def skipped(destination: Destination, file_bytes: int) -> dict[str, Any]:
+    """The document of an input whose archive, of `file_bytes`, is there already."""
     destination.work.drop()
     return {
         "input": destination.source,
         "output": destination.output,
-        "file_bytes": os.path.getsize(destination.output),
+        "file_bytes": file_bytes,
         "status": "skipped",
         "exit": 0,
     }

@@ -145,6 +145,7 @@ class WorkInProgress:
 
     def discard(self) -> None:
         """Leave nothing behind."""
+        self.planned = False
         self.part.unlink(missing_ok=True)
         self.plan.unlink(missing_ok=True)
         self.plan.with_name(self.plan.name + ".new").unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import SourceError
-from embdc_cli.remote import read_errors, unreadable
+from embdc_cli.remote.errors import read_errors, unreadable
+from embdc_cli.remote.filesystem import filesystem, is_url
 
 SUFFIX: Final = ".embdc"
 _WORK: Final = re.compile(r"\.(.+\.embdc)\.part-([0-9a-f]{8})")
@@ -37,7 +38,7 @@ def places(argument: str, *, recursive: bool) -> Iterator[Place]:
     What is neither folder nor pattern is a place whether or not it is there. Folders are walked in order of names.
     Raises: SourceError for a folder that cannot be read, and for a pattern that nothing matches.
     """
-    if "://" in argument:
+    if is_url(argument):
         yield from _remote(argument, recursive=recursive)
     elif os.path.isdir(argument):
         yield from _folder(argument, recursive=recursive)
@@ -56,7 +57,7 @@ def places(argument: str, *, recursive: bool) -> Iterator[Place]:
 
 def places_of(output: str) -> Iterator[Place]:
     """The archive at a path, if it is there, and unfinished work on it."""
-    if "://" in output or os.path.exists(output):
+    if is_url(output) or os.path.exists(output):
         yield Place(output)
     folder, name = os.path.split(output)
     for part in sorted(glob.glob(f".{glob.escape(name)}.part-*", root_dir=folder or ".")):
@@ -108,10 +109,8 @@ def _remote(url: str, *, recursive: bool) -> Iterator[Place]:
 
 def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:
     """The URLs of the archives that match `url`, or are in the folder it names; of another object its own."""
-    import fsspec
-
+    system, path = filesystem(url)
     try:
-        system, path = fsspec.core.url_to_fs(url)
         prefix = url.rstrip("/").removesuffix(path.strip("/"))
         if pattern:
             found: list[Any] = system.glob(path)
@@ -119,8 +118,6 @@ def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:
             found = [one for one in system.find(path, maxdepth=None if recursive else 1) if one.endswith(SUFFIX)]
         else:
             return [url]
-    except ImportError as error:  # a protocol whose package is not here
-        raise SourceError(f"{url}: {error}") from error
     except read_errors() as error:
         raise unreadable(url, error) from error
     if pattern and not found:

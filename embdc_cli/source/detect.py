@@ -7,13 +7,13 @@ import re
 import struct
 import zipfile
 from pathlib import Path, PurePath
-from typing import Final
+from typing import BinaryIO, Final
 
 from embdc_cli.dump_formats import FORMATS, SUFFIXES
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
-from embdc_cli.source.location import check_regular, is_url, read_url
-from embdc_cli.source.positioned import PositionedFile
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.source.location import InputFile, check_regular, first_bytes
 from embdc_cli.source.signatures import by_signature, describe, is_text
 
 HEAD_BYTES: Final = 64 << 10
@@ -26,10 +26,12 @@ _VIDEO_SUFFIXES = re.compile(
 _TORCH_FIRST = re.compile(r"[^/]+/(data\.pkl|version|byteorder|\.format_version|\.storage_alignment|data/\d+)")
 
 
-def detect_format(source: str | Path | bytes, options: EncodeOptions | None = None, *, name: str = "") -> str:
+def detect_format(
+    source: str | Path | bytes | InputFile, options: EncodeOptions | None = None, *, name: str = ""
+) -> str:
     """One of npy, npz, safetensors, h5, pt, raw, video, embdc (an archive).
 
-    source: a local path, a fsspec URL, or the first 64 KiB of a stream; name: what to call it in messages.
+    source: a local path, a fsspec URL, what is opened already, or the first 64 KiB of a stream; name: what to call it.
     options: --input-format and --raw decide where they are given; nothing else makes an input raw.
     Raises SourceError for a missing or empty input and for content that embdc does not read, saying what it is.
     """
@@ -39,6 +41,8 @@ def detect_format(source: str | Path | bytes, options: EncodeOptions | None = No
         return form
     if isinstance(source, bytes):
         return _judge(source, name or "input", None)
+    if isinstance(source, InputFile):
+        return _judge(_head(source), source.shown, source.named())
     text = os.fspath(source)
     url = is_url(text)
     return _judge(_head(text), text if url else name or text, None if url else text)
@@ -60,9 +64,12 @@ def chosen_format(options: EncodeOptions) -> str | None:
     return options.input_format
 
 
-def _check_bare(source: str | Path | bytes, name: str) -> None:
+def _check_bare(source: str | Path | bytes | InputFile, name: str) -> None:
     """UsageError when what --raw describes begins as a video does."""
-    head, shown = (source, name) if isinstance(source, bytes) else (_head(os.fspath(source)), name or source)
+    if isinstance(source, bytes):
+        head, shown = source, name
+    else:
+        head, shown = _head(source), source.shown if isinstance(source, InputFile) else name or os.fspath(source)
     if by_signature(head) == "video":
         raise UsageError(
             f"--raw: {shown}: expected bare numbers, found video",
@@ -70,19 +77,22 @@ def _check_bare(source: str | Path | bytes, name: str) -> None:
         )
 
 
-def _head(path: str) -> bytes:
-    if is_url(path):
-        return read_url(path, HEAD_BYTES)
-    check_regular(path)
-    file = PositionedFile.open(path)
+def _head(source: str | Path | InputFile) -> bytes:
+    if not isinstance(source, InputFile):
+        path = os.fspath(source)
+        if is_url(path):
+            return first_bytes(path, HEAD_BYTES)
+        check_regular(path)
+        source = InputFile(path, path)
+    file = source.positioned()
     try:
         return file.read_up_to(0, HEAD_BYTES)
     finally:
         file.close()
 
 
-def _judge(head: bytes, name: str, path: str | None) -> str:
-    """The format of content starting with `head`; `path` is given when more of it can be looked at."""
+def _judge(head: bytes, name: str, path: str | BinaryIO | None) -> str:
+    """The format of content starting with `head`; `path`, or a file, is given when more of it can be looked at."""
     if not head:
         raise SourceError(f"{name}: empty, 0 bytes")
     suffix = PurePath(name).suffix.lower()
@@ -107,7 +117,7 @@ def _unknown(head: bytes, name: str, suffix: str) -> SourceError:
     return SourceError(f"{name}: expected {wanted}, found {words}", hint=hint)
 
 
-def _zip_format(head: bytes, path: str | None) -> str | None:
+def _zip_format(head: bytes, path: str | BinaryIO | None) -> str | None:
     """npz or pt by the name of the first member, else by all names where the directory can be read."""
     if len(head) >= 30:
         size = struct.unpack_from("<H", head, 26)[0]

@@ -10,7 +10,7 @@ import math
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -36,9 +36,9 @@ def h5_contents(source: InputFile) -> Contents:
     import h5py
 
     with ExitStack() as stack:
-        named: str | BinaryIO = source.path
-        if source.anonymous:
-            named = stack.enter_context(open(source.path, "rb"))
+        named = source.named()
+        if source.anonymous and isinstance(named, str):
+            named = stack.enter_context(open(named, "rb"))
         try:
             file = stack.enter_context(h5py.File(named, "r", locking=None if source.anonymous else False))
         except H5_ERRORS as error:

@@ -1,18 +1,22 @@
-"""Where an input is: a local file, an object behind a URL, or a stream, the latter two copied to a scratch file."""
+"""Where an input is: a local file, an object behind a URL, read in blocks, or a stream, copied to a scratch file."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from embdc_cli.errors import ResourceError, SourceError
-from embdc_cli.remote import read_errors, unreadable
+from embdc_cli.remote.blocks import BLOCK_BYTES, Blocks
+from embdc_cli.remote.filesystem import is_url
+from embdc_cli.remote.object import RemoteObject
 from embdc_cli.scratch import descriptor_path, discard, disk_errors, scratch_file, scratch_folder
-from embdc_cli.source.positioned import PositionedFile
+from embdc_cli.source.positioned import PositionedFile, PositionedObject, Seekable
 
 _PIECE = 1 << 20
 
@@ -34,23 +38,59 @@ class InputFile:
     close: Callable[[], None] = lambda: None
 
     def positioned(self) -> PositionedFile:
+        """For reading at offsets."""
         return PositionedFile.open(self.path, self.shown)
 
+    def named(self) -> str | BinaryIO:
+        """What libraries open: a path, or where there is none of use a file object, which nobody has to close."""
+        return self.path
 
-def is_url(path: str | Path) -> bool:
-    """Whether `path` is for fsspec: `s3://`, `https://`, `memory://`, ..."""
-    return "://" in os.fspath(path)
+    def local(self, spool_max: int) -> InputFile:
+        """The same as a local file, for libraries that take nothing else; closed with this one."""
+        del spool_max
+        return self
+
+
+class InputObject(InputFile):
+    """An object behind a URL, read where it lies; what was read is kept in a scratch file of `spool_max` bytes."""
+
+    def __init__(self, url: str, spool_max: int) -> None:
+        self._resources = ExitStack()
+        super().__init__("", url, anonymous=True, close=self._resources.close)
+        found = RemoteObject(url, first_bytes=BLOCK_BYTES, copy_max=spool_max)
+        try:
+            if found.size == 0:
+                raise SourceError(f"{url}: empty, 0 bytes")
+            self._blocks = Blocks(found, spool_max)
+        except BaseException:
+            found.close()
+            raise
+        self._resources.callback(self._blocks.close)
+
+    def positioned(self) -> PositionedFile:
+        """See `InputFile.positioned`."""
+        return PositionedObject(self._blocks, self.shown)
+
+    def named(self) -> BinaryIO:
+        """See `InputFile.named`."""
+        return io.BufferedReader(Seekable(self.positioned()), _PIECE)
+
+    def local(self, spool_max: int) -> InputFile:
+        """See `InputFile.local`."""
+        copied = spool_stream(self.named(), self.shown, spool_max)
+        self._resources.callback(copied.close)
+        return copied
 
 
 def locate(path: str | Path, spool_max: int) -> InputFile:
-    """The local file behind `path`; an object behind a URL is copied to scratch, at most `spool_max` bytes.
+    """What is behind `path`; of an object behind a URL at most `spool_max` bytes are kept at a time.
 
-    Raises SourceError for what is missing, not a regular file, or empty.
+    Raises SourceError for what is missing, not a regular file, or empty; ResourceError for an object of more bytes
+    whose server knows no byte ranges.
     """
     text = os.fspath(path)
     if is_url(text):
-        with open_url(text) as stream:
-            return spool_stream(stream, text, spool_max)
+        return InputObject(text, spool_max)
     check_regular(text)
     return InputFile(text, text)
 
@@ -71,24 +111,16 @@ def check_regular(path: str) -> None:
         raise SourceError(f"{path}: empty file, 0 bytes")
 
 
-def open_url(url: str) -> BinaryIO:
-    """The object at `url` open for reading from its start; SourceError when it is not there or cannot be reached."""
-    filesystem, path = _filesystem(url)
-    try:
-        file: BinaryIO = filesystem.open(path, "rb")
-    except read_errors() as error:
-        raise unreadable(url, error) from error
-    return file
+def first_bytes(url: str, size: int) -> bytes:
+    """The first `size` bytes of the object at `url`, or all, in one request where the server has byte ranges.
 
-
-def read_url(url: str, size: int) -> bytes:
-    """The first `size` bytes of the object at `url`, in one ranged request where the store has them."""
-    filesystem, path = _filesystem(url)
+    Raises: SourceError.
+    """
+    found = RemoteObject(url, first_bytes=size)
     try:
-        data: bytes = filesystem.cat_file(path, start=0, end=size)
-    except read_errors() as error:
-        raise unreadable(url, error) from error
-    return data[:size]  # a server without ranges sends everything
+        return found.read_many([(0, min(size, found.size))])[0]
+    finally:
+        found.close()
 
 
 def spool_stream(stream: _Readable, shown: str, spool_max: int) -> InputFile:
@@ -107,7 +139,7 @@ def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None
     while True:
         try:
             piece = stream.read(_PIECE)
-        except read_errors() as error:
+        except OSError as error:
             raise SourceError(f"{shown}: cannot be read after {total} bytes, {error}") from error
         if not piece:
             break
@@ -122,13 +154,3 @@ def _copy(stream: _Readable, file: BinaryIO, shown: str, spool_max: int) -> None
         file.flush()
     if total == 0:
         raise SourceError(f"{shown}: empty, 0 bytes")
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # a protocol whose package is missing, or no such protocol
-        raise SourceError(f"{url}: cannot be opened, {error}") from error
-    return filesystem, path

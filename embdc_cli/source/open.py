@@ -55,7 +55,7 @@ def open_stdin(stream: BinaryIO | Pipe, options: EncodeOptions) -> Dump | Feed:
 
 
 def _open(source: InputFile, options: EncodeOptions) -> Dump:
-    form = detect_format(source.path, options, name=source.shown)
+    form = detect_format(source, options)
     _check_dump(form, source.shown)
     if form == "raw":
         options = with_raw_axes(options, parse_raw(options.raw or ""))
@@ -118,5 +118,5 @@ def _contents(form: str, source: InputFile, options: EncodeOptions) -> Contents:
     if form == "pt":
         from embdc_cli.source.torch_file import torch_contents
 
-        return torch_contents(source)
+        return torch_contents(source.local(options.spool_max))
     return raw_contents(source, options.raw or "")

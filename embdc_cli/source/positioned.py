@@ -1,11 +1,13 @@
-"""Reading a file at given offsets, from any thread or forked process, without a mapping whose RSS grows."""
+"""Reading a file or an object at given offsets, from any thread, without a mapping whose RSS grows."""
 
 from __future__ import annotations
 
+import io
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from embdc_cli.errors import SourceError
+from embdc_cli.remote.blocks import Blocks
 
 
 class PositionedFile:
@@ -30,12 +32,16 @@ class PositionedFile:
         """Bytes in the file now."""
         return os.fstat(self._descriptor).st_size
 
+    def read_some(self, offset: int, buffer: memoryview) -> int:
+        """Fill the byte `buffer` from `offset`, or its start; how many bytes, 0 behind the end."""
+        return os.preadv(self._descriptor, [buffer], offset)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the byte `buffer` from `offset`; SourceError when the file ends before that."""
         done, wanted = 0, len(buffer)
         self._check_inside(offset, 0)
         while done < wanted:
-            got = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+            got = self.read_some(offset + done, buffer[done:])
             if not got:
                 raise SourceError(
                     f"{self.shown}: truncated, expected {wanted} bytes at offset {offset}, found {done}",
@@ -60,3 +66,48 @@ class PositionedFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+class PositionedObject(PositionedFile):
+    """The same of an object behind a URL; who made its blocks closes them."""
+
+    def __init__(self, blocks: Blocks, shown: str) -> None:
+        self._blocks = blocks
+        self.shown = shown
+
+    @property
+    def size(self) -> int:
+        """Bytes in the object."""
+        return self._blocks.size
+
+    def read_some(self, offset: int, buffer: memoryview) -> int:
+        """See `PositionedFile.read_some`."""
+        return self._blocks.read_into(offset, buffer) if offset < self.size and len(buffer) else 0
+
+    def close(self) -> None:
+        """Nothing: others may read the blocks."""
+
+
+class Seekable(io.RawIOBase):
+    """A positioned file as libraries read files: with a position of its own."""
+
+    def __init__(self, file: PositionedFile) -> None:
+        super().__init__()
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        done = self._file.read_some(self._at, memoryview(buffer).cast("B"))
+        self._at += done
+        return done

@@ -1,4 +1,4 @@
-"""The bytes of a video as PyAV reads them: a local file, a URL copied to scratch, or a pipe.
+"""The bytes of a video as PyAV reads them: a local file, an object behind a URL, or a pipe.
 
 A pipe is decoded as it arrives where its format allows that (Matroska, MPEG-TS, MP4 with its index in front, ...);
 otherwise, as for an MP4 whose index is at the end, it is copied to a scratch file first, and a note says so.
@@ -46,7 +46,7 @@ class VideoInput:
 
 
 def open_video_input(source: str | Path | Pipe | BinaryIO, spool_max: int) -> VideoInput:
-    """The input behind a path, a fsspec URL or a stream; at most `spool_max` bytes are copied to scratch.
+    """The input behind a path, a fsspec URL or a stream; at most `spool_max` bytes are kept in scratch.
 
     Raises: SourceError when it is missing or empty, ResourceError when the copy does not fit.
     """
@@ -63,8 +63,9 @@ def open_video_input(source: str | Path | Pipe | BinaryIO, spool_max: int) -> Vi
 
 
 def _from_file(found: InputFile, notes: list[str]) -> VideoInput:
-    facts = {"size_bytes": input_bytes(found.path), "ends_digest": ends_digest(found.path)}
-    file = open(found.path, "rb")  # noqa: SIM115 - closed by close()
+    facts = file_facts(found)
+    named = found.named()
+    file = open(named, "rb") if isinstance(named, str) else named  # noqa: SIM115 - closed by close()
 
     def close() -> None:
         file.close()
@@ -75,6 +76,15 @@ def _from_file(found: InputFile, notes: list[str]) -> VideoInput:
     return VideoInput(
         file, found.shown, True, head_digest(head), declared_size(head), lambda: facts, notes=notes, close=close
     )
+
+
+def file_facts(found: InputFile) -> dict[str, Any]:
+    """What recognises a file or object again: its size and a digest of its ends. Raises: SourceError."""
+    file = found.positioned()
+    try:
+        return {"size_bytes": input_bytes(file), "ends_digest": ends_digest(file)}
+    finally:
+        file.close()
 
 
 def _facts_of_pipe(pipe: Pipe) -> Callable[[], dict[str, Any]]:

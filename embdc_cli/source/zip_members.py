@@ -35,7 +35,7 @@ class Member:
 def open_zip(source: InputFile) -> zipfile.ZipFile:
     """The zip file `source`, its directory read; SourceError when it has none."""
     try:
-        return zipfile.ZipFile(source.path)
+        return zipfile.ZipFile(source.named())
     except ZIP_ERRORS as error:
         raise SourceError(f"{source.shown}: truncated or damaged zip file, {error}") from error
 

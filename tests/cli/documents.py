@@ -67,7 +67,7 @@ def decode_document(archive: str = "a.embdc", output: str = "a.npy", **changes: 
     """Of `embdc decode`."""
     streams = [{"name": "patch", "shape": [900, 196, 384], "dtype": "float16"}]
     document = {"archive": archive, "output": output, "format": "npy", "streams": streams, "frames": 900}
-    return document | {"lost": [], "exit": 0} | changes
+    return document | {"lost": [], "io": IO, "exit": 0} | changes
 
 
 HANDED_OVER = {
@@ -132,6 +132,9 @@ CHUNK = {
 }
 
 
+IO = {"requests": 1, "round_trips": 1, "bytes": 65_536}
+
+
 def inspect_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc inspect`."""
     document = {
@@ -153,8 +156,7 @@ def inspect_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
         "achieved": ACHIEVED,
         "damage": [],
         "codebooks": [],
-        "reads": 1,
-        "bytes_read": 65_536,
+        "io": IO,
         "exit": 0,
     }
     return document | changes
@@ -178,6 +180,7 @@ def verify_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
         "deep": False,
         "problems": [],
         "against": None,
+        "io": IO,
         "exit": 0,
     }
     return document | changes
@@ -232,6 +235,7 @@ def compare_document(reference: str = "a.npy", other: str = "a.embdc", **changes
         "streams": [MEASURED],
         "companions": [],
         "missed": [],
+        "io": IO,
         "exit": 0,
     }
     return document | changes
@@ -247,14 +251,14 @@ def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> 
         "streams": ["patch"],
         "file_bytes": 4_000_000,
     }
-    return document | {"exit": 0} | changes
+    return document | {"io": IO, "exit": 0} | changes
 
 
 def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc repair`."""
     document = {"archive": archive, "output": output, "parts": 1, "chunks": 14, "corrected": [70], "lost": [LOST]}
     document |= {"lost_times": [{"item": 0, "rows": [64, 128]}], "summary": True, "file_bytes": 2_000_000}
-    return document | {"exit": 3} | changes
+    return document | {"io": IO, "exit": 3} | changes
 
 
 HIT = {"archive": "a.embdc", "item": 0, "stream": "patch", "frame": 12, "token": 57, "time": 0.48, "score": 0.987654}
@@ -266,7 +270,7 @@ NOT_SEARCHED = {"archive": "a.embdc", "item": 0, "stream": "patch", "rows": [64,
 def search_document(query: str = "q.npy", **changes: Any) -> dict[str, Any]:
     """Of `embdc search` for one vector."""
     document = {"query": query, "metric": "cosine", "pooled": False, "k": 10, "vectors": 176_400, "hits": [HIT]}
-    return document | {"lost": [], "exit": 0} | changes
+    return document | {"lost": [], "io": IO, "exit": 0} | changes
 
 
 def train_document(output: str = "a.embdcb", **changes: Any) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_an_archive_keeps_what_stats_was(tmp_path: Path, capsys: pytest.CaptureF
     path = str(tmp_path / "a.embdc")
     embdc.encode(embeddings(), path, lossless=True)
     plain = run([path, "--stats"], capsys)
-    assert plain["reads"] == 1
+    assert plain["io"]["requests"] == 1
     assert "distribution" not in plain
     decoded = run([path, "--stats", "--decoded"], capsys)
     assert rounded(decoded["distribution"]) == rounded([{**described(embeddings()), "name": "data"}])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from embdc_cli.errors import ResourceError, SourceError
+from embdc_cli.remote import blocks
 from embdc_cli.source import detect_format
 from tests.source.dump_files import FEATURES, arrays, npy_bytes, opened
 
@@ -54,9 +55,18 @@ def test_an_object_is_a_dump(memory: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays(dump)["data"], FEATURES)
 
 
-def test_objects_are_bounded(memory: str) -> None:
-    with pytest.raises(ResourceError, match=f"{memory}: more than 10 bytes to spool"):
-        opened(memory, spool_max=10)
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch, memory: str) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 32)
+    dump = opened(memory, spool_max=1)
+    for _ in range(2):  # blocks that were dropped are fetched again
+        np.testing.assert_array_equal(dump.tensors[0].read(0, len(FEATURES)), FEATURES)
+    dump.close()
+
+
+def test_what_has_to_be_copied_is_bounded(web: str, tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy_bytes(FEATURES))
+    with pytest.raises(ResourceError, match=f"{web}/a.npy: more than 10 bytes to spool"):
+        opened(f"{web}/a.npy", spool_max=10)
 
 
 def test_what_is_not_there(memory: str) -> None:
@@ -82,8 +92,8 @@ class EndpointConnectionError(Exception):
         (FileNotFoundError("x"), FileNotFoundError("y"), "no such object"),
         (FileNotFoundError("x"), KeyError("NoSuchKey"), "no such object"),
         (FileNotFoundError("x"), ConnectionRefusedError(111, "Connection refused"), "cannot be read, .*refused"),
-        (FileNotFoundError("x"), TimeoutError(), "cannot be read, TimeoutError"),
-        (PermissionError("Forbidden"), None, "cannot be read, Forbidden"),
+        (FileNotFoundError("x"), ValueError(), "cannot be read, ValueError"),
+        (PermissionError("Forbidden"), None, "cannot be read, access is denied: Forbidden"),
         (EndpointConnectionError("no endpoint"), None, "cannot be read, no endpoint"),
     ],
 )
@@ -96,7 +106,7 @@ def test_what_happened_is_said(
     def fail(*_: object, **__: object) -> None:
         raise error from cause
 
-    monkeypatch.setattr(fsspec.filesystem("memory"), "cat_file", fail)
+    monkeypatch.setattr(fsspec.filesystem("memory"), "info", fail)
     with pytest.raises(SourceError, match=f"^memory://x: {words}"):
         detect_format("memory://x")
 
