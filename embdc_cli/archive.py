@@ -32,6 +32,7 @@ from embdc_cli.device import check_device, computing_device
 from embdc_cli.errors import CorruptArchive, UsageError
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.recent import Recent
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.stream_view import StreamView, lost, take
 
 if TYPE_CHECKING:
@@ -362,7 +363,7 @@ class Archive:
         embedded = self.reader.codebook(digest)
         if embedded is not None:
             return codebook_file.read(embedded, digest=digest)
-        local = isinstance(self._path, str) and "://" not in self._path
+        local = isinstance(self._path, str) and not is_url(self._path)
         return find(digest, files=self._codebooks, folder=Path(str(self._path)).parent if local else None)
 
 

@@ -12,6 +12,7 @@ from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import LocalFile, Range, Storage, open_storage
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.output import CountedOutput, check_not_input, destination
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.traffic import Traffic
 
 MODES = ("time", "items")
@@ -57,7 +58,7 @@ def _named_apart(readers: Sequence[ArchiveReader]) -> bool:
 
 
 def _storage(path: str) -> Storage:
-    return open_storage(path) if "://" in path else _OpenedToRead(path)
+    return open_storage(path) if is_url(path) else _OpenedToRead(path)
 
 
 class _OpenedToRead(Storage):

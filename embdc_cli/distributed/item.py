@@ -10,6 +10,7 @@ from typing import Any
 from embdc_cli import batch
 from embdc_cli.batch import Document
 from embdc_cli.options import PATCH_DCT, EncodeOptions
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.reporter import Reporter, Silent
 
 _SILENT = Silent()
@@ -53,4 +54,4 @@ def with_absolute_paths(options: EncodeOptions) -> EncodeOptions:
 
 def absolute(path: str) -> str:
     """The path for a process with another working folder; a URL is one anywhere."""
-    return path if "://" in path else os.path.abspath(path)
+    return path if is_url(path) else os.path.abspath(path)

@@ -12,6 +12,7 @@ from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.listing.places import SUFFIX, Place, places, places_of
 from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
 from embdc_cli.parallel import ordered_map
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.worklist import Job, assign_outputs
 
 JOBS: Final = 8
@@ -128,7 +129,7 @@ def _expected(arguments: Sequence[str], inputs: Sequence[str] | None) -> dict[st
             raise UsageError("path: missing, expected folders, archives or patterns", hint="see `embdc ls --help`")
         return {}
     folder = arguments[0] if arguments else None
-    if len(arguments) > 1 or (folder is not None and "://" not in folder and not os.path.isdir(folder)):
+    if len(arguments) > 1 or (folder is not None and not is_url(folder) and not os.path.isdir(folder)):
         raise UsageError(
             f"--expect: expected one folder with the archives, found {' '.join(arguments)}",
             hint="it is the --out-dir of `embdc encode`; without one they are sought beside their inputs",
@@ -138,7 +139,7 @@ def _expected(arguments: Sequence[str], inputs: Sequence[str] | None) -> dict[st
 
 def _jobs(inputs: Sequence[str], folder: str | None) -> list[Job]:
     """`{input, output}` as of `embdc encode --out-dir folder`."""
-    if folder is None or "://" not in folder:
+    if folder is None or not is_url(folder):
         return assign_outputs(inputs, output=None, folder=folder, suffix=SUFFIX)
     jobs = assign_outputs(inputs, output=None, folder=".", suffix=SUFFIX)
     return [{**job, "output": f"{folder.rstrip('/')}/{os.path.basename(job['output'])}"} for job in jobs]
@@ -146,4 +147,4 @@ def _jobs(inputs: Sequence[str], folder: str | None) -> list[Job]:
 
 def _key(path: str) -> str:
     """One spelling of each path."""
-    return path if "://" in path else os.path.normpath(path)
+    return path if is_url(path) else os.path.normpath(path)
