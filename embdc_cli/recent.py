@@ -52,6 +52,12 @@ class Recent:
                 del self._making[key]
         return value
 
+    @property
+    def held_bytes(self) -> int:
+        """Of all values that are kept."""
+        with self._lock:
+            return sum(size for _, size in self._values.values())
+
     def known(self, key: Hashable) -> Any:
         """The value of `key`, None when it is not kept."""
         with self._lock:

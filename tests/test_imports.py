@@ -39,7 +39,7 @@ ALLOWED = {
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},
-    "data": PLAIN | {"data", "archive"},
+    "data": PLAIN | {"data", "archive", "stream_view"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},
     "output.py": PLAIN,
