@@ -185,7 +185,7 @@ def runs_of(manifest: Manifest, wanted: Sequence[str] | None, cut: Cut) -> list[
         for name, choice in zip(names, choices, strict=True):
             if not choice:
                 have = ", ".join(one.name for one in archive.streams) or "none"
-                raise UsageError(f"{archive.path}: stream {name!r} with rows is not there", hint=f"it has {have}")
+                raise UsageError(f"{archive.path}: stream {name!r} is not there, or has no rows", hint=f"it has {have}")
         for run in _together(number, choices):
             cut.check(run, archive.path)
             found.append(run)

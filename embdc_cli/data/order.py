@@ -10,9 +10,12 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
+
+_PARTS: Final = 16
+"""At least so many parts make a share, so that shares can be nearly equal."""
 
 
 class Unit(NamedTuple):
@@ -21,6 +24,9 @@ class Unit(NamedTuple):
     run: int
     first: int
     stop: int
+
+
+Part = list[Unit]
 
 
 class Taken(NamedTuple):
@@ -59,24 +65,50 @@ def unit_edges(chunks: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return np.flatnonzero(begins)
 
 
-def shares_of(units: Sequence[Unit], shares: int, rng: random.Random) -> list[list[Unit]]:
-    """The units of every share, shuffled. Clips of shares differ by no more than the longest unit has."""
-    order = list(units)
-    rng.shuffle(order)
-    if shares == 1:
-        return [order]
+def shares_of(units: Sequence[Unit], shares: int, rng: random.Random) -> list[list[Part]]:
+    """The parts of every share, shuffled, and so are the units of each.
+
+    A part is units of one run, all of them unless that is more than a sixteenth of a share: whoever reads it opens its
+    archive, and decodes what its chunks have in common, once. Clips of shares differ by no more than the longest part.
+    """
+    by_run: dict[int, Part] = {}
+    for unit in units:
+        by_run.setdefault(unit.run, []).append(unit)
+    most = -(-_clips(units) // (_PARTS * shares))
+    parts = [part for run in by_run.values() for part in _parts_of(rng.sample(run, len(run)), most)]
+    rng.shuffle(parts)
     loads = [(0, share) for share in range(shares)]
-    home = {}
-    for unit in sorted(order, key=lambda unit: unit.first - unit.stop):  # longest first
-        load, home[unit] = loads[0]
-        heapq.heapreplace(loads, (load + unit.stop - unit.first, home[unit]))
-    return [[unit for unit in order if home[unit] == share] for share in range(shares)]
+    home = [0] * len(parts)
+    for number in sorted(range(len(parts)), key=lambda number: -_clips(parts[number])):  # longest first
+        load, home[number] = loads[0]
+        heapq.heapreplace(loads, (load + _clips(parts[number]), home[number]))
+    return [[part for part, at in zip(parts, home, strict=True) if at == share] for share in range(shares)]
 
 
-def steps(units: Iterable[Unit], interleave: int, buffer: int, rng: random.Random) -> Iterator[Step]:
-    """Reading and giving of all clips of `units`, each once, `interleave` units at a time, through a shuffle buffer."""
+def clips_in(parts: Sequence[Part]) -> int:
+    """Clips of a share."""
+    return sum(map(_clips, parts))
+
+
+def _clips(units: Sequence[Unit]) -> int:
+    return sum(unit.stop - unit.first for unit in units)
+
+
+def _parts_of(run: Part, most: int) -> Iterator[Part]:
+    """`run` in parts of at most `most` clips, but of at least one unit."""
+    part: Part = []
+    for unit in run:
+        if part and _clips(part) + unit.stop - unit.first > most:
+            yield part
+            part = []
+        part.append(unit)
+    yield part
+
+
+def steps(parts: Iterable[Part], interleave: int, buffer: int, rng: random.Random) -> Iterator[Step]:
+    """Reading and giving of all clips of `parts`, each once, `interleave` parts at a time, through a shuffle buffer."""
     filled = 0
-    for taken in _reading(units, interleave, rng):
+    for taken in _reading(parts, interleave, rng):
         if filled < buffer:
             yield Step(filled, False, taken)
             filled += 1
@@ -110,19 +142,20 @@ def events(order: Iterator[Step], given: int) -> Iterator[Event]:
             yield Event(step.slot, step.taken, step.taken.last)
 
 
-def _reading(units: Iterable[Unit], interleave: int, rng: random.Random) -> Iterator[Taken]:
-    waiting = iter(units)
-    active = [Taken(unit, unit.first) for unit in islice(waiting, interleave)]
+def _reading(parts: Iterable[Part], interleave: int, rng: random.Random) -> Iterator[Taken]:
+    waiting = iter(parts)
+    active = [_front_to_back(part) for part in islice(waiting, interleave)]
     while active:
         at = int(rng.random() * len(active))
-        taken = active[at]
-        yield taken
-        if not taken.last:
-            active[at] = Taken(taken.unit, taken.clip + 1)
-            continue
-        following = next(waiting, None)
-        if following is not None:
-            active[at] = Taken(following, following.first)
+        taken = next(active[at], None)
+        if taken is not None:
+            yield taken
+        elif (following := next(waiting, None)) is not None:
+            active[at] = _front_to_back(following)
         else:
             active[at] = active[-1]
             active.pop()
+
+
+def _front_to_back(part: Part) -> Iterator[Taken]:
+    return (Taken(unit, clip) for unit in part for clip in range(unit.first, unit.stop))

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from embdc_cli.data.manifest import Manifest, Path
-from embdc_cli.data.order import Event, Unit, events, shares_of, steps, unit_edges
+from embdc_cli.data.order import Event, Part, Unit, clips_in, events, shares_of, steps, unit_edges
 from embdc_cli.data.progress import Progress, after_batches
 from embdc_cli.data.reading import Chunk, ClipSource, Sample
 from embdc_cli.errors import UsageError
@@ -36,13 +36,13 @@ class ShuffledClips(IterableDataset[Sample]):
     """The clips of `Clips`, each once an epoch, read chunk by chunk.
 
     Clips that share chunks are a unit, read front to back: of clips that are cut where chunks end a unit is a chunk,
-    otherwise it may be a whole archive. Units are shuffled, `interleave` of them are read at once, and clips go through
-    a buffer of `buffer` clips, from which one is drawn at random when the next comes. So batches are mixed best where
-    chunks hold few clips, and archives are many.
+    otherwise it may be a whole archive. Archives are shuffled, and the units of each; `interleave` archives are read at
+    once, a clip of one of them after the other by chance, and go through a buffer of `buffer` clips, from which one is
+    drawn at random when the next comes. An archive is opened once an epoch, by one worker, unless there are few.
 
     rank, world_size: of the process, in distributed training. Units are split over the workers of all ranks, so that
-    every clip comes once an epoch whatever their numbers; `counts` says how many each rank gets, which may differ by
-    some units.
+    every clip comes once an epoch whatever their numbers; `counts` says how many each rank gets, which may differ
+    by a few.
     seed: of the order, the same for all ranks. `set_epoch` before every epoch gives it another order, also where
     workers persist.
     Other arguments, and what a clip is: as of `Clips`. `device` other than "cpu": in the main process, without workers.
@@ -70,7 +70,7 @@ class ShuffledClips(IterableDataset[Sample]):
         stream: str | Sequence[str] | None = None,
         seed: int = 0,
         buffer: int = 64,
-        interleave: int = 4,
+        interleave: int = 8,
         rank: int = 0,
         world_size: int = 1,
         codebooks: Sequence[Path] = (),
@@ -110,7 +110,7 @@ class ShuffledClips(IterableDataset[Sample]):
     def counts(self, workers: int = 0) -> list[int]:
         """Clips of every rank in the epoch, of DataLoaders with so many workers each."""
         workers = max(1, workers)
-        sizes = [sum(unit.stop - unit.first for unit in share) for share in self._shares(self._epoch, workers)]
+        sizes = [clips_in(share) for share in self._shares(self._epoch, workers)]
         return [sum(sizes[rank * workers : (rank + 1) * workers]) for rank in range(self._world_size)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class ShuffledClips(IterableDataset[Sample]):
             shares, given = self._loaded.shares, self._loaded.given
             self._check_workers(len(shares), workers)
         mine = self._shares(self._epoch, workers)[self._rank * workers : (self._rank + 1) * workers]
-        clips = [sum(unit.stop - unit.first for unit in mine[share]) for share in shares]
+        clips = [clips_in(mine[share]) for share in shares]
         size = 1 if loader.batch_size is None else loader.batch_size
         return self._progress(
             self._epoch, *after_batches(shares, given, clips, size, loader.drop_last, batches)
@@ -199,8 +199,8 @@ class ShuffledClips(IterableDataset[Sample]):
         clips = int(self._source.counts.sum())
         return Progress(epoch, tuple(shares), tuple(given), self._seed, self._rank, self._world_size, clips)
 
-    def _shares(self, epoch: int, workers: int) -> list[list[Unit]]:
-        """The units of all workers of all ranks."""
+    def _shares(self, epoch: int, workers: int) -> list[list[Part]]:
+        """The parts of all workers of all ranks."""
         return shares_of(self._units, workers * self._world_size, random.Random(f"{self._seed} {epoch}"))
 
     def _clips(self, workers: int) -> Iterator[Sample]:
