@@ -9,7 +9,8 @@ clips that share no row, in random order, once an epoch; `any` are as many that 
 workers on two cores makes batches of eight. All formats are read through one fsspec file system that passes 100 MB a
 second, without latency, for all workers together, and counts the bytes; `inf` is the same without a limit: files from
 the page cache. Every format opens its files anew in every run; the first epoch is cold, the second, by the same
-workers, warm. Rows of all formats of one repeat come one after the other.
+workers, warm. Formats of one repeat come one after the other. On a machine with other work, run it with priority over
+that (`nice`, the autogroup) and `--pause`, or what computes most looks worst.
 
 npy: a range of the file for each clip, as a memory map would fetch. hdf5: a frame per chunk, through a file object
 without read-ahead, which reads least. webdataset: a clip per member, shards read front to back by each worker and
@@ -230,6 +231,7 @@ def main() -> None:
     parser.add_argument("--archives", type=int, default=64)
     parser.add_argument("--rates", type=float, nargs="*", default=[100, float("inf")], help="MB per second")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--pause", type=float, default=0, help="seconds between formats, for other work on the machine")
     parser.add_argument("--formats", nargs="*")
     parser.add_argument("--folder", type=Path, help="keep the files there, or take those that are")
     parser.add_argument("--show", action="store_true", help="print, and write no CSV")
@@ -254,6 +256,7 @@ def main() -> None:
                 for form in FORMATS:
                     if args.formats is not None and form.name not in args.formats:
                         continue
+                    time.sleep(args.pause)
                     load = os.getloadavg()[0]
                     rows = measured(form, urls[form.name], rate, clips)
                     rows = [{**row, "repeat": repeat, "nice": os.nice(0), "load": round(load, 1)} for row in rows]
