@@ -1,10 +1,11 @@
 """Clips in a training loop through a slow link: embdc archives beside FP16 in npy, HDF5 and WebDataset.
 
-    python tests/bench/loaders.py [--archives 64] [--rates 100 inf] [--repeats 3] [--formats embdc npy]
+    python tests/bench/loaders.py [--archives 24] [--rates 100 inf] [--repeats 3] [--formats embdc npy]
     python tests/bench/loaders.py --table
 
-Dumps of 64 rows of 196 x 192, those of `$EMBDC_TEST_DATA/data/embeddings`, are written in every format, again and again
-until there are so many files: 308 MB of FP16 in 64 files of each. Clips have 16 rows, 1.2 MB of FP16. `tiles` are all
+The dumps of 64 rows of 196 x 192 in `$EMBDC_TEST_DATA/data/embeddings`, seven of three clips, are joined into four of
+256 rows, four different ones each, and written in every format, again and again until there are so many files:
+462 MB of FP16 in 24 files of each. Clips have 16 rows, 1.2 MB of FP16. `tiles` are all
 clips that share no row, in random order, once an epoch; `any` are as many that begin at any row. A DataLoader with two
 workers on two cores makes batches of eight. All formats are read through one fsspec file system that passes 100 MB a
 second, without latency, for all workers together, and counts the bytes; `inf` is the same without a limit: files from
@@ -14,8 +15,8 @@ that (`nice`, the autogroup) and `--pause`, or what computes most looks worst.
 
 npy: a range of the file for each clip, as a memory map would fetch. hdf5: a frame per chunk, through a file object
 without read-ahead, which reads least. webdataset: a clip per member, shards read front to back by each worker and
-shuffled through a buffer, so only `tiles`. embdc: preset balanced (mean cosine 0.97), and `fast` (effort 0), chunks of
-16 rows; `embdc shuffled` is `ShuffledClips`, the others are `Clips`. Kernels are loaded beforehand.
+shuffled through a buffer, so only `tiles`. embdc: preset balanced (mean cosine 0.97), chunks of 16 rows;
+`shuffled` is `ShuffledClips`, the other one `Clips`. Kernels are loaded beforehand.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ import embdc_cli as embdc
 from embdc_cli.data import Clips, Manifest, ShuffledClips
 
 ROWS, BATCH, WORKERS, CORES = 16, 8, 2, 2
-SHAPE = (64, 196, 192)
+SHAPE, DUMP, JOINED, DISTINCT = (256, 196, 192), (64, 196, 192), 4, 4
 CLIP_BYTES = 2 * ROWS * SHAPE[1] * SHAPE[2]
 
 
@@ -135,10 +136,7 @@ FORMATS = [
     Format("npy", "", "tiles", Npy),
     Format("hdf5", "", "tiles", Hdf5),
     Format("webdataset", "", "tiles", web_dataset),
-    Format("embdc-fast", "shuffled", "tiles", shuffled),
-    Format("embdc-fast", "", "tiles", map_style),
     Format("embdc", "", "any", map_style),
-    Format("embdc-fast", "", "any", map_style),
     Format("npy", "", "any", Npy),
     Format("hdf5", "", "any", Hdf5),
 ]
@@ -146,24 +144,17 @@ FORMATS = [
 
 def write(folder: Path, count: int) -> dict[str, list[str]]:
     """URLs of `count` files of every format."""
-    dumps = [path for path in sorted((data() / "data/embeddings").glob("*.npy")) if _shape(path) == SHAPE]
+    dumps = [path for path in sorted((data() / "data/embeddings").glob("*.npy")) if _shape(path) == DUMP]
     urls: dict[str, list[str]] = {}
-    for name, suffix in (
-        ("npy", "npy"),
-        ("hdf5", "h5"),
-        ("webdataset", "tar"),
-        ("embdc", "embdc"),
-        ("embdc-fast", "embdc"),
-    ):
-        (folder / name).mkdir()
-        first: dict[Path, Path] = {}
+    for name, suffix in (("npy", "npy"), ("hdf5", "h5"), ("webdataset", "tar"), ("embdc", "embdc")):
+        (folder / name).mkdir(exist_ok=True)
         for number in range(count):
-            dump, path = dumps[number % len(dumps)], folder / name / f"{number:04}.{suffix}"
-            if dump in first:
-                path.write_bytes(first[dump].read_bytes())
-            else:
-                first[dump] = path
-                _write(name, np.load(dump), path)
+            path, first = (folder / name / f"{one:04}.{suffix}" for one in (number, number % DISTINCT))
+            if number >= DISTINCT:
+                path.write_bytes(first.read_bytes())
+            elif not path.exists():
+                joined = [np.load(dumps[(number + at) % len(dumps)]) for at in range(JOINED)]
+                _write(name, np.concatenate(joined), path)
             urls.setdefault(name, []).append(f"throttled://{path}")
     return urls
 
@@ -190,7 +181,7 @@ def _write(name: str, x: np.ndarray, path: Path) -> None:
                 member.seek(0)
                 tar.addfile(entry, member)
     else:
-        embdc.encode(x, path, chunk_frames=ROWS, preset="fast" if name == "embdc-fast" else "balanced")
+        embdc.encode(x, path, chunk_frames=ROWS, preset="balanced")
 
 
 def measured(form: Format, urls: list[str], rate: float, clips: int) -> list[dict[str, Any]]:
@@ -212,7 +203,7 @@ def measured(form: Format, urls: list[str], rate: float, clips: int) -> list[dic
                 "format": form.name,
                 "reads": form.reads,
                 "order": form.order,
-                "mb_per_s": rate,
+                "mb_per_s": float(rate),
                 "epoch": epoch,
                 "clips": count,
                 "clips_per_s": round(count / seconds, 1),
@@ -228,12 +219,12 @@ def measured(form: Format, urls: list[str], rate: float, clips: int) -> list[dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archives", type=int, default=64)
+    parser.add_argument("--archives", type=int, default=24)
     parser.add_argument("--rates", type=float, nargs="*", default=[100, float("inf")], help="MB per second")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0, help="seconds between formats, for other work on the machine")
     parser.add_argument("--formats", nargs="*")
-    parser.add_argument("--folder", type=Path, help="keep the files there, or take those that are")
+    parser.add_argument("--folder", type=Path, help="where files stay, and are taken from")
     parser.add_argument("--show", action="store_true", help="print, and write no CSV")
     parser.add_argument("--table", action="store_true", help="print the table of README.md")
     args = parser.parse_args()
@@ -243,13 +234,9 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     torch.set_num_threads(1)
     with _folder(args.folder) as folder:
-        if args.folder is not None and any(folder.iterdir()):
-            urls = {one.name: [f"throttled://{path}" for path in sorted(one.iterdir())] for one in folder.iterdir()}
-        else:
-            urls = write(folder, args.archives)
-        for name in ("embdc", "embdc-fast"):  # kernels, and nothing of the files that are read
-            with embdc.open(urls[name][0].removeprefix("throttled://")) as archive:
-                archive[archive.streams[0]][:ROWS]
+        urls = write(folder, args.archives)
+        with embdc.open(urls["embdc"][0].removeprefix("throttled://")) as archive:
+            archive[archive.streams[0]][:ROWS]  # kernels, and nothing of the files that are read
         clips = len(urls["npy"]) * SHAPE[0] // ROWS
         for repeat in range(args.repeats):
             for rate in args.rates:
@@ -278,10 +265,48 @@ def _folder(path: Path | None) -> Iterator[Path]:
 
 
 def table() -> str:
-    """The table of README.md: medians over the repeats of the last run."""
+    """The table of README.md: medians over the repeats of the last commit that was measured."""
     with (record.HERE / "loaders.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return f"{len(rows)} rows, {median([1.0])}"
+    rows = [row for row in rows if row["commit"] == rows[-1]["commit"]]
+    lines = ["| clips of 16 frames | MB a clip, cold, warm | clips/s over npy, cold, warm | without a limit, warm |"]
+    lines.append("|---|---|---|---|")
+    for form in FORMATS:
+        size = [_median(rows, form, "100.0", epoch, _megabytes) for epoch in EPOCHS]
+        speed = [_median(rows, form, "100.0", epoch, _over_npy(rows)) for epoch in EPOCHS]
+        local = _median(rows, form, "inf", "warm", _over_npy(rows))
+        shown = f"{form.name}{f' {form.reads}' * bool(form.reads)}, {WORDS[form.order]}"
+        lines.append(f"| {shown} | {size[0]:.3f}, {size[1]:.3f} | {speed[0]:.2f}, {speed[1]:.2f} | {local:.2f} |")
+    return "\n".join(lines)
+
+
+Row = dict[str, str]
+EPOCHS = ("cold", "warm")
+WORDS = {"tiles": "cut without overlap", "any": "from any row on"}
+
+
+def _median(rows: list[Row], form: Format, rate: str, epoch: str, value: Callable[[Row], float]) -> float:
+    wanted = (form.name, form.reads, form.order, rate, epoch)
+    found = [value(row) for row in rows if _key(row) == wanted]
+    return median(found) if found else float("nan")
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return row["format"], row["reads"], row["order"], row["mb_per_s"], row["epoch"]
+
+
+def _megabytes(row: Row) -> float:
+    return int(row["bytes_per_clip"]) / 1e6
+
+
+def _over_npy(rows: list[Row]) -> Callable[[Row], float]:
+    speeds = {(_key(row), row["repeat"]): float(row["clips_per_s"]) for row in rows}
+
+    def over(row: Row) -> float:
+        npy = ("npy", "", row["order"], row["mb_per_s"], row["epoch"])
+        return float(row["clips_per_s"]) / speeds[npy, row["repeat"]]
+
+    return over
 
 
 if __name__ == "__main__":
