@@ -189,6 +189,13 @@ class Archive:
         return _CHUNK_BYTES
 
     @property
+    def held_bytes(self) -> int:
+        """Memory of the host that index, models and decoded chunks take, as far as they are counted."""
+        self._open_in_child()
+        kept = (self._chunks, self._codecs, self._coded, self._syntheses)
+        return self._reader.held_bytes + sum(recent.held_bytes for recent in kept)
+
+    @property
     def streams(self) -> list[str]:
         """Names of all streams, in order."""
         return list(self._streams)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -56,6 +58,13 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _limited() -> Any:
-    from threadpoolctl import threadpool_limits
+    return _controller(len(sys.modules)).limit(limits=1, user_api="blas")
 
-    return threadpool_limits(1, "blas")
+
+@lru_cache(maxsize=1)
+def _controller(_modules: int) -> Any:
+    """What sets the threads of libraries that are loaded: finding them takes a millisecond, so they are looked for
+    again only when modules have come, which may have brought some."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

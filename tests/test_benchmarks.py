@@ -10,6 +10,7 @@ from pathlib import Path
 import curves
 import equal_error
 import faults
+import loaders
 import numpy as np
 import peers
 import pytest
@@ -89,6 +90,12 @@ def test_readme_has_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: p
 def test_readme_has_the_table_of_damage() -> None:
     shown = README.partition("<!-- faults.py --table -->\n")[2].partition("\n<!-- end of faults -->")[0]
     assert shown == faults.table()
+
+
+def test_readme_has_the_table_of_loaders() -> None:
+    shown = README.partition("<!-- loaders.py --table -->\n")[2].partition("\n<!-- end of loaders -->")[0]
+    assert shown == loaders.table()
+    assert "nan" not in shown
 
 
 def test_figure_is_that_of_the_rows() -> None:

@@ -154,6 +154,8 @@ class Entries(Sequence[Entry]):
         ordered = part.table.data[self._rows]
         self.starts: np.ndarray = ordered["row0"]
         self.stops: np.ndarray = ordered["row0"] + ordered["rows"]
+        self.pts0: np.ndarray = ordered["pts0"]
+        self.pts1: np.ndarray = ordered["pts1"]
         self._chunks: np.ndarray = ordered["chunk"]
 
     def __len__(self) -> int:

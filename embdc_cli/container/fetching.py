@@ -43,6 +43,12 @@ class ChunkReader:
         self._models: OrderedDict[_Segment, _Models] = OrderedDict()
         self._places = [_model_places(part) for part in parts]
 
+    @property
+    def models_bytes(self) -> int:
+        """Of models that are kept."""
+        with self._lock:
+            return sum(len(models.payload) for models in self._models.values())
+
     def fetch(self, entries: Iterable[Entry], on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
         """(entry with its full record, codec payload) of each of `entries`, in their order.
 

@@ -103,6 +103,12 @@ class ArchiveReader:
         """Bytes received so far."""
         return self.storage.bytes_read
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the index and of models that are kept, as they are coded."""
+        columns = (column for part in self.parts for column in vars(part.table).values())
+        return self._chunks.models_bytes + sum(int(column.nbytes) for column in columns)
+
     def fetch(self, entries: Iterable[Entry], *, on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
         """(entry with its full record, codec payload) of each of `entries`, in their order, verified.
 

@@ -1,103 +1,108 @@
-"""Clips of equal length from one stream of many archives: a map-style data set.
+"""Clips of many archives in any order: a map-style data set, for samplers of torch.
 
-Not here: archives that are still growing, rows of unequal token counts, shuffling (a sampler of torch does it).
+Not here: archives that are still growing, shuffling (a sampler does it; `ShuffledClips` reads less).
 """
 
 from __future__ import annotations
 
 import operator
 import os
-from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import accumulate
-from os import PathLike
 from typing import Any, Final
 
+import numpy as np
 from torch.utils.data import Dataset
 
-from embdc_cli.archive import Archive
-from embdc_cli.errors import UsageError, WrongIndex
+from embdc_cli.data.cutting import Run
+from embdc_cli.data.manifest import Manifest, Path, StreamRows
+from embdc_cli.data.reading import Chunk, ClipSource, Sample
+from embdc_cli.errors import WrongIndex
+from embdc_cli.recent import Recent
 
-MOST_OPEN: Final = 8
-"""Archives that one process keeps open: a file each, and up to 192 MiB of decoded chunks and models."""
+CHUNK_BYTES: Final = 64 << 20
+"""Decoded chunks that one process keeps of all archives; at least one, whatever its size."""
 
 
-class Clips(Dataset[dict[str, Any]]):
+class Clips(Dataset[Sample]):
     """Clip i is {"values": (rows, *row_shape), "archive": number in the list, "start": its first row}.
 
-    rows: of a clip, `every` rows of the archive apart. stride: rows from the start of a clip to that of the next, by
-    default what a clip spans, so that none share a row; rows at the end that make no whole clip are left out.
-    stream: by name; the first one by default. Of an archive with several items, all items that have the stream count.
+    archives: paths or URLs, each of which is opened once to see how long it is, several at once; or a `Manifest`, which
+    knows.
+    rows: of a clip, `every` rows of the archive apart; 1 for single rows.
+    seconds: instead of rows, all rows that start in [t, t + seconds), t counted from the first row; "seconds" is t, and
+    "row_count" says how many rows came. fps: of these seconds, at t, t + 1/fps, ... the row that is shown then: equally
+    many in every clip, whatever the rate and gaps of the archive.
+    stride: rows, or seconds, from the start of a clip to that of the next, by default what a clip spans, so that none
+    share a row; 1 for every place that a clip can have. What makes no whole clip at the end is left out.
+    stream: by name; the first one by default. Several names give {name: {"values", "start"}} of the same rows, or of
+    the same seconds, in which streams may differ in rate. Of an archive with several items, all items that have the
+    stream (or all of the streams) count; `item/stream` names one.
+    Ragged streams have values (tokens, D) and "token_counts" (rows,); `collate` makes batches of them.
     codebooks, device: as of `embdc.open`; workers of a DataLoader need "cpu".
-    Opens every archive once to see how long it is. Can be sent to other processes, which open files for themselves.
-    Raises: UsageError for lengths below 1, a stream that is not there or has no rows of equal shape; what `embdc.open`
-    raises. A clip raises CorruptArchive when a chunk of it is damaged.
+    A chunk is decoded as a whole, so a clip costs what its chunks cost: encode with `--chunk-frames` near `rows`.
+    Memory of a process beside what it gives: 64 MiB of decoded chunks, 128 MiB of indexes and models in at most 64 open
+    archives, and the chunk in work. Can be sent to other processes, which open files for themselves.
+    Raises: UsageError for lengths of nothing, a stream that is not there or has no rows or, by seconds, no times; what
+    `embdc.open` raises. A clip raises CorruptArchive when a chunk of it is damaged, SourceError when its archive has
+    changed since.
     """
 
     def __init__(
         self,
-        archives: Sequence[str | PathLike[str]],
-        rows: int,
+        archives: Sequence[Path] | Manifest,
+        rows: int | None = None,
         *,
+        seconds: float | None = None,
+        fps: float | None = None,
         every: int = 1,
-        stride: int | None = None,
-        stream: str | None = None,
-        codebooks: Sequence[str | PathLike[str]] = (),
+        stride: float | None = None,
+        stream: str | Sequence[str] | None = None,
+        codebooks: Sequence[Path] = (),
         device: str = "cpu",
     ) -> None:
-        self._span = (rows - 1) * every + 1
-        self._stride = rows * every if stride is None else stride
-        for name, value in (("rows", rows), ("every", every), ("stride", self._stride)):
-            if value < 1:
-                raise UsageError(f"{name}: expected at least 1, found {value}")
-        self._paths = [os.fspath(path) for path in archives]
-        self._codebooks = [os.fspath(path) for path in codebooks]
-        self._device, self._every = device, every
-        self._opened: OrderedDict[int, Archive] = OrderedDict()
-        self._streams: list[tuple[int, str]] = []  # archive and stream that the clips of each run are from
-        counts = []
-        for number in range(len(self._paths)):
-            for name, length in self._lengths(number, stream):
-                self._streams.append((number, name))
-                counts.append(max(0, (length - self._span) // self._stride + 1))
-        self._ends = list(accumulate(counts))
+        self._source = ClipSource(archives, rows, every, seconds, fps, stride, stream, codebooks, device)
+        self._ends = np.cumsum(self._source.counts)
+        self._begin()
 
-    def _lengths(self, number: int, stream: str | None) -> list[tuple[str, int]]:
-        """Name and rows of the streams of an archive that clips are taken from."""
-        archive = self._archive(number)
-        views = [archive[name] for name in archive]
-        wanted = stream if stream is not None else views[0].spec.name if views else None
-        found = [view for view in views if wanted in (view.name, view.spec.name)]
-        if not found:
-            have = ", ".join(archive.streams) or "none"
-            raise UsageError(f"{self._paths[number]}: stream {wanted!r} is not there", hint=f"it has {have}")
-        for view in found:
-            if view.spec.ragged or not view.spec.timed:
-                raise UsageError(f"{self._paths[number]}: stream {view.name!r} has no rows of equal shape")
-        return [(view.name, len(view)) for view in found]
-
-    def _archive(self, number: int) -> Archive:
-        if number not in self._opened:
-            self._opened[number] = Archive(self._paths[number], codebooks=self._codebooks, device=self._device)
-            if len(self._opened) > MOST_OPEN:
-                self._opened.popitem(last=False)[1].close()
-        self._opened.move_to_end(number)
-        return self._opened[number]
+    def _begin(self) -> None:
+        self._chunks, self._pid = Recent(CHUNK_BYTES), os.getpid()
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return int(self._ends[-1]) if len(self._ends) else 0
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Sample:
         position = operator.index(index)
         if not -len(self) <= position < len(self):
             raise WrongIndex(f"clip {position} is not there, there are {len(self)}")
+        if self._pid != os.getpid():
+            self._begin()  # after a fork: a thread of the parent may have been at work with its chunks
         position %= len(self)
-        run = bisect_right(self._ends, position)
-        start = (position - (self._ends[run - 1] if run else 0)) * self._stride
-        number, stream = self._streams[run]
-        values = self._archive(number)[stream][start : start + self._span : self._every]
-        return {"values": values, "archive": number, "start": start}
+        at = int(np.searchsorted(self._ends, position, side="right"))
+        run = self._source.runs[at]
+        clip = position - int(self._ends[at - 1] if at else 0)
+        rows = [self._source.rows(run, stream, clip) for stream in run.streams]
+        chunks = [self._held(run, stream, wanted) for stream, wanted in zip(run.streams, rows, strict=True)]
+        return self._source.sample(run, clip, rows, chunks)
+
+    def _held(self, run: Run, stream: StreamRows, rows: np.ndarray) -> list[Chunk]:
+        """The chunks that hold `rows`, those that are not kept in one round trip."""
+        first, stop = stream.chunks[:, 0], stream.chunks[:, 1]
+        numbers = np.unique(np.searchsorted(stop, rows, side="right"))
+        numbers = numbers[numbers < len(stop)]
+        inside = np.searchsorted(rows, stop[numbers]) > np.searchsorted(rows, first[numbers])
+        wanted = numbers[inside].tolist()
+        held = {number: self._chunks.known((run.archive, stream.name, number)) for number in wanted}
+        missing = [number for number in wanted if held[number] is None]
+        for number, fetched in zip(missing, self._source.fetch(run, stream, missing), strict=True):
+            held[number] = self._source.decode(run, stream, number, fetched)
+            self._chunks.put((run.archive, stream.name, number), held[number], held[number].nbytes)
+        if not wanted:  # a clip without rows, whose shape a chunk tells
+            return self._held(run, stream, first[:1]) if len(first) and not len(rows) else []
+        return list(held.values())
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": OrderedDict()}
+        return {"_source": self._source, "_ends": self._ends}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import embdc_cli as embdc
-from embdc_cli.data import Clips, clips, prefetched
+from embdc_cli.data import Clips, pool, prefetched
 from tests.synthetic import embeddings
 
 LENGTHS = (20, 3, 37)
@@ -66,11 +66,21 @@ def test_items_of_one_archive_are_all_taken(paths: list[Path], tmp_path: Path) -
 
 
 def test_few_archives_stay_open(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clips, "MOST_OPEN", 2)
+    monkeypatch.setattr(pool, "MOST_OPEN", 2)
     data = Clips([*paths, *paths], 3)
     for index in torch.randperm(len(data), generator=torch.Generator().manual_seed(0)).tolist():
         assert data[index]["values"].shape == (3, 3, 8)
-        assert len(data._opened) <= 2
+        assert len(data._source.archives) <= 2
+
+
+def test_archives_are_closed_when_their_models_take_too_much(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "HELD_BYTES", 1)
+    data = Clips(paths, 3)
+    for index in (0, len(data) - 1, 1):
+        assert data[index]["values"].shape == (3, 3, 8)
+        assert len(data._source.archives) == 1
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
@@ -86,8 +96,9 @@ def test_workers_give_what_the_process_itself_gives(paths: list[Path], context: 
 def test_it_is_sent_without_open_files(paths: list[Path]) -> None:
     data = Clips(paths, 4)
     assert data[0]["start"] == 0
+    assert len(data._source.archives) == 1
     again = pickle.loads(pickle.dumps(data))
-    assert not again._opened
+    assert len(again._source.archives) == 0
     assert torch.equal(again[3]["values"], data[3]["values"])
 
 
@@ -106,7 +117,52 @@ def test_what_cannot_be_is_said(paths: list[Path], options: dict[str, int], mess
         Clips(paths, **options)  # type: ignore[arg-type]
 
 
-def test_rows_of_unequal_shape_are_refused(tmp_path: Path) -> None:
-    embdc.encode([np.ones((3, 4), np.float16), np.ones((1, 4), np.float16)], tmp_path / "a.embdc", lossless=True)
-    with pytest.raises(embdc.UsageError, match="no rows of equal shape"):
-        Clips([tmp_path / "a.embdc"], 1)
+def test_rows_of_unequal_token_counts(tmp_path: Path) -> None:
+    counts = [3, 1, 0, 4, 2, 5, 1]
+    rows = [np.full((count, 4), number, np.float16) for number, count in enumerate(counts)]
+    embdc.encode(rows, tmp_path / "a.embdc", lossless=True, chunk_frames=3)
+    data = Clips([tmp_path / "a.embdc"], 2, every=2, stride=1)
+    for index in range(len(data)):
+        found = data[index]
+        assert found["token_counts"].tolist() == [counts[index], counts[index + 2]]
+        assert found["values"].tolist() == [*rows[index].tolist(), *rows[index + 2].tolist()]
+
+
+def test_several_streams_give_the_same_rows(paths: list[Path]) -> None:
+    both, patch, cls = (Clips(paths, 4, stream=stream) for stream in (["cls", "patch"], "patch", "cls"))
+    assert len(both) == len(patch)
+    for index in range(len(both)):
+        found = both[index]
+        assert torch.equal(found["patch"]["values"], patch[index]["values"])
+        assert torch.equal(found["cls"]["values"], cls[index]["values"])
+        assert (found["archive"], found["cls"]["start"]) == (patch[index]["archive"], patch[index]["start"])
+
+
+def test_chunks_of_a_clip_come_in_one_round_trip_and_are_kept(paths: list[Path]) -> None:
+    data = Clips(paths, 5, stride=1, stream="patch")
+    with data._source.archives.using(0) as archive:
+        before = archive.reader.round_trips
+        data[6]  # rows 6 to 10, of two chunks
+        assert archive.reader.round_trips == before + 1
+        data[4]
+        assert archive.reader.round_trips == before + 1
+
+
+def test_damage_is_an_error(paths: list[Path], tmp_path: Path) -> None:
+    data = bytearray(paths[2].read_bytes())
+    with embdc.open(paths[2]) as archive:
+        entry = archive["patch"].stream.entries[2]
+    data[entry.offset + entry.length // 2] ^= 1
+    (tmp_path / "bad.embdc").write_bytes(data)
+    clips = Clips([tmp_path / "bad.embdc"], 8, stream="patch")
+    assert clips[0]["values"].shape == (8, 3, 8)
+    loader = DataLoader(clips, batch_size=1, num_workers=1)
+    with pytest.raises(embdc.CorruptArchive):
+        list(loader)
+
+
+def test_archives_without_rows(tmp_path: Path, paths: list[Path]) -> None:
+    embdc.encode({"patch": np.zeros((0, 3, 8), np.float16)}, tmp_path / "none.embdc", lossless=True)
+    assert len(Clips([tmp_path / "none.embdc"], 1)) == 0
+    assert len(Clips([tmp_path / "none.embdc", paths[0]], 1, stream="patch")) == LENGTHS[0]
+    assert len(Clips([], 3)) == 0

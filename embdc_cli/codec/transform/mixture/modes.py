@@ -89,7 +89,9 @@ class Mode:
     def synthesise(self, y: np.ndarray) -> np.ndarray:
         """(n, D) tokens of coefficients (n, r)."""
         if not self.on_axes:
-            return np.asarray(y @ self.synthesis + self.mean)
+            found = np.asarray(y @ self.synthesis)
+            found += self.mean
+            return found
         x = np.tile(self.mean, (len(y), 1))
         x[:, : self.rank] += y
         return x

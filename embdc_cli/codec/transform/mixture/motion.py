@@ -54,6 +54,7 @@ class Motion:
     def __init__(self, modes: Sequence[Mode], offsets: np.ndarray) -> None:
         self._modes = modes
         self._offsets = offsets
+        self._bases: dict[tuple[int, int], np.ndarray] = {}
 
     def activities(self, magnitudes: np.ndarray, tracks: Tracks) -> np.ndarray:
         """(n,) uint8 symbols of the tracks: 0 for no motion, else 1 + offset - LOWEST. magnitudes: of all codes."""
@@ -72,23 +73,24 @@ class Motion:
     def classes(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> np.ndarray:
         """(n,) uint8: the class of every code, in the order of the codes."""
         sizes = self._sizes(tracks)
-        classes = np.zeros(sum(sizes), np.uint8)
-        parts = np.split(classes, np.cumsum(sizes)[:-1])
-        for number, (block, part) in enumerate(zip(tracks.blocks, parts, strict=False)):
+        classes = np.zeros(sum(sizes), np.int8)
+        offsets = activities.astype(np.int8) - 1 + LOWEST  # classes and activities are small enough for int8
+        moves = activities != STILL
+        end = 0
+        for number, (block, size) in enumerate(zip(tracks.blocks, sizes, strict=True)):
+            start, end = end, end + size
             rank = self._modes[block.mode].rank
-            planes = part.reshape(-1, len(block.tracks))
-            used = in_use(block, extents.get(number), rank).ravel()
-            base = self._base(block.mode, block.level)
-            planes[:rank] = np.where(used[:rank], base[:rank], 0)[:, None]
+            planes = classes[start:end].reshape(-1, len(block.tracks))
+            planes[:] = self._base(block.mode, block.level)[:, None]
             if block.level:
-                moving = rank + np.flatnonzero(used[rank:])
-                symbols = activities[block.tracks].astype(np.int16)
-                moved = base[moving, None] + (symbols - 1 + LOWEST)
+                moved = planes[rank:]
+                moved += offsets[block.tracks]
                 np.maximum(moved, 1, out=moved)
                 np.minimum(moved, CLASSES - 1, out=moved)
-                moved *= symbols != STILL
-                planes[moving] = moved
-        return classes
+                moved *= moves[block.tracks]
+            if number in extents:
+                planes[~in_use(block, extents[number], rank).ravel()] = 0
+        return classes.view(np.uint8)
 
     def parts(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> ClassParts:
         """What `classes` are made of."""
@@ -114,11 +116,13 @@ class Motion:
         return [block.token_index.size * self._modes[block.mode].rank for block in tracks.blocks]
 
     def _base(self, mode: int, level: int) -> np.ndarray:
-        """(2^level * r,) int16: classes by frequency and vector, activity left out."""
-        bands = band_of(1 << level)
-        classes = self._modes[mode].classes
-        classes = classes[kind_of(len(classes))[bands]] + self._offsets[level][bands][:, None]
-        return np.asarray(np.clip(classes, 1, CLASSES - 1).astype(np.int16).ravel())
+        """(2^level * r,) int8: classes by frequency and vector, activity left out; the same for every chunk."""
+        if (mode, level) not in self._bases:
+            bands = band_of(1 << level)
+            classes = self._modes[mode].classes
+            classes = classes[kind_of(len(classes))[bands]] + self._offsets[level][bands][:, None]
+            self._bases[mode, level] = np.clip(classes, 1, CLASSES - 1).astype(np.int8).ravel()
+        return self._bases[mode, level]
 
 
 def write_activities(out: FieldWriter, activities: np.ndarray, tracks: Tracks) -> None:

@@ -1,0 +1,130 @@
+"""Clips by seconds, against the definition: irregular times, gaps, other rates, several streams."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embdc_cli as embdc
+from embdc_cli.data import Clips, ShuffledClips
+from tests.synthetic import embeddings
+
+MICRO = 1_000_000
+
+
+def encode(path: Path, starts: np.ndarray, **more: np.ndarray) -> torch.Tensor:
+    """Rows that start at `starts` microseconds; the last one as long as the median row."""
+    x = embeddings(len(starts), 2, 4)
+    embdc.encode({"patch": x, **more, "timestamps": starts / MICRO}, path, lossless=True, chunk_frames=8, force=True)
+    return torch.from_numpy(x)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seconds")
+
+
+STEPS = st.lists(st.sampled_from([10_000, 33_333, 33_334, 40_000, 100_000, 700_000]), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    steps=STEPS,
+    origin=st.sampled_from([0, 500_000, 3]),
+    seconds=st.sampled_from([0.05, 0.1, 0.3, 1.0, 2]),
+    stride=st.none() | st.sampled_from([0.04, 0.5]),
+    fps=st.none() | st.sampled_from([1, 7.5, 30]),
+)
+def test_against_the_definition(
+    folder: Path, steps: list[int], origin: int, seconds: float, stride: float | None, fps: float | None
+) -> None:
+    starts = origin + np.cumsum([0, *steps])
+    x = encode(folder / "a.embdc", starts)
+    data = Clips([folder / "a.embdc"], seconds=seconds, stride=stride, fps=fps, stream="patch")
+    length, step = Fraction(str(seconds)), Fraction(str(seconds if stride is None else stride))
+    duration = Fraction(int(starts[-1] - starts[0] + int(np.median(np.diff(starts)))), MICRO)
+    exact = [Fraction(int(start - origin), MICRO) for start in starts]
+    wanted = []
+    while len(wanted) * step + length <= duration + Fraction(1, 2 * MICRO):
+        t = len(wanted) * step
+        if fps is None:
+            rows = [row for row, start in enumerate(exact) if t <= start < t + length]
+        else:
+            slots = [t + k / Fraction(str(fps)) for k in range(ceil(length * Fraction(str(fps))))]
+            shown = [[row for row, start in enumerate(exact) if start <= at + Fraction(1, 2 * MICRO)] for at in slots]
+            rows = [one[-1] for one in shown]
+        wanted.append((float(t), rows))
+    assert len(data) == len(wanted)
+    found = [data[index] for index in range(len(data))]
+    shuffled = ShuffledClips([folder / "a.embdc"], seconds=seconds, stride=stride, fps=fps, stream="patch", buffer=3)
+    read = sorted(shuffled, key=lambda one: one["seconds"])
+    assert len(read) == len(found)
+    for one, other, (t, rows) in zip(found, read, wanted, strict=True):
+        assert one["seconds"] == other["seconds"] == t
+        assert torch.equal(one["values"], x[rows])
+        assert torch.equal(other["values"], x[rows])
+        assert one.get("row_count", len(rows)) == len(rows)
+        assert one["start"] == (rows[0] if rows else 0)
+        assert ("row_count" in one) == (fps is None)
+
+
+def test_streams_of_other_rates_are_cut_by_the_same_seconds(folder: Path) -> None:
+    """A video from 0.5 s on and its sound from 0 s on, two items of one archive."""
+    video = encode(folder / "video.embdc", 500_000 + 40_000 * np.arange(50))
+    sound = encode(folder / "sound.embdc", 10_000 * np.arange(300))
+    embdc.cat([folder / "video.embdc", folder / "sound.embdc"], folder / "both.embdc", join="items")
+    with embdc.open(folder / "both.embdc") as archive:
+        names = [name for name in archive if name.endswith("patch")]
+    data = Clips([folder / "both.embdc"], seconds=0.4, stream=names)
+    assert len(data) == 5
+    for clip in range(5):
+        first, second = (data[clip][name] for name in names)
+        assert torch.equal(first["values"], video[10 * clip : 10 * clip + 10])
+        assert torch.equal(second["values"], sound[50 + 40 * clip : 90 + 40 * clip])
+        assert second["start"] == 50 + 40 * clip
+    with pytest.raises(embdc.UsageError, match="equally many rows"):
+        Clips([folder / "both.embdc"], 4, stream=names)
+
+
+def test_both_streams_of_an_item(folder: Path) -> None:
+    starts = 40_000 * np.arange(20)
+    more = embeddings(20, 1, 4, seed=3)[:, 0]
+    x = encode(folder / "two.embdc", starts, cls=more)
+    one = Clips([folder / "two.embdc"], seconds=0.2, fps=10, stream=["cls", "patch"])[2]
+    assert torch.equal(one["patch"]["values"], x[[10, 12]])
+    assert torch.equal(one["cls"]["values"], torch.from_numpy(more)[[10, 12]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either rows or seconds"),
+        ({"rows": 2, "seconds": 1}, "either rows or seconds"),
+        ({"seconds": 0}, "seconds: expected more than 0"),
+        ({"seconds": float("nan")}, "seconds: expected more than 0"),
+        ({"seconds": 1, "fps": -1}, "fps: expected more than 0"),
+        ({"seconds": 1, "stride": 0}, "stride: expected more than 0"),
+        ({"seconds": 1, "every": 2}, "every: expected clips by rows"),
+        ({"rows": 1, "fps": 2}, "fps: expected clips by seconds"),
+        ({"rows": 2, "stride": 1.5}, "stride: expected a number of rows"),
+        ({"rows": 2, "stream": ["patch", "patch"]}, "names that differ"),
+        ({"rows": 2, "stream": []}, "names that differ"),
+    ],
+)
+def test_what_cannot_be_is_said(folder: Path, options: dict[str, float], message: str) -> None:
+    encode(folder / "c.embdc", 40_000 * np.arange(9))
+    with pytest.raises(embdc.UsageError, match=message):
+        Clips([folder / "c.embdc"], **options)  # type: ignore[arg-type]
+
+
+def test_without_times_there_are_no_seconds(folder: Path) -> None:
+    embdc.encode(embeddings(9, 2, 4), folder / "d.embdc", lossless=True, force=True)
+    with pytest.raises(embdc.UsageError, match="keeps no times"):
+        Clips([folder / "d.embdc"], seconds=1)
