@@ -61,6 +61,10 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
         raise UsageError(f"--on-damage: expected one of {', '.join(ON_DAMAGE)}, found {options.on_damage!r}")
     check_device(options.device)
     check_not_input(output, source)
+    if options.follow:
+        from embdc_cli.following import decode_growing
+
+        return decode_growing(source, output, options, reporter)
     with opened(source, options) as archive:
         chosen = [_selected(archive, view, options) for view in select(archive, options)]
         format_name = format_for(output, [one.view.spec for one in chosen], options.format)

@@ -192,6 +192,9 @@ class DecodeOptions:
     levels: int | None = None  # of streams of codec vq
     reconstruction: bool = True
     on_damage: str = "fail"  # fail | skip | nan
+    follow: bool = False
+    appends: bool = False
+    idle_timeout: float = 600.0  # seconds
     codebooks: tuple[str, ...] = ()
     device: str = "auto"
     backend: str = "auto"  # auto | software | nvidia

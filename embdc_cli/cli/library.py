@@ -79,6 +79,13 @@ def cat(inputs: Sequence[str], output: str, *, join: str, force: bool) -> Docume
     return joining.cat(inputs, output, join=join, force=force)
 
 
+def split(archive: str, output: str | None, *, every: str, force: bool) -> Document:
+    """What `splitting.split` returns."""
+    from embdc_cli import splitting
+
+    return splitting.split(archive, output, every=every, force=force)
+
+
 def search(archives: Sequence[str], query: str, options: SearchOptions, reporter: Reporter) -> Document:
     """What `searching.search` returns."""
     from embdc_cli import searching

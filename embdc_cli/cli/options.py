@@ -309,7 +309,7 @@ class Batch:
     time_limit: Annotated[
         float | None,
         option(
-            "--time-limit", metavar="TIME", read=quantities.duration, help="Stop after this long, exit 75 if resumable."
+            "--time-limit", metavar="TIME", read=quantities.duration("--time-limit"), help="Stop after this long, exit 75 if resumable."
         ),
     ] = None
     events: Annotated[
@@ -391,6 +391,29 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Following:
+    """Rows of an archive that is still being written."""
+
+    TITLE: ClassVar = "Following"
+
+    follow: Annotated[
+        bool, flag("--follow", help="Write the rows to stdout as the archive grows, an npy array per chunk.")
+    ] = False
+    appends: Annotated[bool, flag("--appends", help="With --follow: go on after a tail, with what is appended.")] = (
+        False
+    )
+    idle_timeout: Annotated[
+        float | None,
+        option(
+            "--idle-timeout",
+            metavar="TIME",
+            read=quantities.duration("--idle-timeout"),
+            help="With --follow: give up when nothing has come for so long (default 10m).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What of an archive is tested besides its checksums and structure."""
 
@@ -421,6 +444,22 @@ class Join:
         str,
         choice("--join", choices=("time", "items"), help="One longer stream, or items 0, 1, ... beside each other."),
     ] = "time"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How an archive becomes several."""
+
+    TITLE: ClassVar = "Output"
+
+    every: Annotated[
+        str | None, option("--every", metavar="TIME", help="The length of a part, such as 10m or 1h30m. Required.")
+    ] = None
+    output: Annotated[
+        str | None,
+        option("-o", "--output", metavar="NAMES", help="Names with {n} for the number (default: NAME-{n}.embdc)."),
+    ] = None
+    force: Force = False
 
 
 @dataclass(frozen=True)

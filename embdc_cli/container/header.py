@@ -31,6 +31,11 @@ class ItemHeader:
     encoder: dict[str, Any] | None
     timebase: tuple[int, int] | None
 
+    @property
+    def timed(self) -> bool:
+        """Whether rows can have times."""
+        return self.timebase is not None
+
 
 @dataclass(frozen=True)
 class StreamHeader:

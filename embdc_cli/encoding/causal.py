@@ -187,6 +187,7 @@ def encode_feed(
         first = last = None
         for window in windows(feed):
             encoder.encode(window)
+            out.flush()  # for whoever reads along
             rows[window.stream] += window.tensor.spec.known_rows
             if window.timeline is not None:
                 first = window.timeline if first is None else first

@@ -157,7 +157,7 @@ def test_joined_as_items_keeps_all_apart() -> None:
     [
         (replace(TWO, recipe="other"), "time", "recipe, expected .* found"),
         (replace(TWO, recipe="other"), "items", "recipe, expected .* found"),
-        (replace(TWO, timebase=(1, 1000)), "time", "timebase, expected .*90000.* found .*1000"),
+        (replace(TWO, timebase=(1, (1 << 31) - 1)), "time", "have no common tick"),
         (replace(TWO, bias=True), "time", "1 items with 2 streams .* found 1 with 3"),
     ],
 )
