@@ -11,8 +11,8 @@
     for rows in embdc.follow("live.embdc"):  # while it is being written
         use(rows.tensor)
 
-`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat`, `split`, `search` and `train_codebook` return what
-their commands print with `--json`.
+`plan`, `encode`, `decode`, `inspect`, `verify`, `repair`, `compare`, `cat`, `split`, `search` and `train_codebook`
+return what their commands print with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -124,7 +124,6 @@ def open(
     codebook is not found, WrongIndex for rows that are not there.
     """
     from embdc_cli.archive import Archive
-    from embdc_cli.following import Arrived
 
     place = cast("BinaryIO", path) if hasattr(path, "seek") else _name(path)
     named = _names(codebooks)

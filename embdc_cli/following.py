@@ -151,9 +151,7 @@ class _PartDecoder:
         )
         segment = self._segment(record, where)
         if record.kind not in segment.codecs:
-            codec = codec_for(
-                record.kind, spec, segment.payload, self.header.limits, self._codebook, self._choices
-            )
+            codec = codec_for(record.kind, spec, segment.payload, self.header.limits, self._codebook, self._choices)
             segment.codecs[record.kind] = codec
         with one_blas_thread():
             values, symbol_crc = segment.codecs[record.kind].decode(

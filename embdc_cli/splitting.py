@@ -27,7 +27,9 @@ def split(archive: str, output: str | None, *, every: str, force: bool = False) 
         raise UsageError("--every: expected a time above 0, found 0")
     pattern = output if output is not None else output_name(archive, None, f"-{NUMBER}.embdc")
     if NUMBER not in os.path.basename(pattern):
-        raise UsageError(f"output: {pattern}: expected {NUMBER} in the file name", hint="for example -o 'part-{n}.embdc'")
+        raise UsageError(
+            f"output: {pattern}: expected {NUMBER} in the file name", hint="for example -o 'part-{n}.embdc'"
+        )
     with ArchiveReader.open(archive) as reader:
         found = spans(reader, seconds)
         digits = len(str(len(found) - 1))
@@ -42,4 +44,4 @@ def split(archive: str, output: str | None, *, every: str, force: bool = False) 
                 write_span(reader, span, counted)
             rows = max(stop - start for start, stop in span.rows)
             parts.append({"output": name, "rows": rows, "seconds": list(span.seconds), "file_bytes": counted.bytes})
-    return {"archive": archive, "every": float(seconds), "parts": parts, "exit": 0}
+    return {"archive": archive, "every": float(seconds), "outputs": parts, "exit": 0}

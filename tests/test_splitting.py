@@ -61,11 +61,11 @@ def payloads(path: Path) -> list[bytes]:
 def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every: str) -> None:
     whole = made(tmp_path / "a.embdc", kind)
     document = embdc.split(whole, every=every)
-    parts = [Path(part["output"]) for part in document["parts"]]
+    parts = [Path(part["output"]) for part in document["outputs"]]
     assert parts == sorted(tmp_path.glob("a-*.embdc"))
     everything, clock = values(whole), seconds(whole)
     done = 0
-    for path, told in zip(parts, document["parts"], strict=True):
+    for path, told in zip(parts, document["outputs"], strict=True):
         assert embdc.verify(path, deep=True)["ok"]
         rows = told["rows"]
         assert np.array_equal(values(path), everything[done : done + rows])
@@ -92,7 +92,7 @@ def test_each_part_begins_at_the_first_chunk_boundary_at_or_after_its_time(tmp_p
     for number in range(1, 100):
         expected |= {min((row for row in boundaries if starts[row] >= float(number * every) - 1e-9), default=ROWS)}
     document = embdc.split(whole, every="1.7s")
-    rows = np.cumsum([0] + [part["rows"] for part in document["parts"]])
+    rows = np.cumsum([0] + [part["rows"] for part in document["outputs"]])
     assert set(rows.tolist()) == expected | {ROWS}
 
 
@@ -110,7 +110,7 @@ def test_streams_of_one_clock_are_cut_where_both_have_boundaries(tmp_path: Path)
                 record = DataRecord(stream, 0, row0, rows, 0, 0, token_counts=counts, pts0=int(starts[row0]))
                 writer.data(replace(record, pts1=int(ends[row0 + rows - 1])), bytes([row0]))
         writer.finish({})
-    parts = embdc.split(tmp_path / "a.embdc", every=0.033)["parts"]
+    parts = embdc.split(tmp_path / "a.embdc", every=0.033)["outputs"]
     assert [part["rows"] for part in parts] == [6, 6, 6, 2]
     for number, part in enumerate(parts):
         with ArchiveReader.open(part["output"]) as reader:
@@ -138,7 +138,7 @@ def test_codebooks_are_in_every_part_as_they_were_in_the_whole(tmp_path: Path, e
     embdc.train_codebook([tmp_path / "c.npy"], tmp_path / "c.embdcb", holdout=0)
     whole = made(tmp_path / "a.embdc", codebook=tmp_path / "c.embdcb", embed_codebook=embed)
     everything = values(whole)
-    parts = [part["output"] for part in embdc.split(whole, every="4s")["parts"]]
+    parts = [part["output"] for part in embdc.split(whole, every="4s")["outputs"]]
     assert len(parts) == 2
     if embed == "yes":
         (tmp_path / "c.embdcb").unlink()
@@ -149,19 +149,19 @@ def test_codebooks_are_in_every_part_as_they_were_in_the_whole(tmp_path: Path, e
 @pytest.mark.parametrize("options", [{"lossless": True}, {"codec": "vq", "target_nmse": 0.1}, {"one_pass": True}])
 def test_any_codec(tmp_path: Path, options: dict[str, Any]) -> None:
     whole = made(tmp_path / "a.embdc", **options)
-    parts = [part["output"] for part in embdc.split(whole, every="3s")["parts"]]
+    parts = [part["output"] for part in embdc.split(whole, every="3s")["outputs"]]
     assert np.array_equal(np.concatenate([values(Path(part)) for part in parts]), values(whole))
     assert all(embdc.verify(part, deep=True)["ok"] for part in parts)
 
 
 def test_what_a_part_says_of_itself(tmp_path: Path) -> None:
     whole = made(tmp_path / "a.embdc")
-    first, second = [part["output"] for part in embdc.split(whole, every="4s")["parts"]]
+    first, second = [part["output"] for part in embdc.split(whole, every="4s")["outputs"]]
     told = embdc.inspect(second)
     assert told["source"]["rows"] == [104, ROWS]
     assert told["target"] == embdc.inspect(whole)["target"]
     assert told["achieved"]["nmse"] is None  # the energy of a part is not in the archive
-    (again,) = embdc.split(second, str(tmp_path / "x{n}.embdc"), every="100s")["parts"]
+    (again,) = embdc.split(second, str(tmp_path / "x{n}.embdc"), every="100s")["outputs"]
     assert embdc.inspect(again["output"])["source"]["rows"] == [104, ROWS]
     rows = np.load(tmp_path / "a.npz")["data"]
     np.savez(tmp_path / "second.npz", data=rows[104:], timestamps=times("steady")[104:])
@@ -174,7 +174,7 @@ def test_what_a_part_says_of_itself(tmp_path: Path) -> None:
 def test_names(tmp_path: Path) -> None:
     whole = made(tmp_path / "a.embdc")
     (tmp_path / "to").mkdir()
-    names = [Path(part["output"]).name for part in embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")["parts"]]
+    names = [Path(part["output"]).name for part in embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")["outputs"]]
     assert names == [f"p{number:02d}.e" for number in range(25)]
     with pytest.raises(OutputExists, match=r"p00\.e exists"):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
@@ -183,7 +183,7 @@ def test_names(tmp_path: Path) -> None:
     with pytest.raises(OutputExists):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()} == before
-    assert len(embdc.split(whole, tmp_path / "to/p{n}.e", every=0.32, force=True)["parts"]) == 25
+    assert len(embdc.split(whole, tmp_path / "to/p{n}.e", every=0.32, force=True)["outputs"]) == 25
 
 
 def no_times(path: Path) -> None:
@@ -223,6 +223,6 @@ def test_what_cannot_be_split(
 def test_an_archive_of_no_rows_is_one_part(tmp_path: Path) -> None:
     with (tmp_path / "a.embdc").open("wb") as out:
         ArchiveWriter(out, header_of(Plan(rows=0, bias=False))).finish({})
-    (part,) = embdc.split(tmp_path / "a.embdc", every="1s")["parts"]
+    (part,) = embdc.split(tmp_path / "a.embdc", every="1s")["outputs"]
     assert (part["rows"], part["seconds"]) == (0, [0.0, 0.0])
     assert embdc.verify(part["output"], deep=True)["ok"]

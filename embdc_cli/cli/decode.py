@@ -21,7 +21,7 @@ embdc decode talk.embdc -o talk.npy
 embdc decode talk.embdc --time 60s..65s -o - | python use.py
 embdc decode talk.embdc --stream cls --frames 0:100:10 --dtype f32 -o cls.npy
 embdc decode state.embdc -o state.safetensors
-embdc decode live.embdc --follow -o - | python use.py   # while it is being written
+embdc decode live.embdc --follow -o - | python use.py   # while it grows
 embdc decode s3://bucket/talk.embdc --frames 0:64 -o start.npy
 """
 

@@ -75,7 +75,7 @@ def joined(document: Document, *, verbose: bool) -> Iterator[str]:
 
 def divided(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc split` wrote."""
-    parts = document["parts"]
+    parts = document["outputs"]
     size = wording.size(sum(part["file_bytes"] for part in parts))
     yield f"{document['archive']} -> {parts[0]['output']}: {wording.plural(len(parts), 'part')}, {size}"
     if verbose:

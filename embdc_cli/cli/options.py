@@ -309,7 +309,10 @@ class Batch:
     time_limit: Annotated[
         float | None,
         option(
-            "--time-limit", metavar="TIME", read=quantities.duration("--time-limit"), help="Stop after this long, exit 75 if resumable."
+            "--time-limit",
+            metavar="TIME",
+            read=quantities.duration("--time-limit"),
+            help="Stop after this long, exit 75 if resumable.",
         ),
     ] = None
     events: Annotated[

@@ -1,4 +1,4 @@
-"""Cutting an archive in time without decoding: chunks are copied as they are, each part with what it needs to open alone.
+"""Cutting an archive in time without decoding: chunks are copied as they are, and each part opens alone.
 
 A part begins at the first chunk boundary at or after its time, of all streams of the item together. Times stay what
 they are; rows and segments count from 0. Memory is a few chunks, whatever the length.
@@ -50,9 +50,7 @@ def spans(reader: ArchiveReader, every: Fraction) -> list[Span]:
     count = max(len(cuts) - 1 for cuts in by_item)
     found = []
     for number in range(count):
-        rows = tuple(
-            (cuts[min(number, len(cuts) - 1)], cuts[min(number + 1, len(cuts) - 1)]) for cuts in by_item
-        )
+        rows = tuple((cuts[min(number, len(cuts) - 1)], cuts[min(number + 1, len(cuts) - 1)]) for cuts in by_item)
         if number == 0 or any(start < stop for start, stop in rows):
             found.append(Span(rows, _seconds(reader, rows)))
     return found

@@ -180,7 +180,7 @@ def encode_feed(
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
     header = header_of(specs, item, recipe, _limits(specs, options), codec_name(options))
-    with disk_errors(destination.output), destination.work.begin() as out:
+    with disk_errors(destination.output), destination.begin_one_pass() as out:
         exact = kept_exactly(specs, feed.exact_streams, options.keep_lossless)
         encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, exact)
         rows = [0] * len(specs)

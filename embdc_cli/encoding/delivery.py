@@ -7,7 +7,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -46,8 +46,15 @@ class Destination:
         """Whether a stop now can be continued later."""
         return self.kind != "stdout" and self.work.kept
 
+    def begin_one_pass(self) -> AbstractContextManager[BinaryIO]:
+        """What one pass writes to: standard output itself, so that every chunk is there as soon as it is whole."""
+        return nullcontext(sys.stdout.buffer) if self.kind == "stdout" else self.work.begin()
+
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
+        if out is sys.stdout.buffer:
+            out.flush()
+            return
         if self.kind == "file":
             self.work.publish(out)
             return

@@ -88,6 +88,7 @@ DECODE = [
     (("--dtype", "f32"), {"dtype": "f32"}),
     (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
     (("--on-damage", "nan"), {"on_damage": "nan"}),
+    (("--follow", "--appends", "--idle-timeout", "30s"), {"follow": True, "appends": True, "idle_timeout": 30.0}),
     (("--backend", "software"), {"backend": "software"}),
     (("--codebook", "a.embdcb", "--codebook", "b.embdcb"), {"codebooks": ("a.embdcb", "b.embdcb")}),
     (("--device", "cpu", "-j", "2"), {"device": "cpu", "jobs": 2}),
@@ -211,7 +212,7 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, search, "
+        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, split, search, "
         "train-codebook, completion, found 'encod'",
     ),
 ]
