@@ -43,7 +43,8 @@ class Arrived:
     """Rows [row0, row0 + rows) of a stream, one chunk of it.
 
     item: number of its item in the file. values: (rows, *row_shape) in storage dtype, flat (tokens, D) when ragged.
-    seconds: start of each row after the first row of its item, (rows,) float64, None where no times are kept.
+    seconds: start of each row after the first row of the item whose clock it goes by, mostly its own, (rows,) float64;
+    None where no times are kept.
     """
 
     item: int
@@ -184,11 +185,14 @@ class _PartDecoder:
         return np.array([timeline.seconds(row) for row in range(record.row0, record.stop)])
 
     def _add_times(self, item: int, chunk: ScannedChunk, where: str) -> None:
-        timebase = self.header.items[item].timebase
+        timebase, clock = self.header.items[item].timebase, self.header.items[item].clock
         assert timebase is not None  # the scan admits no times of other items
         _, ticks = times.ticks_of(chunk.content, where)
         if item not in self._timelines:
             self._timelines[item] = Timeline.of((), 0, Fraction(*timebase))
+            main = self._timelines.get(-1 if clock is None else clock)
+            if main is not None:
+                self._timelines[item].goes_by(main)
         self._timelines[item].add(ticks)
 
     def _codebook(self, digest: bytes) -> Codebook:

@@ -133,6 +133,11 @@ def _achieved(reader: ArchiveReader) -> dict[str, Any]:
 
 
 def _seconds(reader: ArchiveReader, item: Item) -> float | None:
+    """How long an item lasts: as its part says, or one beside another by its own rows."""
+    if item.header.clock is not None and item.header.timebase is not None:
+        clock = reader.parts[item.part].table.times
+        own = clock[clock["item"] == item.local]
+        return float(int(own["last"][-1] - own["first"][0]) * Fraction(*item.header.timebase)) if len(own) else 0.0
     return (reader.parts[item.part].summary or {}).get("duration_seconds")
 
 

@@ -101,6 +101,7 @@ class EncodeOptions:
     raw: str | None = None  # "dtype=f16,shape=?x196x192"
     axes: str | None = None
     special_tokens: str = "0"  # "auto" | N
+    add: tuple[str, ...] = ()  # "NAME=FILE@TIMES", of `source.beside`
     # error feedback
     residual_in: str | None = None
     residual_out: str | None = None

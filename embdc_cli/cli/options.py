@@ -286,6 +286,22 @@ class Dumps:
 
 
 @dataclass(frozen=True)
+class Additions:
+    """Streams of other inputs on the same clock."""
+
+    TITLE: ClassVar = "Beside the input"
+
+    add: Annotated[
+        list[str] | None,
+        option(
+            "--add",
+            metavar="NAME=FILE@TIMES",
+            help="A dump with times of its own, such as audio=w2v.npy@50hz or text=t.npy@times.npy; repeatable.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """Many inputs in one run."""
 

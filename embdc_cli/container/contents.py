@@ -235,6 +235,11 @@ class Item:
     streams: tuple[Stream, ...]
 
     @property
+    def clock(self) -> int:
+        """Number of the item whose first row is the beginning of time: itself, or the one that it lies beside."""
+        return self.number if self.header.clock is None else self.number - self.local + self.header.clock
+
+    @property
     def name(self) -> str:
         """The recorded name, else the number."""
         return self.header.name if self.header.name is not None else str(self.number)

@@ -147,7 +147,7 @@ def _check_layout(first: _Source, other: _Source) -> None:
             hint="use --join items",
         )
     for one_item, other_item in zip(one.items, two.items, strict=True):
-        _check_fields(first, other, "item", one_item, other_item, ("encoder", "timed"))
+        _check_fields(first, other, "item", one_item, other_item, ("encoder", "timed", "clock"))
     names = ("item", "name", "dtype", "axes", "row_shape", "codec", "special_tokens", "ragged", "timed")
     for one_stream, other_stream in zip(one.streams, two.streams, strict=True):
         _check_fields(first, other, "stream", one_stream, other_stream, names)
@@ -177,7 +177,9 @@ def _side_by_side(sources: Sequence[_Source]) -> Header:
     for source in sources:
         for number, stream in enumerate(source.part.header.streams):
             streams.append(replace(stream, item=stream.item + len(items), rows=_rows(source, number)))
-        items += source.part.header.items
+        items += [
+            one if one.clock is None else replace(one, clock=one.clock + len(items)) for one in source.part.header.items
+        ]
     if len(streams) > spec.MAX_STREAMS:
         raise UsageError(f"join: expected at most {spec.MAX_STREAMS} streams, found {len(streams)}")
     return replace(_merged_header(sources), streams=tuple(streams), items=tuple(items))
@@ -238,16 +240,20 @@ def _shift(
     keeps_times: bool,
 ) -> _Shift:
     header, clock = source.part.header, source.part.table.times
-    ticks, scales = [], []
+    bases = [Fraction(*(writer.header.items[item + local].timebase or (1, 1))) for local in range(len(header.items))]
+    scales = [int(Fraction(*(own.timebase or (1, 1))) / base) for own, base in zip(header.items, bases, strict=True)]
+    missing: dict[int, list[Fraction]] = {}  # seconds that the items of a clock lack to where they go on, of each clock
     for local, own in enumerate(header.items):
-        joined = writer.header.items[item + local].timebase
-        scale = 1 if own.timebase is None or joined is None else int(Fraction(*own.timebase) / Fraction(*joined))
         first = clock["first"][clock["item"] == local]
         end = ends[item + local]
-        begin = int(first[0]) * scale if len(first) else 0
-        stays = end is None or not len(first) or (keeps_times and begin >= end.last)
-        ticks.append(0 if end is None or stays else end.following - begin)
-        scales.append(scale)
+        if end is not None and len(first):
+            begin = int(first[0]) * scales[local]
+            needed = 0 if keeps_times and begin >= end.last else end.following - begin
+            missing.setdefault(local if own.clock is None else own.clock, []).append(needed * bases[local])
+    ticks = []
+    for local, own in enumerate(header.items):
+        seconds = missing.get(local if own.clock is None else own.clock, [Fraction(0)])
+        ticks.append(round(max(seconds) / bases[local]))
     return _Shift(
         stream=stream,
         item=item,

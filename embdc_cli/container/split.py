@@ -76,7 +76,7 @@ def _cuts(reader: ArchiveReader, item: Item, every: Fraction) -> list[int]:
     cuts = [0]
     ticks = every / timeline.timebase
     while cuts[-1] < rows:
-        wanted = timeline.rows_before(timeline.start(0) + math.ceil(ticks * len(cuts)))
+        wanted = timeline.rows_before(math.ceil(timeline.zero + ticks * len(cuts)))
         cuts.append(int(boundaries[np.searchsorted(boundaries, wanted)]))
     return cuts
 
@@ -86,7 +86,7 @@ def _seconds(reader: ArchiveReader, rows: Sequence[tuple[int, int]]) -> tuple[fl
     for item, (start, stop) in zip(reader.items, rows, strict=True):
         timeline = reader.timeline(item)
         if timeline is not None and start < stop:
-            end = (timeline.end(stop - 1) - timeline.start(0)) * timeline.timebase
+            end = (timeline.end(stop - 1) - timeline.zero) * timeline.timebase
             return timeline.seconds(start), float(end)
     return 0.0, 0.0
 

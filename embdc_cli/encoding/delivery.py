@@ -6,7 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from embdc_cli.errors import (
 from embdc_cli.options import EncodeOptions
 from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
+from embdc_cli.values import Beside
 
 
 @dataclass
@@ -178,8 +179,11 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
             destination.folder.close()
 
 
-def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool = False) -> bool:
-    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends.
+def is_current(
+    output: str, digest: str, source: dict[str, Any], others: Sequence[Beside] = (), *, append: bool = False
+) -> bool:
+    """Whether `output` is a complete archive made by this recipe from an input of the same size and ends, and the
+    same `others` beside it.
 
     append: whether any part of it is, not only the first.
     """
@@ -188,13 +192,19 @@ def is_current(output: str, digest: str, source: dict[str, Any], *, append: bool
     try:
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
-            return reader.complete and not reader.damage and any(_is_made_of(part, digest, source) for part in parts)
+            return (
+                reader.complete
+                and not reader.damage
+                and any(_is_made_of(part, digest, source, others) for part in parts)
+            )
     except (CorruptArchive, UnsupportedArchive):
         return False  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any]) -> bool:
+def _is_made_of(part: Part, digest: str, source: dict[str, Any], others: Sequence[Beside]) -> bool:
     known = (part.summary or {}).get("source", {})
+    if [item.source for item in part.header.items[1:]] != [one.source for one in others]:
+        return False
     same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
     return same and part.header.recipe_digest == digest
 

@@ -45,6 +45,7 @@ ENCODE = [
     (("--fps", "every:25"), {"fps": "every:25"}),
     (("--time", "10s..1m30s"), {"time": "10s..1m30s"}),
     (("--batch-size", "8"), {"batch_size": 8}),
+    (("--add", "a=b.npy@50hz", "--add", "c=d.npy"), {"add": ("a=b.npy@50hz", "c=d.npy")}),
     (("--encoder-dtype", "bf16"), {"encoder_dtype": "bf16"}),
     (("--encoder-dtype", "float16"), {"encoder_dtype": "float16"}),
     (("--compile",), {"compile": True}),
