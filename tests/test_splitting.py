@@ -226,3 +226,20 @@ def test_an_archive_of_no_rows_is_one_part(tmp_path: Path) -> None:
     (part,) = embdc.split(tmp_path / "a.embdc", every="1s")["outputs"]
     assert (part["rows"], part["seconds"]) == (0, [0.0, 0.0])
     assert embdc.verify(part["output"], deep=True)["ok"]
+
+
+def test_a_span_across_the_joint(tmp_path: Path) -> None:
+    """Of two inputs: the second goes on where the first ends, and slices by time know nothing of the joint."""
+    first, second = made(tmp_path / "a.embdc", lossless=True), tmp_path / "b.embdc"
+    np.savez(tmp_path / "b.npz", data=embeddings(40, 4, 8, seed=5), timestamps=90 + np.arange(40) / 10)
+    embdc.encode(tmp_path / "b.npz", second, chunk_frames=8, key="data", lossless=True, effort=0)
+    embdc.cat([first, second], tmp_path / "c.embdc")
+    both = np.concatenate([values(first), values(second)])
+    starts = np.concatenate([np.arange(ROWS) / 25, 8 + np.arange(40) / 10])
+    with embdc.open(tmp_path / "c.embdc") as archive:
+        for seconds in (0, 7.97, 8, 8.05, 8.1, 11.9, 20):
+            assert archive.at(seconds) == int(np.flatnonzero(starts <= seconds + 1e-9)[-1])
+    embdc.decode(tmp_path / "c.embdc", tmp_path / "out.npy", time="7.9s..8.25s")
+    wanted = both[(starts >= 7.9) & (starts < 8.25)]
+    assert len(wanted) == 3 + 3
+    assert np.array_equal(np.load(tmp_path / "out.npy"), wanted)
