@@ -8,9 +8,11 @@
     archive["patch"][archive.at(12.5)]       # the row shown 12.5 seconds after the first row
     archive["patch"].search(query, 10)       # the tokens nearest to a vector, found by their codes
     embdc.encode("video.mp4", "video.embdc", preset="small")
+    for rows in embdc.follow("live.embdc"):  # while it is being written
+        use(rows.tensor)
 
-`plan`, `encode`, `decode`, `inspect`, `ls`, `verify`, `repair`, `compare`, `cat`, `search` and `train_codebook` return
-what their commands print with `--json`.
+`plan`, `encode`, `decode`, `inspect`, `ls`, `verify`, `repair`, `compare`, `cat`, `split`, `search` and
+`train_codebook` return what their commands print with `--json`.
 Every failure is a subclass of `EmbdcError`, whose `exit_code` is that of the command line.
 Importing this package loads neither numpy nor torch.
 """
@@ -38,9 +40,10 @@ from embdc_cli.errors import (
 from embdc_cli.failure import out_of_memory_told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from embdc_cli.archive import Archive
+    from embdc_cli.following import Arrived
     from embdc_cli.source.array import ArrayInput
 
 __version__ = "0.1.0"
@@ -62,6 +65,7 @@ __all__ = [
     "compare",
     "decode",
     "encode",
+    "follow",
     "hand_over",
     "inspect",
     "ls",
@@ -69,6 +73,7 @@ __all__ = [
     "plan",
     "repair",
     "search",
+    "split",
     "train_codebook",
     "verify",
 ]
@@ -257,6 +262,32 @@ def hand_over(archive: Name | Archive, consumer: str, **options: Any) -> dict[st
     return handoff.hand_over(source, from_keywords(DecodeOptions, {**options, "consumer": consumer}))
 
 
+def follow(
+    path: Name,
+    *,
+    stream: str | None = None,
+    codebooks: Sequence[Name] = (),
+    appends: bool = False,
+    idle_timeout: float = 600.0,
+) -> Iterator[Arrived]:
+    """The rows of an archive that is still being written, a chunk at a time, as soon as each is there.
+
+    path: a local archive, or the name it is going to have: then the unfinished work beside it is read, and stays open
+    when it gets its name. Ends at the tail. Each chunk has `item`, `stream`, `row0`, `rows`, `tensor` (a torch tensor),
+    `values` (numpy, in storage type) and `seconds` (start of each row after the first row of its item, or None).
+    stream: only this one. codebooks: as for `open`. appends: go on after a tail with the parts that `encode` appends,
+    until nothing has come for `idle_timeout` seconds.
+    Raises, while it is iterated: IncompleteError when nothing has come for `idle_timeout` seconds and there is no tail,
+    as after a writer that was killed, or when the unfinished work was deleted; SourceError when there is nothing to
+    read; CorruptArchive, UnsupportedArchive, MissingModel, UsageError.
+    """
+    from embdc_cli import following
+
+    return following.follow(
+        _name(path), stream=stream, codebooks=_names(codebooks), appends=appends, idle_seconds=idle_timeout
+    )
+
+
 @out_of_memory_told()
 def inspect(
     path: Name,
@@ -372,6 +403,21 @@ def cat(inputs: Sequence[Name], out: Name, *, join: str | None = None, force: bo
     from embdc_cli import joining
 
     return joining.cat(_names(inputs), _name(out), join=join, force=force)
+
+
+@out_of_memory_told()
+def split(archive: Name, out: Name | None = None, *, every: str | float, force: bool = False) -> dict[str, Any]:
+    """Cut an archive in time without re-encoding, and return the parts that were written.
+
+    every: seconds, or a time such as "10m". A part begins at the first chunk boundary at or after its time; rows keep
+    their times, and `cat` of the parts gives the same values and times again.
+    out: names of the parts with {n} where their numbers go, default NAME-{n}.embdc beside the archive.
+    force: overwrite them.
+    Raises: UsageError for rows without times, IncompleteError, CorruptArchive, SourceError, OutputExists.
+    """
+    from embdc_cli import splitting
+
+    return splitting.split(_name(archive), None if out is None else _name(out), every=str(every), force=force)
 
 
 @out_of_memory_told()

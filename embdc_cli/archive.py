@@ -36,6 +36,8 @@ from embdc_cli.remote.filesystem import is_url
 from embdc_cli.stream_view import StreamView, lost, take
 
 if TYPE_CHECKING:
+    import torch
+
     from embdc_cli.codec.vq.scores import CodedTokens
     from embdc_cli.device_decoding import DeviceDecoder
 
@@ -48,7 +50,7 @@ _FIRST_BYTES = 1 << 12  # of a chunk, to find out where its levels end
 
 
 class Archive:
-    """One archive; with several items its streams are named `item/stream`.
+    """One archive; with several items its streams are named `item/stream`, unless all go by the clock of the first.
 
     path: local path or URL (`https://`, `s3://`, `memory://`), or an open seekable file (then not picklable).
     codebooks: files to look in for a codebook that the archive refers to.
@@ -103,11 +105,12 @@ class Archive:
         self._device_lock = threading.Lock()  # that of the parent may be held for ever
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
-        several = len(self._reader.items) > 1
+        several = len({item.clock for item in self._reader.items}) > 1
         self._streams: dict[str, tuple[Stream, Item]] = {}  # no views: what is dropped is freed at once, without cycles
         for item in self._reader.items:
+            main = self._reader.items[item.clock]  # what lies beside it is named as its own streams are
             for stream in item.streams:
-                name = f"{item.name}/{stream.name}" if several else stream.name
+                name = f"{main.name}/{stream.name}" if several else stream.name
                 if name in self._streams:  # two items of one name
                     name = f"{item.number}/{stream.name}"
                 self._streams[name] = stream, item
@@ -218,13 +221,24 @@ class Archive:
         return len(self._streams)
 
     def at(self, seconds: float, stream: str | None = None) -> int:
-        """The row that is shown `seconds` after the first row of the archive starts: the last that starts by then.
+        """The row that is shown `seconds` after the first row of the archive starts: the last that starts by then, or
+        the first, of a stream that begins later.
 
         Time counts from the first row: in an archive of `--time 60s..90s` of a video, 0 is the frame at 60 s.
         stream: whose clock; needed only when items differ. Raises: UsageError where no times are kept.
         """
         view = self[stream if stream is not None else next(iter(self._streams))]
         return view.at(seconds)
+
+    def between(self, start: float, stop: float) -> dict[str, torch.Tensor]:
+        """The rows of every stream that start in [start, stop) seconds, by name; none of streams that keep no times.
+
+        Raises: UsageError where no stream keeps times, or start is after stop.
+        """
+        views = [view for view in map(self.__getitem__, self._streams) if view.timeline is not None]
+        if not views:
+            raise UsageError("archive: no stream keeps times", hint="ask for rows by number")
+        return {view.name: view.between(start, stop) for view in views}
 
     def close(self) -> None:
         """Let go of the file, and of memory on a device; slices cannot be read after this."""

@@ -61,6 +61,10 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
         raise UsageError(f"--on-damage: expected one of {', '.join(ON_DAMAGE)}, found {options.on_damage!r}")
     check_device(options.device)
     check_not_input(output, source)
+    if options.follow:
+        from embdc_cli.following import decode_growing
+
+        return decode_growing(source, output, options, reporter)
     with opened(source, options) as archive:
         chosen = [_selected(archive, view, options) for view in select(archive, options)]
         format_name = format_for(output, [one.view.spec for one in chosen], options.format)
@@ -128,7 +132,9 @@ def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:
     """The streams that `--item` and `--stream` name. Raises: UsageError listing what is there."""
     views = [archive[name] for name in archive]
     if options.item is not None:
-        views = [view for view in views if options.item in (str(view.item.number), view.item.name)]
+        items = archive.reader.items
+        mains = [items[view.item.clock] for view in views]  # what lies beside an item comes with it
+        views = [view for view, main in zip(views, mains, strict=True) if options.item in (str(main.number), main.name)]
         if not views:
             raise UsageError(f"--item: {options.item!r} is not in the archive", hint=f"items: {_items(archive)}")
     if options.stream is not None:
@@ -141,7 +147,7 @@ def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:
 
 
 def _items(archive: Archive) -> str:
-    return ", ".join(dict.fromkeys(archive[name].item.name for name in archive))
+    return ", ".join(dict.fromkeys(archive.reader.items[archive[name].item.clock].name for name in archive))
 
 
 def _selected(archive: Archive, view: StreamView, options: DecodeOptions) -> Selection:
@@ -266,7 +272,7 @@ def losses(view: StreamView, damaged: Sequence[range], behind: range) -> list[di
         rows = [lost.start, lost[-1] + 1]
         seconds = None
         if timeline is not None and len(timeline) >= rows[1]:
-            end = float((timeline.end(rows[1] - 1) - timeline.start(0)) * timeline.timebase)
+            end = float((timeline.end(rows[1] - 1) - timeline.zero) * timeline.timebase)
             seconds = [timeline.seconds(rows[0]), end]
         found.append({"stream": view.name, "rows": rows, "seconds": seconds})
     return found

@@ -101,6 +101,7 @@ class EncodeOptions:
     raw: str | None = None  # "dtype=f16,shape=?x196x192"
     axes: str | None = None
     special_tokens: str = "0"  # "auto" | N
+    add: tuple[str, ...] = ()  # "NAME=FILE@TIMES", of `source.beside`
     # error feedback
     residual_in: str | None = None
     residual_out: str | None = None
@@ -192,6 +193,9 @@ class DecodeOptions:
     levels: int | None = None  # of streams of codec vq
     reconstruction: bool = True
     on_damage: str = "fail"  # fail | skip | nan
+    follow: bool = False
+    appends: bool = False
+    idle_timeout: float = 600.0  # seconds
     codebooks: tuple[str, ...] = ()
     device: str = "auto"
     backend: str = "auto"  # auto | software | nvidia

@@ -10,6 +10,7 @@ coded causally with `one_pass`. Both functions return what their command prints 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,8 @@ from embdc_cli.options import DecodeOptions, EncodeOptions
 from embdc_cli.output import check_not_input, check_output
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
-from embdc_cli.values import Dump, Feed
+from embdc_cli.source import beside
+from embdc_cli.values import Beside, Dump, Feed
 
 if TYPE_CHECKING:
     from embdc_cli.source.array import ArrayInput
@@ -49,6 +51,7 @@ def encode(
     options.check_codec()
     _check_one_pass(options)
     _check_residuals(options, source, output)
+    _check_additions(options)
     codebook = chosen_codebook(options)
     recipe = recipe_of(options, codebook)
     digest = recipe_digest(recipe)
@@ -56,16 +59,19 @@ def encode(
     candidates: list[dict[str, Any]] = []
     with delivery.cleaned_up(destination, resume=options.resume), one_blas_thread(), ExitStack() as stack:
         begun = twopass.begun_schedule(destination.work) if options.resume and not options.dry_run else ()
+        others = stack.enter_context(beside.opened(options.add, options))
         opened = open_input(source, options, reporter, None, begun)
         stack.callback(lambda: opened.close())  # what it closes may change: a feed is spooled
         at_opening = dict(opened.source)
         if options.skip_existing:
             name = opened.name if options.record_name else None
-            current = delivery.current_bytes(output, digest, opened.source, name, append=options.append)
+            current = delivery.current_bytes(output, digest, opened.source, name, others, append=options.append)
             if current is not None:
                 return delivery.skipped(destination, current)
             delivery.check_free(destination, force=options.force)
+        _check_beside(opened, others)
         readable = _spooled(opened, options, reporter) if isinstance(opened, Feed) else opened
+        readable.beside = others
         if isinstance(readable, Feed) or options.one_pass:
             result = causal.encode_feed(readable, at_opening, destination, options, recipe, reporter)
         else:
@@ -79,7 +85,7 @@ def encode(
             result = twopass.encode_dump(readable, at_opening, destination, options, recipe, codebook, reporter)
             if options.residual_out is not None and not options.dry_run:
                 error_feedback.write_residual(options.residual_out, readable, output, force=options.force)
-        for warning in opened.warnings:
+        for warning in [*opened.warnings, *(warning for one in others for warning in one.warnings)]:
             reporter.note(warning)
     result["candidates"] = candidates
     result["seconds"]["total"] = time.monotonic() - started
@@ -100,6 +106,29 @@ def _check_one_pass(options: EncodeOptions) -> None:
     ):
         if options.one_pass and asked:
             raise UsageError(f"--{name}: not with --one-pass", hint="leave out one of them")
+
+
+def _check_additions(options: EncodeOptions) -> None:
+    """Refuse what does not go with streams beside the input, and additions that cannot be read, before any work."""
+    beside.additions(options.add)
+    if options.add and (given := options.given(_RESIDUALS)):
+        raise UsageError(f"--add: not with {given[0]}")
+
+
+def _check_beside(opened: Dump | Feed, others: Sequence[Beside]) -> None:
+    """Raises: UsageError for an input without a clock, or streams of one name."""
+    own = opened.specs if isinstance(opened, Feed) else [tensor.spec for tensor in opened.tensors]
+    timed = opened.timebase is not None if isinstance(opened, Feed) else opened.timeline is not None
+    if others and not timed:
+        raise UsageError(
+            "--add: the input keeps no times that others could go by",
+            hint="a video does, and a dump with a dataset `timestamps`",
+        )
+    for one in others:
+        if one.tensor.spec.name in {spec.name for spec in own}:
+            raise UsageError(
+                f"--add: {one.tensor.spec.name}: the input has a stream of that name", hint="choose another"
+            )
 
 
 def _check_residuals(options: EncodeOptions, source: str | ArrayInput, output: str) -> None:

@@ -35,7 +35,7 @@ def _slice(text: str) -> slice:
 
 
 def _by_time(text: str, rows: int, timeline: Timeline | None) -> range:
-    """Rows whose start t, relative to the first row, has A <= t < B."""
+    """Rows whose start t, relative to the timeline's zero, has A <= t < B."""
     if timeline is None or len(timeline) < rows:
         raise UsageError("--time: this stream keeps no times", hint="use --frames")
     if rows == 0:
@@ -46,14 +46,24 @@ def _by_time(text: str, rows: int, timeline: Timeline | None) -> range:
 
 
 def row_at(timeline: Timeline, seconds: float) -> int:
-    """The last row that starts at or before `seconds` after the first. Raises: UsageError for a negative time."""
+    """The last row that starts at or before `seconds`; the first where none does. Raises: UsageError below 0."""
     exact = Fraction(str(float(seconds)))  # 0.1 means a tenth, not the double next to it
     if exact < 0:
         raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
-    return timeline.rows_before(timeline.start(0) + math.floor(exact / timeline.timebase) + 1) - 1
+    return max(0, timeline.rows_before(math.floor(timeline.zero + exact / timeline.timebase) + 1) - 1)
+
+
+def rows_between(timeline: Timeline, start: float, stop: float) -> range:
+    """The rows that start in [start, stop) seconds; as `row_at` for what numbers mean."""
+    exact = [Fraction(str(float(seconds))) for seconds in (start, stop)]
+    if exact[0] > exact[1]:
+        raise UsageError(f"between: expected start before stop, found {start:g} and {stop:g}")
+    if not len(timeline):
+        return range(0)
+    return range(*(_first_from(timeline, seconds) for seconds in exact))
 
 
 def _first_from(timeline: Timeline, seconds: Fraction) -> int:
-    """The first row that starts at `seconds` after the first row, or later."""
+    """The first row that starts at `seconds`, or later."""
     # exact: ticks >= seconds / timebase, which the ceiling turns into a comparison of integers
-    return timeline.rows_before(timeline.start(0) + math.ceil(seconds / timeline.timebase))
+    return timeline.rows_before(math.ceil(timeline.zero + seconds / timeline.timebase))

@@ -13,7 +13,7 @@ from embdc_cli import dtypes
 from embdc_cli.container.contents import Entry, Item, Stream
 from embdc_cli.errors import CorruptArchive, UsageError, WrongIndex
 from embdc_cli.failure import out_of_memory_told
-from embdc_cli.slicing import row_at
+from embdc_cli.slicing import row_at, rows_between
 from embdc_cli.values import Timeline
 
 if TYPE_CHECKING:
@@ -76,11 +76,19 @@ class StreamView:
         return search_view(self._archive, self, query, options)
 
     def at(self, seconds: float) -> int:
-        """The last row that starts at or before `seconds` after the first row."""
+        """The last row that starts at or before `seconds` after the first row of the archive; else the first."""
         timeline = self.timeline
         if timeline is None or not len(timeline):
             raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
         return min(row_at(timeline, seconds), len(self) - 1)
+
+    def between(self, start: float, stop: float) -> torch.Tensor:
+        """The rows that start in [start, stop) seconds on the clock of the archive. Raises: UsageError, as `at`."""
+        timeline = self.timeline
+        if timeline is None:
+            raise UsageError(f"stream {self.name!r} keeps no times", hint="ask for rows by number")
+        rows = rows_between(timeline, start, stop)
+        return self[min(rows.start, len(self)) : min(rows.stop, len(self))]
 
     def pieces(self, rows: range) -> Iterator[tuple[Entry | None, range]]:
         """The chunks that hold `rows` (rising), each with the rows it gives; None for rows whose chunk is lost."""

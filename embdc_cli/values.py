@@ -123,6 +123,7 @@ class ArrayTicks:
 class Timeline:
     """Start and end of every row, int64 ticks of `timebase` seconds, relative to nothing (source PTS as found).
 
+    zero: the tick from which users count seconds: the start of the first row, unless rows go by the clock of others.
     It is kept in pieces, so that what a file says in few bytes takes little memory: single rows and times are looked up
     within one piece, `starts` and `ends` are made of all of them each time they are asked for.
     """
@@ -133,6 +134,7 @@ class Timeline:
         self._edges = [0]
         self._firsts: list[int] = []
         self._rows = 0
+        self._zero: Fraction | None = None
         self._last: tuple[int, tuple[np.ndarray, np.ndarray]] | None = None  # the piece looked into last
         if len(starts):
             self.add(ArrayTicks(starts, ends))
@@ -171,6 +173,16 @@ class Timeline:
     def __len__(self) -> int:
         return self._rows
 
+    @property
+    def zero(self) -> Fraction:
+        """The tick from which users count seconds; at least one row."""
+        return Fraction(self.start(0)) if self._zero is None else self._zero
+
+    def goes_by(self, other: Timeline) -> None:
+        """Count seconds from where `other` does, whose ticks have the same beginning; nothing where it has no rows."""
+        if len(other):
+            self._zero = other.zero * other.timebase / self.timebase
+
     def start(self, row: int) -> int:
         """The tick at which `row` starts."""
         return self._look_up(row, 0)
@@ -180,8 +192,8 @@ class Timeline:
         return self._look_up(row, 1)
 
     def seconds(self, row: int) -> float:
-        """Start of `row` in seconds after the first row."""
-        return float((self.start(row) - self.start(0)) * self.timebase)
+        """Start of `row` in seconds after `zero`."""
+        return float((self.start(row) - self.zero) * self.timebase)
 
     def rows_before(self, tick: int) -> int:
         """How many rows start before `tick`."""
@@ -258,6 +270,26 @@ class ArrayTensor:
         return np.ascontiguousarray(self.array[start:stop])
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A tensor that goes by the clock of an input, with rows and times of its own.
+
+    timeline: microseconds after the first row of the input. source, warnings: as of `Dump`.
+    """
+
+    tensor: Tensor
+    timeline: Timeline
+    source: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+    def after(self, main: Timeline | None) -> Timeline:
+        """The rows' times on the clock that `main` has, the timeline of the input."""
+        if main is None or not len(main):
+            return self.timeline
+        shift = round(main.start(0) * main.timebase / self.timeline.timebase)
+        return Timeline(self.timeline.starts + shift, self.timeline.ends + shift, self.timeline.timebase)
+
+
 @dataclass
 class Dump:
     """One item whose tensors are all re-readable.
@@ -266,6 +298,7 @@ class Dump:
     timeline: shared by the streams named in `timed_streams` (their rows are the timeline's rows).
     warnings: words for stderr (a cast, a skipped dataset). incomplete: why the input ended early, if it did.
     exact_streams: floats that no codec may change whatever the target (seconds beside features).
+    beside: what goes by this item's clock, each as an item of its own.
     """
 
     tensors: Sequence[Tensor]
@@ -277,6 +310,7 @@ class Dump:
     warnings: list[str] = field(default_factory=list)
     incomplete: str | None = None
     exact_streams: frozenset[str] = frozenset()
+    beside: Sequence[Beside] = ()
     close: Callable[[], None] = lambda: None
 
 
@@ -284,7 +318,7 @@ class Dump:
 class Feed:
     """One item that can be read once, front to back: `blocks` yields all streams' rows in step.
 
-    untimed_streams: those whose rows are not the rows of the timeline. exact_streams: as in `Dump`.
+    untimed_streams: those whose rows are not the rows of the timeline. exact_streams, beside: as in `Dump`.
     incomplete: set by the producer when the input ended early but what was given is good (a broken video).
     """
 
@@ -298,4 +332,5 @@ class Feed:
     encoder: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     incomplete: str | None = None
+    beside: Sequence[Beside] = ()
     close: Callable[[], None] = lambda: None

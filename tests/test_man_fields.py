@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "damaged.embdc").write_bytes(damaged)
     (folder / "cut.embdc").write_bytes(damaged[: chunk["offset"] + 3 * chunk["bytes"]])
     assert main(["encode", str(folder / "timed.npz"), "-o", str(folder / "timed.embdc"), "-q"]) == 0
+    assert main(["encode", str(folder / "timed.npz"), "-o", str(folder / "keyed.embdc"), "--key", "clip", "-q"]) == 0
     with embdc.open(folder / "timed.embdc") as archive:
         table = archive.reader.parts[0].table
     timeless = bytearray((folder / "timed.embdc").read_bytes())
@@ -66,6 +67,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     ],
     "repair": [["repair", "cut.embdc", "-o", "r.embdc", "-f"], ["repair", "timeless.embdc", "-o", "r.embdc", "-f"]],
     "cat": [["cat", "a.embdc", "b.embdc", "-o", "c.embdc", "-f"]],
+    "split": [["split", "keyed.embdc", "--every", "1s", "-f"]],
     "search": [
         ["search", "a.embdc", "--query", "head.npy"],
         ["search", "damaged.embdc", "--query", "one.npy", "--pooled", "--on-damage", "skip"],

@@ -10,9 +10,10 @@ from embdc_cli import output, worklist
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import decoded
-from embdc_cli.cli.options import Compute, Consumer, Decoded, DecodeOutput, Reading, Words
+from embdc_cli.cli.options import Compute, Consumer, Decoded, DecodeOutput, Following, Reading, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.video_codec_options import VideoDecoding
+from embdc_cli.errors import UsageError
 from embdc_cli.options import DecodeOptions
 
 EXAMPLES = """
@@ -21,6 +22,7 @@ embdc decode talk.embdc --time 60s..65s -o - | python use.py
 embdc decode talk.embdc --stream cls --frames 0:100:10 --dtype f32 -o cls.npy
 embdc decode state.embdc -o state.safetensors
 embdc decode talk.embdc --for vllm:Qwen/Qwen2.5-VL-7B-Instruct
+embdc decode live.embdc --follow -o - | python use.py   # while it grows
 embdc decode s3://bucket/talk.embdc --frames 0:64 -o start.npy
 """
 
@@ -33,6 +35,7 @@ def decode(
     part: Decoded,
     consumer: Consumer,
     reading: Reading,
+    following: Following,
     video: VideoDecoding,
     compute: Compute,
     words: Words,
@@ -41,8 +44,10 @@ def decode(
     console = Console(**vars(words))
     streams.check_input([archive])
     codebooks, reconstruction = tuple(reading.codebook or ()), not part.no_reconstruction
-    groups = (target, part, consumer, reading, video, compute)
+    groups = (target, part, consumer, reading, following, video, compute)
     options = fill(DecodeOptions, *groups, codebooks=codebooks, reconstruction=reconstruction)
+    if not options.follow and (options.appends or following.idle_timeout is not None):
+        raise UsageError("--appends, --idle-timeout: only with --follow")
     path = target.output if target.output is not None else _default_output(archive, options)
     streams.check_output([path], json=words.json)
     output.check_not_input(path, archive)
@@ -57,7 +62,7 @@ def decode(
 
 def _default_output(archive: str, options: DecodeOptions) -> str:
     """The archive's name with the suffix of the format; without one, npy for one stream and safetensors for several."""
-    if archive == "-":
+    if archive == "-" or options.follow:
         return "-"
     form = options.format
     if options.consumer is not None:

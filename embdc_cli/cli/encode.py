@@ -15,6 +15,7 @@ from embdc_cli.cli.cluster_options import Cluster
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import encoded, totalled
 from embdc_cli.cli.options import (
+    Additions,
     Batch,
     Codec,
     Coding,
@@ -41,6 +42,7 @@ EXAMPLES = """
 embdc encode talk.mp4                                 # talk.embdc beside it
 embdc encode feats.npy --target-bpv 0.5 -o small.embdc
 embdc encode a.mp4 --encoder openai/clip-vit-large-patch14 --layer -2 --fps 1
+embdc encode talk.mp4 --add audio=wav2vec.npy@50hz --add text=t.npy@words.npy
 embdc encode model.safetensors --codec hevc --target-bpv 2.9
 embdc encode state.safetensors --lossless
 embdc encode feats.npy --config recipe.toml           # of `embdc plan --emit`
@@ -68,6 +70,7 @@ def encode(
     spooling: Spooling,
     video: Video,
     dumps: Dumps,
+    beside: Additions,
     many: Batch,
     cluster: Cluster,
     compute: Compute,
@@ -77,11 +80,13 @@ def encode(
     del recipe  # its options have joined those given here before this is called
     console = Console(**vars(words))
     options = _options(
-        output, rate, codec, coding, video_codec, feedback, one_pass, spooling, video, dumps, many, compute
+        output, rate, codec, coding, video_codec, feedback, one_pass, spooling, video, dumps, beside, many, compute
     )
     several = len(inputs or []) > 1 or many.files_from is not None or many.shard is not None
     if several and options.given(("residual_in", "residual_out")):
         raise UsageError("--residual-in, --residual-out: expected a single input, found several or a list")
+    if several and options.add:
+        raise UsageError("--add: expected a single input, found several or a list")
     jobs = _jobs(inputs or [], output, many)
     streams.check_output([job["output"] for job in jobs], json=words.json)
     if cluster.used:

@@ -94,6 +94,13 @@ def listing(arguments: Sequence[str], which: dict[str, Any]) -> Listing:
     return Listing(arguments, Wanted(**{name: value for name, value in which.items() if value is not None}))
 
 
+def split(archive: str, output: str | None, *, every: str, force: bool) -> Document:
+    """What `splitting.split` returns."""
+    from embdc_cli import splitting
+
+    return splitting.split(archive, output, every=every, force=force)
+
+
 def search(archives: Sequence[str], query: str, options: SearchOptions, reporter: Reporter) -> Document:
     """What `searching.search` returns."""
     from embdc_cli import searching

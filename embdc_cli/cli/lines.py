@@ -81,6 +81,17 @@ def listed(totals: Document) -> str:
     return f"{line}; {wording.size(totals['file_bytes'])}"
 
 
+def divided(document: Document, *, verbose: bool) -> Iterator[str]:
+    """What `embdc split` wrote."""
+    parts = document["outputs"]
+    size = wording.size(sum(part["file_bytes"] for part in parts))
+    yield f"{document['archive']} -> {parts[0]['output']}: {wording.plural(len(parts), 'part')}, {size}"
+    if verbose:
+        for part in parts:
+            start, stop = part["seconds"]
+            yield f"  {part['output']}: {start:.3f} s to {stop:.3f} s, {wording.plural(part['rows'], 'row')}"
+
+
 def repaired(document: Document) -> Iterator[str]:
     """What `embdc repair` put right and kept, and what is lost for good."""
     line = f"{document['archive']} -> {document['output']}: {wording.plural(document['chunks'], 'chunk')} kept"

@@ -286,6 +286,22 @@ class Dumps:
 
 
 @dataclass(frozen=True)
+class Additions:
+    """Streams of other inputs on the same clock."""
+
+    TITLE: ClassVar = "Beside the input"
+
+    add: Annotated[
+        list[str] | None,
+        option(
+            "--add",
+            metavar="NAME=FILE@TIMES",
+            help="A dump with times of its own, such as audio=w2v.npy@50hz or text=t.npy@times.npy; repeatable.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Batch:
     """Many inputs in one run."""
 
@@ -309,7 +325,10 @@ class Batch:
     time_limit: Annotated[
         float | None,
         option(
-            "--time-limit", metavar="TIME", read=quantities.duration, help="Stop after this long, exit 75 if resumable."
+            "--time-limit",
+            metavar="TIME",
+            read=quantities.duration("--time-limit"),
+            help="Stop after this long, exit 75 if resumable.",
         ),
     ] = None
     events: Annotated[
@@ -409,6 +428,29 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Following:
+    """Rows of an archive that is still being written."""
+
+    TITLE: ClassVar = "Following"
+
+    follow: Annotated[
+        bool, flag("--follow", help="Write the rows to stdout as the archive grows, an npy array per chunk.")
+    ] = False
+    appends: Annotated[bool, flag("--appends", help="With --follow: go on after a tail, with what is appended.")] = (
+        False
+    )
+    idle_timeout: Annotated[
+        float | None,
+        option(
+            "--idle-timeout",
+            metavar="TIME",
+            read=quantities.duration("--idle-timeout"),
+            help="With --follow: give up when nothing has come for so long (default 10m).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What of an archive is tested besides its checksums and structure."""
 
@@ -439,6 +481,22 @@ class Join:
         str | None,
         choice("--join", choices=("time", "items"), help="One longer stream, or items (default where names differ)."),
     ] = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How an archive becomes several."""
+
+    TITLE: ClassVar = "Output"
+
+    every: Annotated[
+        str | None, option("--every", metavar="TIME", help="The length of a part, such as 10m or 1h30m. Required.")
+    ] = None
+    output: Annotated[
+        str | None,
+        option("-o", "--output", metavar="NAMES", help="Names with {n} for the number (default: NAME-{n}.embdc)."),
+    ] = None
+    force: Force = False
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,15 @@ def size(text: str) -> int:
     return int(whole + part) * unit // int(10 ** len(part))
 
 
-def duration(text: str) -> float:
-    """Seconds of a time as `--time` reads it: `90`, `90s`, `3h55m`, `HH:MM:SS`."""
-    from embdc_cli.source.time_spec import parse_time  # beside numpy, which --help must not load
+def duration(option: str) -> Callable[[str], float]:
+    """Reads seconds of a time as `--time` does: `90`, `90s`, `3h55m`, `HH:MM:SS`."""
 
-    return float(parse_time(text, option="--time-limit"))
+    def read(text: str) -> float:
+        from embdc_cli.source.time_spec import parse_time  # beside numpy, which --help must not load
+
+        return float(parse_time(text, option=option))
+
+    return read
 
 
 def shard(text: str) -> Shard:

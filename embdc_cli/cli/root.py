@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "compare": "quality of an archive or dump, with limits",
     "repair": "make a damaged archive whole again",
     "cat": "join archives without encoding again",
+    "split": "cut an archive in time without encoding again",
     "search": "find the nearest tokens or frames in archives",
     "train-codebook": "learn a codebook from examples",
     "completion": "print a completion script for your shell",

@@ -103,13 +103,16 @@ class Part:
         return {**self.header.items[local].source, **self.item_summary(local).get("source", {})}
 
     def item_summary(self, local: int) -> dict[str, Any]:
-        """What the summary says of item number `local` alone; of the only item that is what it says of the part."""
+        """What the summary says of item number `local` alone.
+
+        Of an input that has no others but streams beside it that is what it says of the part.
+        """
         summary = self.summary or {}
         listed: list[dict[str, Any]] = summary.get("items", [])
         if len(listed) == len(self.header.items):
             return listed[local]
-        alone = len(self.header.items) == 1 and "source" in summary
-        return {"source": summary["source"]} if alone else {}
+        first = local == 0 and all(item.clock is not None for item in self.header.items[1:])
+        return {"source": summary["source"]} if first and "source" in summary else {}
 
     @cached_property
     def part_id(self) -> int:
@@ -262,6 +265,11 @@ class Item:
     local: int
     header: ItemHeader
     streams: tuple[Stream, ...]
+
+    @property
+    def clock(self) -> int:
+        """Number of the item whose first row is the beginning of time: itself, or the one that it lies beside."""
+        return self.number if self.header.clock is None else self.number - self.local + self.header.clock
 
     @property
     def name(self) -> str:

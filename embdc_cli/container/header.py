@@ -24,12 +24,19 @@ class ItemHeader:
     """One video or dump. name: None unless recorded on request; timebase: seconds per tick as (numerator, denominator).
 
     source: what is known of the input before its first row; encoder: who made the embeddings.
+    clock: number of an item before it with which it shares the beginning of time, None where its first row is that.
     """
 
     name: str | None
     source: dict[str, Any]
     encoder: dict[str, Any] | None
     timebase: tuple[int, int] | None
+    clock: int | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether rows can have times."""
+        return self.timebase is not None
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class Header:
         top = Fields(canonical.loads(payload, _WHAT), _WHAT)
         version = _version(top)
         items = tuple(_item_from_json(item) for item in top.objects("items", 1, spec.MAX_ITEMS))
+        _check_clocks(items)
         streams = tuple(_stream_from_json(stream, len(items)) for stream in top.objects("streams", 0, spec.MAX_STREAMS))
         names = {(stream.item, stream.name) for stream in streams}
         if len(names) != len(streams):
@@ -167,7 +175,18 @@ def _item_to_json(item: ItemHeader) -> dict[str, Any]:
         document["encoder"] = item.encoder
     if item.timebase is not None:
         document["timebase"] = list(item.timebase)
+    if item.clock is not None:
+        document["clock"] = item.clock
     return document
+
+
+def _check_clocks(items: tuple[ItemHeader, ...]) -> None:
+    """Nothing, where every clock is that of an item with times before it that has none of another."""
+    for number, item in enumerate(items):
+        if item.clock is None:
+            continue
+        if item.clock >= number or not item.timed or not items[item.clock].timed or items[item.clock].clock is not None:
+            raise CorruptArchive(f"{_WHAT}: item {number} cannot go by the clock of item {item.clock}")
 
 
 def _item_from_json(item: Fields) -> ItemHeader:
@@ -179,6 +198,7 @@ def _item_from_json(item: Fields) -> ItemHeader:
         source=item.mapping("source"),
         encoder=item.mapping("encoder") if "encoder" in item else None,
         timebase=None if timebase is None else (timebase[0], timebase[1]),
+        clock=item.integer("clock", 0, spec.MAX_ITEMS) if "clock" in item else None,
     )
 
 

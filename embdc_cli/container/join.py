@@ -6,9 +6,13 @@ The result is one ordinary part. Memory is a few chunks, whatever the length.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+import numpy as np
 
 from embdc_cli.container import canonical, spec, times
 from embdc_cli.container.chunk import CodebookRecord, DataRecord, ModelsRecord
@@ -19,8 +23,12 @@ from embdc_cli.container.merging import merge_summaries
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter, Sink
 from embdc_cli.errors import IncompleteError, UsageError
+from embdc_cli.values import Timeline
 
 Mode = Literal["time", "items"]
+_LAST_ROWS: Final = 64
+"""From how many rows the distance between rows is taken."""
+_LAST_TICK: Final = 1 << 62
 Summarise = Callable[[Sequence[dict[str, Any]], Mode], dict[str, Any]]
 
 
@@ -36,7 +44,10 @@ class _Source:
 
 @dataclass
 class _Shift:
-    """What is added to the numbers in the chunks of one part: per stream for rows and segments, per item for ticks."""
+    """What is added to the numbers in the chunks of one part: per stream for rows and segments, per item for ticks.
+
+    scales: ticks of the joined item in one of the part's, of each item.
+    """
 
     stream: int
     item: int
@@ -44,6 +55,15 @@ class _Shift:
     segments: list[int]
     times_rows: list[int]
     ticks: list[int]
+    scales: list[int]
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where an item of the joined archive ends so far, in its ticks; following: where another part of it goes on."""
+
+    last: int
+    following: int
 
 
 def join(
@@ -51,7 +71,8 @@ def join(
 ) -> dict[str, Any]:
     """The summary of the archive written to `out`: every part of every reader, in order.
 
-    mode "time": stream k of all parts becomes one longer stream, times go on where the part before ended;
+    mode "time": stream k of all parts becomes one longer stream. Times of parts of the same input stay what they are,
+    where they rise; those of another part go on where the one before ended (`_next_start`).
     "items": all items side by side. summarise: makes the summary out of those of the parts.
     Raises: UsageError when the parts do not fit together, IncompleteError, CorruptArchive.
     """
@@ -68,10 +89,13 @@ def join(
     header = _joined_in_time(sources) if mode == "time" else _side_by_side(sources)
     writer = ArchiveWriter(out, header)
     segments = [0] * len(header.streams)
-    ends: list[int | None] = [None] * len(header.items)
+    ends: list[_End | None] = [None] * len(header.items)
     stream = item = 0
+    before: _Source | None = None
     for source in sources:
-        shift = _shift(source, writer, segments, ends, stream, item)
+        goes_on = before is not None and _same_input(before, source)
+        before = source
+        shift = _shift(source, writer, segments, ends, stream, item, keeps_times=goes_on)
         with source.reader.storage.ahead([(source.part.offset, source.part.offset + source.part.length)]):
             _copy(source, writer, shift)
         _advance(source, shift, segments, ends)
@@ -129,7 +153,7 @@ def _check_layout(first: _Source, other: _Source) -> None:
             hint="use --join items",
         )
     for one_item, other_item in zip(one.items, two.items, strict=True):
-        _check_fields(first, other, "item", one_item, other_item, ("encoder", "timebase"))
+        _check_fields(first, other, "item", one_item, other_item, ("encoder", "timed", "clock"))
     names = ("item", "name", "dtype", "axes", "row_shape", "codec", "special_tokens", "ragged", "timed")
     for one_stream, other_stream in zip(one.streams, two.streams, strict=True):
         _check_fields(first, other, "stream", one_stream, other_stream, names)
@@ -159,7 +183,9 @@ def _side_by_side(sources: Sequence[_Source]) -> Header:
     for source in sources:
         for number, stream in enumerate(source.part.header.streams):
             streams.append(replace(stream, item=stream.item + len(items), rows=_rows(source, number)))
-        items += source.part.header.items
+        items += [
+            one if one.clock is None else replace(one, clock=one.clock + len(items)) for one in source.part.header.items
+        ]
     if len(streams) > spec.MAX_STREAMS:
         raise UsageError(f"join: expected at most {spec.MAX_STREAMS} streams, found {len(streams)}")
     return replace(_merged_header(sources), streams=tuple(streams), items=tuple(items))
@@ -175,14 +201,29 @@ def _merged_header(sources: Sequence[_Source]) -> Header:
 
 
 def _joined_item(items: Sequence[ItemHeader]) -> ItemHeader:
-    """The first with what holds for all: a name that all have, and a digest of all sources where they differ."""
-    first = replace(items[0], name=items[0].name if len({item.name for item in items}) == 1 else None)
-    if all(item.source == first.source for item in items):
-        return first
+    """The first with what holds for all: name if they have one, tick, and a digest of all sources where they differ."""
+    name = items[0].name if len({item.name for item in items}) == 1 else None
+    joined = replace(items[0], name=name, timebase=_common_timebase([item.timebase for item in items]))
+    if all(item.source == items[0].source for item in items):
+        return joined
     digest = hashlib.sha256()
     for item in items:
         digest.update(canonical.dumps(item.source, "source"))
-    return replace(first, source={"kind": "joined", "sources": len(items), "sources_digest": digest.hexdigest()})
+    return replace(joined, source={"kind": "joined", "sources": len(items), "sources_digest": digest.hexdigest()})
+
+
+def _common_timebase(timebases: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    """The longest tick of which all others are multiples. Raises: UsageError where it has no place in a header."""
+    known = [Fraction(*one) for one in timebases if one is not None]
+    if not known:
+        return None
+    denominator = math.lcm(*(one.denominator for one in known))
+    common = Fraction(math.gcd(*(int(one * denominator) for one in known)), denominator)
+    if common.denominator >= 1 << 31:
+        raise UsageError(
+            f"join: timebases {', '.join(map(str, dict.fromkeys(known)))} have no common tick", hint="use --join items"
+        )
+    return common.numerator, common.denominator
 
 
 def _rows(source: _Source, stream: int) -> int:
@@ -190,15 +231,37 @@ def _rows(source: _Source, stream: int) -> int:
     return int((rows["row0"] + rows["rows"]).max()) if len(rows) else 0
 
 
+def _same_input(before: _Source, source: _Source) -> bool:
+    """Whether two parts are known to be of one input, whose times are then those of one clock."""
+    digest = source.part.header.input_head_digest
+    return bool(digest) and digest == before.part.header.input_head_digest
+
+
 def _shift(
-    source: _Source, writer: ArchiveWriter, segments: list[int], ends: list[int | None], stream: int, item: int
+    source: _Source,
+    writer: ArchiveWriter,
+    segments: list[int],
+    ends: list[_End | None],
+    stream: int,
+    item: int,
+    *,
+    keeps_times: bool,
 ) -> _Shift:
     header, clock = source.part.header, source.part.table.times
-    ticks = []
-    for local in range(len(header.items)):
+    bases = [Fraction(*(writer.header.items[item + local].timebase or (1, 1))) for local in range(len(header.items))]
+    scales = [int(Fraction(*(own.timebase or (1, 1))) / base) for own, base in zip(header.items, bases, strict=True)]
+    missing: dict[int, list[Fraction]] = {}  # seconds that the items of a clock lack to where they go on, of each clock
+    for local, own in enumerate(header.items):
         first = clock["first"][clock["item"] == local]
         end = ends[item + local]
-        ticks.append(0 if end is None or not len(first) else end - int(first[0]))
+        if end is not None and len(first):
+            begin = int(first[0]) * scales[local]
+            needed = 0 if keeps_times and begin >= end.last else end.following - begin
+            missing.setdefault(local if own.clock is None else own.clock, []).append(needed * bases[local])
+    ticks = []
+    for local, own in enumerate(header.items):
+        seconds = missing.get(local if own.clock is None else own.clock, [Fraction(0)])
+        ticks.append(round(max(seconds) / bases[local]))
     return _Shift(
         stream=stream,
         item=item,
@@ -206,25 +269,44 @@ def _shift(
         segments=segments[stream : stream + len(header.streams)],
         times_rows=[writer.times_rows(item + number) for number in range(len(header.items))],
         ticks=ticks,
+        scales=scales,
     )
 
 
-def _advance(source: _Source, shift: _Shift, segments: list[int], ends: list[int | None]) -> None:
+def _next_start(timeline: Timeline) -> int:
+    """The tick at which a row that follows would start: where the last one ends.
+
+    Where rows leave time between them, as those of `--fps 1` do, they also leave as much behind the last one.
+    """
+    rows = range(max(0, len(timeline) - _LAST_ROWS), len(timeline))
+    starts = np.array([timeline.start(row) for row in rows])
+    gaps = starts[1:] - np.array([timeline.end(row) for row in rows])[:-1]
+    end = timeline.end(rows[-1])
+    if not len(gaps) or np.median(gaps) <= 0:
+        return end
+    return max(end, int(starts[-1]) + int(np.median(np.diff(starts))))
+
+
+def _advance(source: _Source, shift: _Shift, segments: list[int], ends: list[_End | None]) -> None:
     """Note where the next part goes on, after `source` was copied."""
     listed = source.part.table
     for number in range(len(source.part.header.streams)):
         used = [rows["segment"][rows["stream"] == number] for rows in (listed.data, listed.models)]
         segments[shift.stream + number] += max((int(one.max()) + 1 for one in used if len(one)), default=0)
-    for number in range(len(source.part.header.items)):
-        last = listed.times["last"][listed.times["item"] == number]
-        if len(last):
-            ends[shift.item + number] = int(last[-1]) + shift.ticks[number]
+    first_item = source.part.first_item
+    for item in source.reader.items[first_item : first_item + len(source.part.header.items)]:
+        timeline = source.reader.timeline(item)
+        if timeline is not None and len(timeline):
+            number = item.local
+            scale, ticks = shift.scales[number], shift.ticks[number]
+            last = timeline.end(len(timeline) - 1)
+            ends[shift.item + number] = _End(last * scale + ticks, _next_start(timeline) * scale + ticks)
 
 
 def _copy(source: _Source, writer: ArchiveWriter, shift: _Shift) -> None:
     """Copy codebooks, models, times and chunks of a part in file order."""
     chunks = source.part.table.chunks
-    fetched = source.reader.fetch(_entries(source.part))
+    fetched = source.reader.fetch(file_entries(source.part))
     kept = {spec.TYPE_CODES[kind]: kind for kind in (spec.DATA, spec.MODELS, spec.TIMES, spec.CODEBOOK)}
     for place, code in enumerate(chunks["code"].tolist()):
         kind = kept.get(code)
@@ -242,17 +324,22 @@ def _copy_other(kind: bytes, content: bytes, where: str, writer: ArchiveWriter, 
         writer.models(stream, segment, models.payload)
     elif kind == spec.TIMES:
         record, starts, ends = times.from_content(content, where)
-        row0, ticks = shift.times_rows[record.item] + record.row0, shift.ticks[record.item]
-        writer.times(shift.item + record.item, row0, starts + ticks, ends + ticks)
+        row0 = shift.times_rows[record.item] + record.row0
+        scale, ticks = shift.scales[record.item], shift.ticks[record.item]
+        if max(abs(record.first), abs(record.last)) * scale + abs(ticks) > _LAST_TICK:
+            raise UsageError(f"join: {where}: times that the common tick has no numbers for", hint="use --join items")
+        writer.times(shift.item + record.item, row0, starts * scale + ticks, ends * scale + ticks)
     else:
         codebook = CodebookRecord.from_content(content, where)
         if not writer.has_codebook(codebook.digest, embedded=codebook.payload is not None):
             writer.codebook(codebook.digest, codebook.payload, codebook.size)
 
 
-def _entries(part: Part) -> Iterator[Entry]:
-    """The DATA chunks of a part in file order."""
-    for row, place in enumerate(part.table.data["chunk"].tolist()):
+def file_entries(part: Part, wanted: np.ndarray | None = None) -> Iterator[Entry]:
+    """The DATA chunks of a part in file order; wanted: bool, which rows of its table."""
+    places = part.table.data["chunk"]
+    for row in range(len(places)) if wanted is None else np.flatnonzero(wanted).tolist():
+        place = int(places[row])
         chunk = part.table.chunks[place]
         yield Entry(
             record=part.table.data_record(row),
@@ -265,14 +352,14 @@ def _entries(part: Part) -> Iterator[Entry]:
 
 def _moved(record: DataRecord, header: Header, shift: _Shift) -> DataRecord:
     stream = header.streams[record.stream]
-    ticks = shift.ticks[stream.item] if stream.timed else 0
+    scale, ticks = (shift.scales[stream.item], shift.ticks[stream.item]) if stream.timed else (1, 0)
     return replace(
         record,
         stream=shift.stream + record.stream,
         segment=shift.segments[record.stream] + record.segment,
         row0=shift.rows[record.stream] + record.row0,
-        pts0=record.pts0 + ticks,
-        pts1=record.pts1 + ticks,
+        pts0=record.pts0 * scale + ticks,
+        pts1=record.pts1 * scale + ticks,
     )
 
 

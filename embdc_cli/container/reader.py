@@ -151,7 +151,12 @@ class ArchiveReader:
         Raises: CorruptArchive when the times of some rows are lost.
         """
         if item.number not in self._timelines:
-            self._timelines[item.number] = self._read_timeline(item)
+            timeline = self._read_timeline(item)
+            if timeline is not None and item.clock != item.number:
+                main = self.timeline(self.items[item.clock])
+                assert main is not None  # the header says so
+                timeline.goes_by(main)
+            self._timelines[item.number] = timeline
         return self._timelines[item.number]
 
     def _read_timeline(self, item: Item) -> Timeline | None:

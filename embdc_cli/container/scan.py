@@ -125,6 +125,7 @@ class _Scanner:
         digests: bool = False,
     ) -> None:
         self._bytes = _ReadAhead(storage, stop)
+        self._storage = storage
         self._where = storage.name
         self._start, self._stop = start, stop
         self._on_chunk = on_chunk
@@ -154,6 +155,11 @@ class _Scanner:
             self._lose(lost_from, self._stop, reason)
         self._close_part(self._stop)
         return self._result
+
+    def grow(self, stop: int) -> None:
+        """Go on up to byte `stop` of a file that has grown."""
+        self._stop = stop
+        self._bytes = _ReadAhead(self._storage, stop)
 
     def _step(self, place: int) -> tuple[int, str]:
         """(bytes of what is whole at `place`, "") or (0, why nothing is)."""
@@ -327,3 +333,47 @@ def whole_chunks(storage: Storage, start: int, stop: int) -> Iterator[ScannedChu
         yield from found
         found.clear()
         place += size
+
+
+class GrowingScan:
+    """The whole chunks of a file that somebody is still writing, in order, each as soon as it is there.
+
+    place: file offset behind what was found. problem: why nothing whole follows there, "" at the end of the file.
+    cut: whether that is only because the file ends in the middle of it. sealed: whether a tail is the last found.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._scanner = _Scanner(storage, 0, 0, self._found)
+        self._storage = storage
+        self._chunks: list[ScannedChunk] = []
+        self.place = 0
+        self.problem = ""
+        self.cut = False
+        self.sealed = False
+
+    def more(self, stop: int) -> Iterator[ScannedChunk]:
+        """The chunks that are whole now that the file has `stop` bytes.
+
+        Raises: CorruptArchive for a chunk that is missing; UnsupportedArchive.
+        """
+        self._scanner.grow(stop)
+        self.problem, self.cut = "", False
+        while self.place < stop:
+            left = stop - self.place
+            if left < spec.SIGNATURE_BYTES:
+                self.problem, self.cut = "chunk header is cut", True
+                return
+            size, self.problem = self._scanner._step(self.place)
+            if not size:
+                self.cut = self.problem.endswith("is cut")
+                return
+            if self._scanner._result.damage:
+                one = self._scanner._result.damage[0]
+                raise CorruptArchive(f"{self._storage.name}: byte {one.offset}: {one.what}")
+            self.place += size
+            found, self._chunks = self._chunks, []
+            yield from found
+
+    def _found(self, chunk: ScannedChunk) -> None:
+        self.sealed = chunk.header.type == spec.TAIL
+        self._chunks.append(chunk)

@@ -95,6 +95,12 @@ class LocalFile(Storage):
             self.close()
             raise SourceError(f"{self.name}: expected a file, found a folder")
 
+    def refresh(self) -> bool:
+        """Take the size that the file has now; False when no name leads to it any more."""
+        found = os.fstat(self._descriptor)
+        self.size = found.st_size
+        return found.st_nlink > 0
+
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         return self._counted([self._read_range(start, stop) for start, stop in ranges])
 

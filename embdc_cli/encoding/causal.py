@@ -25,7 +25,7 @@ from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
 from embdc_cli.encoding.plan import StreamPlan, error_of
 from embdc_cli.encoding.planning import RECENT_BYTES, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
-from embdc_cli.encoding.recipe import codec_name
+from embdc_cli.encoding.recipe import codec_name, for_others
 from embdc_cli.encoding.result import encode_result
 from embdc_cli.encoding.sensitive import kept_exactly
 from embdc_cli.encoding.survey import survey
@@ -37,7 +37,7 @@ from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import disk_errors
 from embdc_cli.tokens import CHUNK_VALUES, MAX_CHUNK_ROWS, Cut, cut_rows, usual_chunk_rows
-from embdc_cli.values import ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
+from embdc_cli.values import ArrayTensor, Beside, Block, Dump, Feed, StreamSpec, Timeline
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
 _EXACT_VALUES = 64  # so few are smaller as they are than with models
@@ -54,6 +54,7 @@ class Window:
     tensor: ArrayTensor
     timeline: Timeline | None
     keeps_time: bool = False  # the one stream beside which the shared times are written
+    item: int = 0
 
 
 class CausalEncoder:
@@ -136,7 +137,7 @@ class CausalEncoder:
         if models is not None:
             self.writer.models(window.stream, segment, models)
         if window.timeline is not None and window.keeps_time:
-            self.writer.times(0, window.row0, window.timeline.starts, window.timeline.ends)
+            self.writer.times(window.item, window.row0, window.timeline.starts, window.timeline.ends)
         for chunk in coded([(plan, cut) for cut in plan.cuts], self.options.jobs):
             record = record_of(plan, chunk, window.timeline, segment)
             self.writer.data(replace(record, row0=window.row0 + record.row0), chunk.payload)
@@ -175,27 +176,36 @@ def encode_feed(
     """Encode one item in one pass and deliver it; returns the `--json` document. See `twopass.encode_dump`."""
     started = time.monotonic()
     feed = feed_of(opened, options.chunk_frames) if isinstance(opened, Dump) else opened
-    specs = list(feed.specs)
+    specs = [*feed.specs, *(one.tensor.spec for one in opened.beside)]
     target = _known_target(options.target(), specs)
     timed = timed_streams(feed)
     name = feed.name if options.record_name else None
     item = ItemFacts(name, at_opening, feed.encoder, feed.timebase, timed)
-    header = header_of(specs, item, recipe, _limits(specs, options), codec_name(options))
-    with disk_errors(destination.output), destination.work.begin() as out:
+    header = header_of(specs, item, recipe, _limits(specs, options), codec_name(options), opened.beside)
+    with disk_errors(destination.output), destination.begin_one_pass() as out:
         exact = kept_exactly(specs, feed.exact_streams, options.keep_lossless)
         encoder = CausalEncoder(ArchiveWriter(out, header), specs, target, options, exact)
         rows = [0] * len(specs)
         first = last = None
-        for window in windows(feed):
+
+        def encode(window: Window) -> None:
             encoder.encode(window)
+            out.flush()  # for whoever reads along
             rows[window.stream] += window.tensor.spec.known_rows
+            reporter.progress("encode", rows[window.stream], specs[window.stream].rows, "rows")
+
+        for window in windows(feed):
+            encode(window)
             if window.timeline is not None:
                 first = window.timeline if first is None else first
                 last = window.timeline
-            reporter.progress("encode", rows[window.stream], specs[window.stream].rows, "rows")
         timeline = None
         if first is not None and last is not None:
             timeline = Timeline(first.starts[:1], last.ends[-1:], first.timebase)
+        encoder.options = for_others(options)
+        for number, one in enumerate(opened.beside):
+            for window in windows(_feed_beside(one, timeline, options.chunk_frames)):
+                encode(replace(window, stream=len(feed.specs) + number, item=1 + number))
         facts = summary_facts(feed.source, at_opening, feed.incomplete)
         summary = encoder.finish(rows, facts, timeline, recipe["target"])
         destination.deliver(out)
@@ -284,6 +294,11 @@ def feed_of(dump: Dump, chunk_frames: int | None) -> Feed:
         encoder=dump.encoder,
         incomplete=dump.incomplete,
     )
+
+
+def _feed_beside(one: Beside, main: Timeline | None, chunk_frames: int | None) -> Feed:
+    names = frozenset([one.tensor.spec.name])
+    return feed_of(Dump([one.tensor], timeline=one.after(main), timed_streams=names), chunk_frames)
 
 
 def _blocks_of(dump: Dump, chunk_frames: int | None) -> Iterator[Block]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -36,6 +36,7 @@ from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.upload import Upload
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
+from embdc_cli.values import Beside
 
 
 @dataclass
@@ -64,8 +65,15 @@ class Destination:
             return None
         return self.source if is_url(self.source) else os.path.abspath(self.source)
 
+    def begin_one_pass(self) -> AbstractContextManager[BinaryIO]:
+        """What one pass writes to: standard output itself, so that every chunk is there as soon as it is whole."""
+        return nullcontext(sys.stdout.buffer) if self.kind == "stdout" else self.work.begin()
+
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
+        if out is sys.stdout.buffer:
+            out.flush()
+            return
         if self.kind == "file":
             self.work.publish(out)
             return
@@ -208,9 +216,16 @@ def cleaned_up(destination: Destination, *, resume: bool = False) -> Iterator[No
 
 
 def current_bytes(
-    output: str, digest: str, source: dict[str, Any], name: str | None = None, *, append: bool = False
+    output: str,
+    digest: str,
+    source: dict[str, Any],
+    name: str | None = None,
+    others: Sequence[Beside] = (),
+    *,
+    append: bool = False,
 ) -> int | None:
-    """Size of `output` where it is a complete archive made by this recipe from an input of the same size and ends.
+    """Size of `output` where it is a complete archive made by this recipe from an input of the same size and ends, and
+    the same `others` beside it.
 
     name: to be recorded. append: whether any part of it is, not only the first.
     """
@@ -220,13 +235,15 @@ def current_bytes(
         with ArchiveReader.open(output) as reader:
             parts = reader.parts if append else reader.parts[:1]
             whole = reader.complete and not reader.damage
-            return reader.file_bytes if whole and any(_is_made_of(one, digest, source, name) for one in parts) else None
+            same = any(_is_made_of(part, digest, source, name, others) for part in parts)
+            return reader.file_bytes if whole and same else None
     except (MissingObject, CorruptArchive, UnsupportedArchive):
         return None  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None) -> bool:
-    if len(part.header.items) != 1 or part.header.items[0].name != name:
+def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None, others: Sequence[Beside]) -> bool:
+    first, *rest = part.header.items
+    if first.name != name or [item.source for item in rest] != [one.source for one in others]:
         return False
     known = part.source(0)
     same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)

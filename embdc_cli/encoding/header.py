@@ -10,7 +10,7 @@ from typing import Any
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
 from embdc_cli.container.spec import CAP_RANK
 from embdc_cli.encoding.plan import StreamPlan
-from embdc_cli.values import StreamSpec
+from embdc_cli.values import Beside, StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform
 MAX_MODES = 64  # bases of a mixture
@@ -30,22 +30,30 @@ class ItemFacts:
 
 
 def header_of(
-    specs: Sequence[StreamSpec], item: ItemFacts, recipe: dict[str, Any], limits: Limits, codec: str
+    specs: Sequence[StreamSpec],
+    item: ItemFacts,
+    recipe: dict[str, Any],
+    limits: Limits,
+    codec: str,
+    beside: Sequence[Beside] = (),
 ) -> Header:
-    """The header of an archive of one item with streams `specs`. codec: what the recipe's came to, for people."""
+    """The header of an archive of one item with streams `specs`, the last of them those `beside`, items of their own.
+
+    codec: what the recipe's came to, for people.
+    """
     timebase = item.timebase
+    own = len(specs) - len(beside)
+    main = ItemHeader(
+        name=item.name,
+        source={key: value for key, value in item.source.items() if key not in (_HEAD, *SOURCE_FACTS)},
+        encoder=item.encoder,
+        timebase=None if timebase is None else (timebase.numerator, timebase.denominator),
+    )
     return Header(
-        items=(
-            ItemHeader(
-                name=item.name,
-                source={key: value for key, value in item.source.items() if key not in (_HEAD, *SOURCE_FACTS)},
-                encoder=item.encoder,
-                timebase=None if timebase is None else (timebase.numerator, timebase.denominator),
-            ),
-        ),
+        items=(main, *map(_beside, beside)),
         streams=tuple(
             StreamHeader(
-                item=0,
+                item=max(0, number + 1 - own),
                 name=spec.name,
                 dtype=spec.dtype,
                 axes=spec.axes,
@@ -54,9 +62,9 @@ def header_of(
                 codec=codec,
                 special_tokens=spec.special_tokens,
                 ragged=spec.ragged,
-                timed=spec.name in item.timed_streams,
+                timed=number >= own or spec.name in item.timed_streams,
             )
-            for spec in specs
+            for number, spec in enumerate(specs)
         ),
         recipe=recipe,
         recipe_digest=recipe_digest(recipe),
@@ -65,6 +73,12 @@ def header_of(
         codec={"name": codec},
         limits=limits,
     )
+
+
+def _beside(one: Beside) -> ItemHeader:
+    """What goes by the clock of the first item; a file, so that all is known of it beforehand."""
+    timebase = one.timeline.timebase
+    return ItemHeader(None, one.source, None, (timebase.numerator, timebase.denominator), clock=0)
 
 
 def summary_facts(source: dict[str, Any], at_opening: dict[str, Any], incomplete: str | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from embdc_cli.codec.video.options import VideoOptions
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.device import computing_device
 from embdc_cli.encoding.plan import StreamPlan
+from embdc_cli.encoding.recipe import for_others
 from embdc_cli.encoding.sampling import Part
 from embdc_cli.encoding.sensitive import kept_exactly
 from embdc_cli.encoding.survey import Survey, survey
@@ -37,7 +38,7 @@ def plan_streams(
     parts: Sequence[Part] | None = None,
     fits: Recent | None = None,
 ) -> list[StreamPlan]:
-    """A plan for every tensor of the dump: cut and surveyed, not chosen yet.
+    """A plan for every tensor of the dump and then those beside it: cut and surveyed, not chosen yet.
 
     parts: of every tensor, what a forecast looks at. fits: keeps those of other plans of this dump, which differ in
     targets and effort alone.
@@ -45,9 +46,12 @@ def plan_streams(
     """
     lossless = options.target().kind == "lossless"
     plans, recent = [], Recent(RECENT_BYTES)
-    exact = kept_exactly([tensor.spec for tensor in dump.tensors], dump.exact_streams, options.keep_lossless)
-    for number, tensor in enumerate(dump.tensors):
+    tensors = [*dump.tensors, *(one.tensor for one in dump.beside)]
+    exact = kept_exactly([tensor.spec for tensor in tensors], dump.exact_streams, options.keep_lossless)
+    for number, tensor in enumerate(tensors):
         spec = tensor.spec
+        if number == len(dump.tensors):  # from here on of other encoders
+            options, codebook = for_others(options), None
         lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in exact
         if codebook is not None and lossy:
             check_fit(codebook, spec.channels, dump.encoder)
@@ -58,7 +62,7 @@ def plan_streams(
         if seen.scenes and some is None:
             cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
             part = part.on(cuts) if part is not None else None
-        reporter.progress("survey", number + 1, len(dump.tensors), "streams")
+        reporter.progress("survey", number + 1, len(tensors), "streams")
         own = fit_options(options, codebook, seen)
         plan = StreamPlan(number, tensor, cuts, seen, own, recent, recent if fits is None else fits, part)
         if some is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embdc_cli.device import network_dtype
 from embdc_cli.errors import SourceError
 from embdc_cli.options import VIDEO_CODEC_OPTIONS, EncodeOptions
+from embdc_cli.source.beside import additions
 from embdc_cli.source.digest import ends_digest
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
         recipe["keep_lossless"] = list(options.keep_lossless)
     if options.record_name:
         recipe["record_name"] = True
+    if options.add:
+        recipe["add"] = [one.recipe() for one in additions(options.add)]
     for name in ("axes", "key", "raw", "input_format", "encoder", "layer", "fps", "time"):
         value = getattr(options, name)
         if value is not None:
@@ -59,6 +63,12 @@ def recipe_of(options: EncodeOptions, codebook: Codebook | None) -> dict[str, An
     if options.streams != ("patch",):
         recipe["streams"] = list(options.streams)
     return recipe
+
+
+def for_others(options: EncodeOptions) -> EncodeOptions:
+    """`options` for a stream beside the input, of which codebook and weights say nothing."""
+    named = options.weighting in ("none", "channel", "token")
+    return replace(options, codebook=None, weighting=options.weighting if named else "none")
 
 
 def codec_name(options: EncodeOptions) -> str:

@@ -88,10 +88,9 @@ def write_job(
         timed_streams=dump.timed_streams,
     )
     return WriteJob(
-        header_of([plan.spec for plan in streams], item, recipe, limits_of(streams), codec_name(options)),
+        header_of([plan.spec for plan in streams], item, recipe, limits_of(streams), codec_name(options), dump.beside),
         streams,
-        dump.timeline,
-        dump.timed_streams,
+        [dump.timeline, *(one.after(dump.timeline) for one in dump.beside)],
         codebook=codebook_record(codebook, options, sum(plan.values for plan in streams)),
         jobs=options.jobs,
         facts=summary_facts(dump.source, at_opening, dump.incomplete),

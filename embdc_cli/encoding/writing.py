@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Action:
-    """One chunk of the archive to come: `cut` for times and data, `stream` and `segment` for models and data."""
+    """One chunk of the archive to come: `cut` for times and data, `stream` and `segment` for models and data.
+
+    item: whose times.
+    """
 
     kind: Literal["codebook", "models", "times", "data"]
     stream: int = 0
     cut: Cut = (0, 0)
     segment: int = 0
+    item: int = 0
 
 
 Kept = tuple[DataRecord, Callable[[], bytes]] | None
@@ -44,26 +48,35 @@ Kept = tuple[DataRecord, Callable[[], bytes]] | None
 
 @dataclass
 class WriteJob:
-    """Everything one pass over the data needs."""
+    """Everything one pass over the data needs. timelines: of each item of the header."""
 
     header: Header
     streams: Sequence[StreamPlan]
-    timeline: Timeline | None = None
-    timed_streams: frozenset[str] = frozenset()
+    timelines: Sequence[Timeline | None]
     codebook: CodebookRecord | None = None
     jobs: int = 1
     facts: dict[str, Any] = field(default_factory=dict)  # further entries of the summary: source digests and sizes
 
+    def clock(self, plan: StreamPlan) -> Timeline | None:
+        """The times of a stream's rows."""
+        stream = self.header.streams[plan.number]
+        return self.timelines[stream.item] if stream.timed else None
+
     def actions(self) -> Iterator[Action]:
-        """All chunks between header and end matter, in file order."""
+        """All chunks between header and end matter, in file order: item after item."""
         if self.codebook is not None:
             yield Action("codebook")
-        timed = [plan for plan in self.streams if plan.spec.name in self.timed_streams]
-        others = [plan for plan in self.streams if plan.spec.name not in self.timed_streams]
+        for item in range(len(self.header.items)):
+            yield from self._item(item)
+
+    def _item(self, item: int) -> Iterator[Action]:
+        own = [plan for plan in self.streams if self.header.streams[plan.number].item == item]
+        timed = [plan for plan in own if self.header.streams[plan.number].timed]
+        others = [plan for plan in own if not self.header.streams[plan.number].timed]
         pieces = [(cut, plan.number) for plan in timed for cut in plan.cuts]
         pieces.sort(key=lambda piece: (piece[0][0], piece[1]))  # streams of one clock advance together
         pieces += [(cut, plan.number) for plan in others for cut in plan.cuts]
-        clocked = {plan.number for plan in timed} if self.timeline is not None else set()
+        clocked = {plan.number for plan in timed} if self.timelines[item] is not None else set()
         times_until = 0
         begun: set[tuple[int, int]] = set()
         for cut, stream in pieces:
@@ -73,7 +86,7 @@ class WriteJob:
                 if segment.models is not None:
                     yield Action("models", stream, segment=segment.number)
             if stream in clocked and cut[1] > times_until:
-                yield Action("times", stream, (times_until, cut[1]))
+                yield Action("times", stream, (times_until, cut[1]), item=item)
                 times_until = cut[1]
             yield Action("data", stream, cut, segment.number)
 
@@ -151,8 +164,8 @@ def record_of(plan: StreamPlan, chunk: CodedChunk, timeline: Timeline | None, se
         kind=plan.codec_of(plan.segment_of(chunk.cut)).kind,
         symbol_crc=chunk.symbol_crc,
         token_counts=chunk.token_counts,
-        pts0=int(timeline.starts[start]) if timeline is not None else 0,
-        pts1=int(timeline.ends[stop - 1]) if timeline is not None else 0,
+        pts0=timeline.start(start) if timeline is not None else 0,
+        pts1=timeline.end(stop - 1) if timeline is not None else 0,
         mse=chunk.sums.mse,
         cosine_mean=chunk.sums.cosine,
         cosine_min=chunk.sums.cosine_min,
@@ -194,20 +207,20 @@ def perform(
             assert models is not None
             writer.models(plan.number, action.segment, models)
         elif action.kind == "times":
-            assert job.timeline is not None
+            timeline = job.timelines[action.item]
+            assert timeline is not None
             start, stop = action.cut
-            writer.times(0, start, job.timeline.starts[start:stop], job.timeline.ends[start:stop])
+            writer.times(action.item, start, timeline.starts[start:stop], timeline.ends[start:stop])
         else:
             chunk = next(chunks)
-            timeline = job.timeline if plan.spec.name in job.timed_streams else None
-            writer.data(record_of(plan, chunk, timeline, action.segment), chunk.payload)
+            writer.data(record_of(plan, chunk, job.clock(plan), action.segment), chunk.payload)
             _count(result, action.stream, chunk.sums)
             done += 1
             reporter.progress("encode", done, total, "chunks")
     for plan, outcome in zip(job.streams, result.outcomes, strict=True):
         for segment in plan.segments:
             outcome.count_segment(plan, segment)
-    result.summary = finish(writer, result.outcomes, job.facts, job.header.target, job.timeline)
+    result.summary = finish(writer, result.outcomes, job.facts, job.header.target, job.timelines[0])
     result.file_bytes = writer.bytes_written
     if job.codebook is not None and job.codebook.payload is None:
         result.external_codebook_bytes = job.codebook.size

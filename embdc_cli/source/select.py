@@ -42,6 +42,7 @@ def select(contents: Contents, options: EncodeOptions, shown: str) -> Selection:
     UsageError when --axes or --special-tokens do not fit or --lossless meets float64.
     """
     candidates = join_ragged(contents.candidates)
+    beside = [one for one in candidates if is_times_name(one.name) and one.name != options.key and one.storable]
     warnings = contents.warnings  # opening an array below may add to them
     if options.key is not None:
         candidates = [_by_key(candidates, contents, options.key, shown)]
@@ -59,7 +60,8 @@ def select(contents: Contents, options: EncodeOptions, shown: str) -> Selection:
     if special_tokens_asked(options) and not any("n" in spec.axes.split(",") for spec in specs):
         raise UsageError("--special-tokens: expected an array with tokens (axes t,n,c), found none")
     tensors = [CandidateTensor(spec, one) for spec, one in zip(specs, kept, strict=True)]
-    timeline = _timeline(tensors, main, shown, warnings)
+    clocks = [CandidateTensor(_spec(one, options, main=False, shown=shown), one) for one in beside]
+    timeline = _timeline(tensors, [one for one in clocks if one.spec.name not in main], main, shown, warnings)
     timed = {spec.name for spec in specs if spec.name in main and timeline is not None}
     exact = {spec.name for spec in specs if spec.name not in main and is_times_name(spec.name)}
     return Selection(tensors, timeline, frozenset(timed), frozenset(exact), warnings)
@@ -145,9 +147,17 @@ def _not_float(one: Candidate, shown: str) -> SourceError:
     return SourceError(f"{shown}: {one.name} has type {one.dtype}, expected float16, bfloat16 or float32", hint=hint)
 
 
-def _timeline(tensors: Sequence[CandidateTensor], main: set[str], shown: str, warnings: list[str]) -> Timeline | None:
-    """The rows' times, if there is exactly one dataset of times and every main array has as many rows."""
-    found = [tensor for tensor in tensors if is_times_name(tensor.spec.name) and tensor.spec.name not in main]
+def _timeline(
+    tensors: Sequence[CandidateTensor],
+    found: Sequence[CandidateTensor],
+    main: set[str],
+    shown: str,
+    warnings: list[str],
+) -> Timeline | None:
+    """The rows' times, if exactly one dataset of times is found, and every main array has as many rows.
+
+    `--key` leaves the dataset itself out, not what it says.
+    """
     rows = {tensor.spec.rows if tensor.spec.timed else None for tensor in tensors if tensor.spec.name in main}
     if len(found) != 1 or len(rows) != 1:
         return None

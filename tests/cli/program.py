@@ -57,6 +57,9 @@ class Fake:
     def cat(self, inputs: list[str], output: str, **arguments: Any) -> dict[str, Any]:
         return self.answer("cat", documents.cat_document(inputs, output), inputs=inputs, output=output, **arguments)
 
+    def split(self, archive: str, output: str | None, **arguments: Any) -> dict[str, Any]:
+        return self.answer("split", documents.split_document(archive), archive=archive, output=output, **arguments)
+
     def repair(self, path: str, output: str, **arguments: Any) -> dict[str, Any]:
         return self.answer("repair", documents.repair_document(path, output), path=path, output=output, **arguments)
 

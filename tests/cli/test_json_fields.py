@@ -47,6 +47,7 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     ],
     "repair": [documents.repair_document()],
     "cat": [documents.cat_document(["a", "b"])],
+    "split": [documents.split_document("a.embdc")],
     "search": [
         documents.search_document(lost=[documents.NOT_SEARCHED]),
         {

@@ -75,6 +75,9 @@ def test_decode_json(embdc: Embdc) -> None:
         (("decode", "a.npy", "-o", "a.npy"), "output: a.npy is also the input"),
         (("cat", "a.npy", "b", "-o", "a.npy"), "output: a.npy is also the input"),
         (("cat", "a", "b", "-o", "-", "--json"), "--json: stdout is taken by -o -"),
+        (("split", "a.embdc"), "--every: missing"),
+        (("split", "a.embdc", "--every", "1s", "-o", "-"), "output: -: expected names of files, with {n}"),
+        (("split", "-", "--every", "1s"), "input: -: expected a path or URL, standard input cannot be sought in"),
         (("train-codebook", "a.npy", "-o", "a.npy"), "output: a.npy is also the input"),
     ],
 )
@@ -416,6 +419,16 @@ def test_cat(embdc: Embdc, fake: Fake) -> None:
 
 def test_cat_json(embdc: Embdc) -> None:
     assert embdc("cat", "a", "b", "-o", "c.embdc", "--json", "-q").json == documents.cat_document(["a", "b"])
+
+
+def test_split(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("split", "a.embdc", "--every", "10m")
+    assert fake.last == {"archive": "a.embdc", "output": None, "every": "10m", "force": False}
+    assert (done.exit, done.out, done.err) == (0, "", "a.embdc -> a-0.embdc: 1 part, 2.00 MB\n")
+    verbose = embdc("split", "a.embdc", "--every", "10m", "-o", "p{n}", "-f", "-v").err.splitlines()
+    assert fake.last == {"archive": "a.embdc", "output": "p{n}", "every": "10m", "force": True}
+    assert verbose[1:] == ["  a-0.embdc: 0.000 s to 600.100 s, 900 rows"]
+    assert embdc("split", "a.embdc", "--every", "10m", "--json", "-q").json == documents.split_document("a.embdc")
 
 
 POINT = documents.train_document()["heldout"][0]

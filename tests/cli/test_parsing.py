@@ -45,6 +45,7 @@ ENCODE = [
     (("--fps", "every:25"), {"fps": "every:25"}),
     (("--time", "10s..1m30s"), {"time": "10s..1m30s"}),
     (("--batch-size", "8"), {"batch_size": 8}),
+    (("--add", "a=b.npy@50hz", "--add", "c=d.npy"), {"add": ("a=b.npy@50hz", "c=d.npy")}),
     (("--encoder-dtype", "bf16"), {"encoder_dtype": "bf16"}),
     (("--encoder-dtype", "float16"), {"encoder_dtype": "float16"}),
     (("--compile",), {"compile": True}),
@@ -88,6 +89,7 @@ DECODE = [
     (("--dtype", "f32"), {"dtype": "f32"}),
     (("--dtype", "bfloat16"), {"dtype": "bfloat16"}),
     (("--on-damage", "nan"), {"on_damage": "nan"}),
+    (("--follow", "--appends", "--idle-timeout", "30s"), {"follow": True, "appends": True, "idle_timeout": 30.0}),
     (("--backend", "software"), {"backend": "software"}),
     (("--codebook", "a.embdcb", "--codebook", "b.embdcb"), {"codebooks": ("a.embdcb", "b.embdcb")}),
     (("--device", "cpu", "-j", "2"), {"device": "cpu", "jobs": 2}),
@@ -215,7 +217,7 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, search, "
+        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, split, search, "
         "train-codebook, completion, found 'encod'",
     ),
 ]

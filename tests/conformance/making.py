@@ -235,6 +235,36 @@ def joined(join: str, **options: Any) -> Callable[[Path], bytes]:
     return make
 
 
+def beside(join: str | None = None) -> Callable[[Path], bytes]:
+    """An archive of frames with two streams beside them; or two of these, put together by `embdc cat`."""
+
+    def make(folder: Path) -> bytes:
+        np.save(folder / "sound.npy", moving(12, 1, 4, 1)[:, 0])
+        np.save(folder / "words.npy", moving(3, 1, 6, 2)[:, 0])
+        np.save(folder / "times.npy", np.array([[0.25, 0.5], [0.5, 1.125], [1.5, 1.75]]))
+        adds = [f"sound={folder}/sound.npy@8hz", f"words={folder}/words.npy@{folder}/times.npy"]
+        made = []
+        for part in range(1 if join is None else 2):
+            np.savez(folder / "frames.npz", frames=moving(6, 2, 4, part), timestamps=2 + 7 * part + np.arange(6) / 4)
+            made.append(folder / f"{part}.embdc")
+            embdc.encode(folder / "frames.npz", made[-1], key="frames", add=adds, lossless=True)
+        if join is not None:
+            embdc.cat(made, folder / "all.embdc", join=join)
+            made = [folder / "all.embdc"]
+        return made[0].read_bytes()
+
+    return make
+
+
+def clock_edited(item: int, clock: int) -> Callable[[Path], bytes]:
+    """`beside` with another clock of an item."""
+
+    def edit(head: dict[str, Any]) -> None:
+        head["items"][item]["clock"] = clock
+
+    return lambda folder: container_cases.with_head(edit, beside()(folder))
+
+
 def concatenated(folder: Path) -> bytes:
     first = encoded(moving(8, 2, 4), lossless=True)(folder)
     (folder / "made.embdc").unlink()

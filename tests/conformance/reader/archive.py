@@ -65,12 +65,14 @@ class Archive:
         return 0 if self.file.complete and not self.file.damage else 3
 
     def streams(self) -> Iterator[tuple[str, Part, int, Stream]]:
-        """(name, part, number in it, stream) in the order of the file; `item/name` where there are several items."""
+        """(name, part, number in it, stream) in the order of the file; `item/name` where there are several items, each
+        that of the clock."""
         items = [len(part.header.timebases) for part in self.file.parts]
+        several = sum(len(set(part.header.clocks)) for part in self.file.parts) > 1
         for place, part in enumerate(self.file.parts):
             for number, stream in sorted(enumerate(part.header.streams), key=lambda pair: pair[1].item):
-                item = sum(items[:place]) + stream.item
-                yield (f"{item}/" if sum(items) > 1 else "") + stream.name, part, number, stream
+                item = sum(items[:place]) + part.header.clocks[stream.item]
+                yield (f"{item}/" if several else "") + stream.name, part, number, stream
 
     def chunks(self, part: Part, number: int) -> list[Callable[[], Piece]]:
         """For each chunk of a stream what decodes it, and checks its integers."""

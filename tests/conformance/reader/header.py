@@ -65,6 +65,7 @@ class Header:
     version: int
     streams: tuple[Stream, ...]
     timebases: tuple[tuple[int, int] | None, ...]
+    clocks: tuple[int, ...]
     limits: dict[str, int]
 
 
@@ -85,12 +86,25 @@ def header_of(head: dict[str, Any]) -> Header:
         check(isinstance(limits.get(name), int) and limits[name] >= 0, f"limits: {name}")
         if limits[name] > limit(cap):
             raise Unsupported(f"limits: {name} of {limits[name]}")
-    timebases = []
+    timebases: list[tuple[int, ...] | None] = []
+    clocks: list[int] = []
     for item in items:
         timebase = tuple(_numbers(item, "timebase")) if "timebase" in item else None
         check(timebase is None or (len(timebase) == 2 and all(timebase)), "timebase")
         timebases.append(timebase)
-    return Header(major, streams, tuple(timebases), limits)  # type: ignore[arg-type]  # pairs, as checked
+        clocks.append(_clock(item, clocks, timebases))
+    return Header(major, streams, tuple(timebases), tuple(clocks), limits)  # type: ignore[arg-type]  # pairs, as checked
+
+
+def _clock(item: dict[str, Any], clocks: list[int], timebases: list[tuple[int, ...] | None]) -> int:
+    """The item from whose first row times count: itself, or one before it."""
+    own = len(clocks)
+    found = item.get("clock", own)
+    check(type(found) is int and 0 <= found <= own and ("clock" not in item or found < own), "clock of an item")
+    check(
+        found == own or (clocks[found] == found and None not in (timebases[found], timebases[own])), "clock of another"
+    )
+    return int(found)
 
 
 def _stream(one: dict[str, Any], items: int) -> Stream:

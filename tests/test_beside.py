@@ -1,0 +1,272 @@
+"""Streams beside a video, each with rows and times of its own, sliced together by the clock of the video."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import embdc_cli as embdc
+from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
+from embdc_cli.source.beside import Addition
+from tests.synthetic import embeddings
+
+FRAMES, AUDIO, WORDS = 120, 1000, 7
+BEGIN = 3.25
+"""Where the times of the frames begin, as those of a video may."""
+SPOKEN = np.array([[0.5, 0.9], [1.0, 1.2], [1.2, 2.0], [4.0, 4.4], [4.4, 5.0], [9.0, 9.5], [19.8, 20.5]])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("beside")
+    np.savez(folder / "video.npz", patch=embeddings(FRAMES, 4, 8), timestamps=BEGIN + np.arange(FRAMES) / 6)
+    np.save(folder / "audio.npy", embeddings(AUDIO, 1, 6, seed=2)[:, 0])
+    np.save(folder / "text.npy", embeddings(WORDS, 1, 16, seed=3)[:, 0])
+    np.save(folder / "words.npy", SPOKEN)
+    return folder
+
+
+def encode(folder: Path, out: Path, *adds: str, **options: Any) -> Path:
+    added = [one.replace("=", f"={folder}/", 1) for one in adds]
+    added = [one.replace("@words", f"@{folder}/words") for one in added]
+    embdc.encode(folder / "video.npz", out, key="patch", add=added, **{"effort": 0, **options})
+    return out
+
+
+BOTH = ("audio=audio.npy@50hz", "text=text.npy@words.npy")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> Path:
+    return encode(folder, folder / "whole.embdc", *BOTH, lossless=True)
+
+
+def expected(folder: Path, start: float, stop: float) -> dict[str, np.ndarray]:
+    """By the definitions alone."""
+    frames, audio = np.arange(FRAMES) / 6, np.arange(AUDIO) / 50
+    times = {"patch": frames, "audio": audio, "text": SPOKEN[:, 0]}
+    rows = {
+        "patch": np.load(folder / "video.npz")["patch"],
+        "audio": np.load(folder / "audio.npy"),
+        "text": np.load(folder / "text.npy"),
+    }
+    return {name: rows[name][(times[name] >= start - 1e-9) & (times[name] < stop - 1e-9)] for name in rows}
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 100), (4, 5), (4.01, 4.02), (1.2, 1.2), (19, 30), (50, 60), (0, 0.02)])
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_a_span_gives_the_rows_of_every_stream(
+    folder: Path, tmp_path: Path, whole: Path, start: float, stop: float, *, one_pass: bool
+) -> None:
+    path = encode(folder, tmp_path / "a.embdc", *BOTH, lossless=True, one_pass=True) if one_pass else whole
+    with embdc.open(path) as archive:
+        assert archive.streams == ["patch", "audio", "text"]
+        found = archive.between(start, stop)
+        wanted = expected(folder, start, stop)
+        assert {name: found[name].numpy().tolist() for name in found} == {
+            name: wanted[name].tolist() for name in wanted
+        }
+    if all(len(rows) for rows in wanted.values()):
+        embdc.decode(path, tmp_path / "out.npz", time=f"{start}s..{stop}s")
+        with np.load(tmp_path / "out.npz") as out:
+            assert {name: out[name].tolist() for name in out} == {name: wanted[name].tolist() for name in wanted}
+
+
+def test_rows_by_time_of_each_stream(whole: Path) -> None:
+    with embdc.open(whole) as archive:
+        assert [archive.at(seconds) for seconds in (0, 1.0, 19.9)] == [0, 6, 119]
+        assert [archive.at(seconds, "audio") for seconds in (0, 1.0, 19.99)] == [0, 50, 999]
+        assert [archive.at(seconds, "text") for seconds in (0, 0.5, 1.1, 100)] == [0, 0, 1, 6]
+        timeline = archive["text"].timeline
+        assert timeline is not None
+        absolute = np.stack([timeline.starts, timeline.ends], axis=1) * float(timeline.timebase)
+        assert np.allclose(absolute, SPOKEN + BEGIN, atol=1e-6)  # on the clock of the source, as the frames are
+        assert timeline.seconds(0) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a=b.npy@50hz", Addition("a", "b.npy", Fraction(50))),
+        ("a=b@c=d.npy@25FPS", Addition("a", "b@c=d.npy", Fraction(25))),
+        ("a=b.npy@30000/1001fps", Addition("a", "b.npy", Fraction(30000, 1001))),
+        ("a=b.npy@12.5hz+1m0.5s", Addition("a", "b.npy", Fraction(25, 2), Fraction(121, 2))),
+        ("a=b.npy@50hz-20ms", Addition("a", "b.npy", Fraction(50), Fraction(-1, 50))),
+        ("a=b.npy@t.npy", Addition("a", "b.npy", times="t.npy")),
+        ("a.b-c_1=b.npz", Addition("a.b-c_1", "b.npz")),
+    ],
+)
+def test_grammar(text: str, expected: Addition) -> None:
+    assert Addition.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a", "a=", "=b.npy@50hz", "a b=c.npy@50hz", "a/b=c.npy@50hz", "a=@50hz", "a=b.npy@", "a=b.npy@hz"),
+        *("a=b.npy@0hz", "a=b.npy@-5hz", "a=b.npy@50", "a=b.npy@50hz+", "a=b.npy@50hz+soon", "a=b.npy@1/0hz"),
+        "a=b.npy@50hz*2",
+    ],
+)
+def test_what_cannot_be_read_is_a_usage_error_before_any_work(folder: Path, tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="--add: "):
+        embdc.encode(folder / "video.npz", tmp_path / "a.embdc", add=[text])
+    assert not list(tmp_path.iterdir())
+
+
+def test_times_with_an_offset_and_a_rate_that_is_no_whole_number_of_microseconds(folder: Path, tmp_path: Path) -> None:
+    adds = ("audio=audio.npy@30000/1001fps-0.5s", "text=text.npy@2hz+1.25s")
+    with embdc.open(encode(folder, tmp_path / "a.embdc", *adds)) as archive:
+        audio, text = archive["audio"].timeline, archive["text"].timeline
+        assert audio is not None
+        assert text is not None
+        assert [text.seconds(row) for row in range(WORDS)] == [1.25 + row / 2 for row in range(WORDS)]
+        found = np.array([audio.seconds(row) for row in range(AUDIO)])
+        assert np.abs(found - (np.arange(AUDIO) * 1001 / 30000 - 0.5)).max() < 1e-6
+        assert archive.between(-1, 0)["audio"].shape[0] == 15
+        assert archive.at(0, "text") == 0  # none has started by then: the first
+
+
+def bad_times(folder: Path, seconds: np.ndarray) -> str:
+    np.save(folder / "bad.npy", seconds)
+    return f"text={folder}/text.npy@{folder}/bad.npy"
+
+
+def make_two(folder: Path) -> str:
+    np.savez(folder / "two.npz", a=embeddings(4, 2, 4), b=embeddings(4, 2, 4))
+    return f"x={folder}/two.npz@5hz"
+
+
+@pytest.mark.parametrize(
+    ("add", "kind", "words"),
+    [
+        (lambda folder: f"audio={folder}/none.npy@50hz", SourceError, "none.npy"),
+        (lambda folder: f"text={folder}/text.npy@{folder}/none.npy", SourceError, "no npy array"),
+        (lambda folder: bad_times(folder, SPOKEN[:-1]), SourceError, "7 starts or starts and ends"),
+        (lambda folder: bad_times(folder, SPOKEN[::-1].copy()), SourceError, "expected increasing seconds"),
+        (lambda folder: bad_times(folder, SPOKEN[:, 0] * np.nan), SourceError, "expected increasing seconds"),
+        (lambda folder: f"audio={folder}/audio.npy", UsageError, "has no times of its rows"),
+        (make_two, UsageError, "expected one tensor with rows, found 2"),
+        (lambda folder: f"patch={folder}/audio.npy@50hz", UsageError, "the input has a stream of that name"),
+        (lambda folder: f"audio={folder}/audio.npy@2000000hz", UsageError, "rows a second"),
+    ],
+)
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_what_does_not_fit(
+    folder: Path, tmp_path: Path, add: Any, kind: type[EmbdcError], words: str, *, one_pass: bool
+) -> None:
+    with pytest.raises(kind, match=words):
+        embdc.encode(folder / "video.npz", tmp_path / "a.embdc", key="patch", add=[add(folder)], one_pass=one_pass)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_input_must_keep_times_and_names_be_unlike(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the input keeps no times"):
+        embdc.encode(folder / "audio.npy", tmp_path / "a.embdc", add=[f"text={folder}/text.npy@2hz"])
+    with pytest.raises(UsageError, match="two streams are called 'a'"):
+        embdc.encode(folder / "video.npz", tmp_path / "a.embdc", add=["a=b.npy@1hz", "a=c.npy@1hz"])
+    with pytest.raises(UsageError, match="--add: not with --residual-out"):
+        embdc.encode(folder / "video.npz", tmp_path / "a.embdc", add=["a=b.npy@1hz"], residual_out=tmp_path / "r.npz")
+
+
+def test_targets_hold_for_each_stream_and_lossless_can_be_asked_for(folder: Path, tmp_path: Path) -> None:
+    path = encode(folder, tmp_path / "a.embdc", *BOTH, target_cosine=0.9, keep_lossless=("text",))
+    with embdc.open(path) as archive:
+        for name, file in (("patch", "video.npz"), ("audio", "audio.npy")):
+            x = np.load(folder / file)
+            x = (x["patch"] if file.endswith("z") else x).reshape(-1, archive[name].spec.channels).astype(np.float64)
+            y = archive[name][:].numpy().reshape(x.shape).astype(np.float64)
+            cosine = (x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)
+            assert 0.9 <= cosine.mean() < 0.999
+        assert np.array_equal(archive["text"][:].numpy(), np.load(folder / "text.npy"))
+    assert embdc.verify(path, deep=True)["ok"]
+
+
+def seconds_of(path: Path) -> dict[str, np.ndarray]:
+    with embdc.open(path) as archive:
+        found = {}
+        for name in archive:
+            timeline = archive[name].timeline
+            assert timeline is not None
+            found[name] = np.array([timeline.seconds(row) for row in range(len(timeline))])
+        return found
+
+
+def test_parts_of_a_split_join_to_the_same_streams(folder: Path, tmp_path: Path) -> None:
+    path = encode(folder, tmp_path / "a.embdc", *BOTH, lossless=True, chunk_frames=16)
+    parts = [one["output"] for one in embdc.split(path, every="6s")["outputs"]]
+    assert len(parts) > 2
+    assert all(embdc.verify(part, deep=True)["ok"] for part in parts)
+    embdc.cat(parts, tmp_path / "again.embdc")
+    before, after = seconds_of(path), seconds_of(tmp_path / "again.embdc")
+    assert {name: times.tolist() for name, times in before.items()} == {n: times.tolist() for n, times in after.items()}
+    with embdc.open(path) as one, embdc.open(tmp_path / "again.embdc") as other:
+        for name in one:
+            assert np.array_equal(one[name][:].numpy(), other[name][:].numpy())
+
+
+def test_joined_videos_keep_their_streams_together(folder: Path, tmp_path: Path) -> None:
+    first = encode(folder, tmp_path / "a.embdc", *BOTH)
+    second = tmp_path / "b.embdc"
+    np.savez(tmp_path / "other.npz", patch=embeddings(60, 4, 8, seed=9), timestamps=100 + np.arange(60) / 6)
+    adds = [f"audio={folder}/audio.npy@100hz", f"text={folder}/text.npy@{folder}/words.npy"]
+    embdc.encode(tmp_path / "other.npz", second, key="patch", add=[adds[0], adds[1]], effort=0)
+    with pytest.raises(UsageError, match="recipe"):  # another rate of the sound is another recipe
+        embdc.cat([first, second], tmp_path / "c.embdc")
+    embdc.encode(tmp_path / "other.npz", second, key="patch", force=True, effort=0,
+                 add=[f"audio={folder}/audio.npy@50hz", adds[1]])  # fmt: skip
+    embdc.cat([first, second], tmp_path / "c.embdc")
+    one, two, both = seconds_of(first), seconds_of(second), seconds_of(tmp_path / "c.embdc")
+    begin = both["patch"][FRAMES]
+    assert begin >= 20.5  # behind the last word, which is spoken on after the last frame
+    for name in both:
+        assert np.allclose(both[name][: len(one[name])], one[name])
+        assert np.allclose(both[name][len(one[name]) :], begin + two[name], atol=2e-6)
+        assert (np.diff(both[name]) > 0).all()
+    embdc.cat([first, second], tmp_path / "d.embdc", join="items")
+    (tmp_path / "e.embdc").write_bytes(first.read_bytes() + second.read_bytes())
+    for path in (tmp_path / "d.embdc", tmp_path / "e.embdc"):
+        with embdc.open(path) as archive:
+            assert archive.streams == ["0/patch", "0/audio", "0/text", "3/patch", "3/audio", "3/text"]
+            assert archive.at(1.0, "3/audio") == 50
+        embdc.decode(path, tmp_path / "out.npz", item="3", force=True)
+        with np.load(tmp_path / "out.npz") as out:
+            assert sorted(out) == ["3/audio", "3/patch", "3/text"]
+
+
+def test_the_same_inputs_are_skipped_and_another_addition_is_not(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.embdc"
+    np.save(tmp_path / "t.npy", embeddings(WORDS, 1, 16, seed=3)[:, 0])
+    options: dict[str, Any] = {"key": "patch", "add": [f"t={tmp_path}/t.npy@2hz"], "effort": 0, "skip_existing": True}
+    statuses = [embdc.encode(folder / "video.npz", out, **options)["status"] for _ in range(2)]
+    np.save(tmp_path / "t.npy", embeddings(WORDS, 1, 16, seed=4)[:, 0])
+    statuses.append(embdc.encode(folder / "video.npz", out, force=True, **options)["status"])
+    assert statuses == ["done", "skipped", "done"]
+
+
+def test_follow_counts_from_the_first_frame(folder: Path, whole: Path) -> None:
+    begun = {one.stream: one.seconds[0] for one in reversed(list(embdc.follow(whole))) if one.seconds is not None}
+    assert begun == {"patch": 0.0, "audio": 0.0, "text": 0.5}
+
+
+def test_a_clock_that_cannot_be_is_refused(whole: Path) -> None:
+    with ArchiveReader.open(whole) as reader:
+        header = reader.header
+    assert [item.clock for item in header.items] == [None, 0, 0]
+    main, audio, text = header.items
+    for items in (
+        (main, replace(audio, clock=1), text),
+        (main, replace(audio, clock=2), text),
+        (main, audio, replace(text, clock=1)),
+        (replace(main, clock=0), audio, text),
+        (replace(main, timebase=None), audio, text),
+        (main, replace(audio, timebase=None), text),
+    ):
+        with pytest.raises(CorruptArchive, match="cannot go by the clock"):
+            type(header).from_payload(replace(header, items=items).to_payload())
