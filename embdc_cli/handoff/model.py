@@ -26,6 +26,10 @@ _CONFIG: Final = "config.json"
 _TOWER_SIZES: Final = re.compile(r"patch(\d+)-(\d+)")
 
 
+class NoLanguageModel(MissingModel):
+    """The config is of something else than a known model that takes visual embeddings."""
+
+
 @dataclass(frozen=True)
 class Pooling:
     """How frames of a video lose tokens. mode: bilinear, average or max; where: before or after the projector."""
@@ -67,14 +71,14 @@ class LanguageModel:
         return self.kind in GRID
 
 
-def read_model(name: str) -> LanguageModel:
-    """The model in a folder with config.json, or of that name on the hub. Raises: MissingModel, UsageError.
+def read_model(name: str, revision: str | None = None) -> LanguageModel:
+    """The model in a folder with config.json, or of that name on the hub. Raises: MissingModel.
 
-    With HF_HUB_OFFLINE=1 only the hub's cache is looked at.
+    revision: its commit on the hub, where no folder is looked for. With HF_HUB_OFFLINE=1 only the hub's cache is read.
     """
-    path = Path(name)
-    path = path / _CONFIG if path.is_dir() else fetched(name, _CONFIG, "model")
-    shown = Path(name).resolve().name if Path(name).is_dir() else name
+    local = revision is None and Path(name).is_dir()
+    path = Path(name) / _CONFIG if local else fetched(name, _CONFIG, "model", revision)
+    shown = Path(name).resolve().name if local else name
     where = f"model {shown}: {_CONFIG}"
     try:
         plain = json.loads(path.read_text("utf-8"))
@@ -85,7 +89,7 @@ def read_model(name: str) -> LanguageModel:
         return _original_llava(shown, path.parent, plain)
     if kind not in GRID + FRAMES:
         known = ", ".join(GRID + FRAMES + ORIGINAL_LLAVA)
-        raise MissingModel(f"{where}: model_type, expected one of {known}, found {kind!r}", hint=_HINT)
+        raise NoLanguageModel(f"{where}: model_type, expected one of {known}, found {kind!r}", hint=_HINT)
     config = _transformers_config(path.parent, where)
     text, vision = config.get_text_config(), config.vision_config
     facts: dict[str, Any] = {
