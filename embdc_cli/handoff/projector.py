@@ -110,6 +110,6 @@ class Projector:
 
         weight = next(self._module.parameters())
         with torch.inference_mode():
-            parts = torch.from_numpy(np.ascontiguousarray(x)).split(_FRAMES)
+            parts = (torch.from_numpy(x[first : first + _FRAMES]) for first in range(0, len(x), _FRAMES))
             done = [self._module(part.to(weight.device, weight.dtype)).float().cpu() for part in parts]
         return np.asarray(torch.cat(done).numpy())

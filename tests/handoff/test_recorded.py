@@ -35,9 +35,8 @@ def widen(model: Path, channels: int) -> None:
     (model / "config.json").write_text(json.dumps(config))
 
 
-def encoded(folder: Path, name: str, encoder: str) -> Path:
-    embdc.encode(SAMPLE, folder / name, encoder=encoder, fps="1", lossless=True, record_name=True)
-    return folder / name
+def encoded(folder: Path, name: str, encoder: str, layer: int | None = None) -> None:
+    embdc.encode(SAMPLE, folder / name, encoder=encoder, layer=layer, fps="1", lossless=True, record_name=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +50,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put(folder / "hub", "some/tower", "siglip")
         encoded(folder, "vlm.embdc", "some/vlm")
         encoded(folder, "tower.embdc", "some/tower")
+        put(folder / "hub", "some/llava", "llava")
+        for layer in (-1, -2):
+            encoded(folder, f"layer{layer}.embdc", "some/llava", layer)
     encoder_folders.build("qwen2_5_vl", folder / "local")
     encoded(folder, "local.embdc", str(folder / "local"))
     embdc.encode(np.ones((2, 2, 3, 24), np.float32), folder / "dump.embdc", lossless=True)
@@ -83,6 +85,20 @@ def test_the_recorded_model_is_taken_as_it_was(place: Path, offline: Path) -> No
     document = embdc.decode(place / "vlm.embdc", offline / "o.safetensors", consumer="sglang")
     assert (document["consumer"], document["model"]) == ("sglang", "some/vlm")
     assert embdc.hand_over(place / "vlm.embdc", "hf")["mm_encoder_outputs"]
+
+
+def test_the_recorded_tower_goes_through_its_own_projector(place: Path, offline: Path) -> None:
+    """Its tokens have as many channels as those of the language model, yet are none."""
+    from transformers import LlavaForConditionalGeneration
+
+    handed = embdc.hand_over(place / "layer-2.embdc", "vllm", modality="image", dtype="f32")["image"]
+    model = LlavaForConditionalGeneration.from_pretrained(offline / "models--some--llava" / "snapshots" / THEN)
+    with embdc.open(place / "layer-2.embdc") as archive, torch.inference_mode():
+        tower = archive["patch"][:].float()
+        assert torch.allclose(handed, model.model.multi_modal_projector(tower), rtol=0, atol=1e-6)
+    assert tower.shape == handed.shape
+    with pytest.raises(embdc.UsageError, match="expected layer -2 of its vision tower, found layer -1"):
+        embdc.hand_over(place / "layer-1.embdc", "vllm", modality="image")
 
 
 @pytest.mark.parametrize(("name", "consumer", "words"), [
