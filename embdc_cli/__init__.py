@@ -247,10 +247,11 @@ def hand_over(archive: Name | Archive, consumer: str, **options: Any) -> dict[st
     archive: path or URL, or what `open` gives, of which a server keeps chunks in memory.
     consumer: "vllm:MODEL" gives `multi_modal_data`, "sglang:MODEL" keyword arguments of `Engine.generate`, "hf:MODEL"
     those of a model of transformers, "llava:MODEL" a tensor for each `<image>`. MODEL: folder with config.json, or a
-    name on the hub; channels, tokens and grid are checked against it.
+    name on the hub; channels, tokens and grid are checked against it. "vllm" and so on: that of the recorded encoder.
     modality: "video" (the default: each item is one), or "image": each row is one.
     grid: "HxW", tokens down and across, where the archive does not record it.
-    dtype: default that of the model's weights. Further: item, stream, frames, time, jobs, on_damage, as of `decode`.
+    dtype: default that of the model's weights. device: where a projector that is needed runs, by default the CPU.
+    Further: item, stream, frames, time, jobs, on_damage, as of `decode`.
     Raises: UsageError for what the stack does not take, MissingModel, TargetMissed for values that are not finite,
     IncompleteError, CorruptArchive, SourceError.
     """

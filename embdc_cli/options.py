@@ -202,7 +202,7 @@ class DecodeOptions:
     jobs: int = 1
     force: bool = False
     # hand-off to a language model
-    consumer: str | None = None  # "vllm:MODEL", "sglang:MODEL", "hf:MODEL", "llava:MODEL"
+    consumer: str | None = None  # "vllm", "sglang", "hf" or "llava", and ":MODEL" unless it is the recorded one
     modality: str = "video"  # image | video
     grid: str | None = None  # "HxW", tokens
 

@@ -377,7 +377,7 @@ class Consumer:
 
     consumer: Annotated[
         str | None,
-        option("--for", metavar="STACK:MODEL", help="Tensors for vllm, sglang, hf or llava, checked against MODEL."),
+        option("--for", metavar="STACK[:MODEL]", help="Tensors for vllm, sglang, hf or llava, checked against MODEL."),
     ] = None
     modality: Annotated[
         str, choice("--modality", choices=MODALITIES, help="Each row a picture, or each item a video.")

@@ -112,14 +112,17 @@ def _fetch(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[*files, *weights]))
 
 
-def fetched(name: str, file: str, what: str) -> Path:
-    """One file of the repository `name` on the hub, in its cache. what: a word for messages. Raises: MissingModel."""
+def fetched(name: str, file: str, what: str, revision: str | None = None) -> Path:
+    """One file of the repository `name` on the hub, in its cache. Raises: MissingModel.
+
+    what: a word for messages. revision: a commit, None for the newest.
+    """
     if not _HUB_NAME.fullmatch(name):
         raise MissingModel(f"{what} {name}: no such folder", hint=f"name a folder with {file}, or a model on the hub")
     from huggingface_hub import hf_hub_download
 
     with _hub_errors(f"{what} {name}"):
-        return Path(hf_hub_download(name, file))
+        return Path(hf_hub_download(name, file, revision=revision))
 
 
 @contextmanager

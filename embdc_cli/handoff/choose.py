@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Chosen:
             grid = shape[0], shape[1]
         else:
             found = (self.item.header.encoder or {}).get("grid")
-            if not isinstance(found, list) or len(found) != 2 or found[0] * found[1] != self.tokens:
+            if not _is_grid(found) or found[0] * found[1] != self.tokens:
                 raise UsageError(
                     f"--grid: the archive does not say how the {self.tokens} tokens of a row of {self.view.name!r} lie",
                     hint="add --grid HxW: tokens down and across",
@@ -84,6 +84,10 @@ class Chosen:
                 f"{grid[0] * grid[1]}"
             )
         return grid
+
+
+def _is_grid(found: object) -> TypeGuard[list[int]]:
+    return isinstance(found, list) and len(found) == 2 and all(isinstance(edge, int) for edge in found)
 
 
 def choose(archive: Archive, options: DecodeOptions) -> list[Chosen]:

@@ -2,15 +2,13 @@
 
 A picture of LLaVA has side * side tokens: one view of it, without the tiles of higher resolution. Of a video each frame
 is pooled, after the projector in LLaVA-OneVision and LLaVA-Video (27 x 27 tokens become 14 x 14 = 196 by bilinear
-interpolation, 13 x 13 = 169 by averages), so an archive may hold either and is pooled here; before the projector in
-LLaVA-NeXT-Video, so an archive must hold what comes after it. The newline token is a weight of the language model. It
-is taken from a stream `image_newline` of the archive, else from the model's safetensors.
+interpolation, 13 x 13 = 169 by averages), before it in LLaVA-NeXT-Video. Whether an archive holds what the vision tower
+or what the projector gives, pooled or not, the rest is done here, except that what LLaVA-NeXT-Video has projected is
+pooled already. The newline token is a weight of the language model. It is taken from a stream `image_newline` of the
+archive, else from the model's safetensors.
 """
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 
@@ -19,14 +17,19 @@ from embdc_cli.archive import Archive
 from embdc_cli.errors import MissingModel, UsageError
 from embdc_cli.handoff.choose import Chosen
 from embdc_cli.handoff.model import LanguageModel, Pooling
+from embdc_cli.handoff.projector import Projector, check_layer, comes_from_tower, open_projector
 from embdc_cli.handoff.visual import Visual, cast, read, spacing
-from embdc_cli.handoff.width import check_width
+from embdc_cli.handoff.weights import MissingWeight, read_weights
+from embdc_cli.handoff.width import check_width, wrong_width
 from embdc_cli.options import DecodeOptions
 
 
 def token_count(chosen: Chosen, model: LanguageModel, options: DecodeOptions) -> int:
-    """Tokens that `chosen` puts into a prompt, after checking all that can be checked. Raises: UsageError."""
-    check_width(chosen, model)
+    """Tokens that `chosen` puts into a prompt, after checking all that can be checked.
+
+    Raises: UsageError, MissingModel for a projector that cannot be read.
+    """
+    _projector(chosen, model, options)
     if chosen.view.spec.ragged:
         raise UsageError(f"--for: stream {chosen.view.name!r}, expected equally many tokens in every row")
     side = _side(chosen, model, options)
@@ -40,9 +43,15 @@ def visual(archive: Archive, chosen: Chosen, model: LanguageModel, options: Deco
     side, newlines = _side(chosen, model, options), _newlines(model, options)
     newline = _newline(chosen, model) if newlines else np.zeros(0, np.float32)
     part = read(archive, chosen.view, chosen.rows, options)
-    x = part.values.reshape(len(part.numbers), -1, model.hidden)
-    if model.pooling is not None and x.shape[1] != side * side:
-        x = _pooled(x, model.side, model.pooling)
+    x = part.values.reshape(len(part.numbers), chosen.tokens, -1)
+    pooling = model.pooling if chosen.tokens != side * side else None
+    if pooling is not None and pooling.before_projector:
+        x = _pooled(x, model.side, pooling)
+    projector = _projector(chosen, model, options)
+    if projector is not None:
+        x = projector(x)
+    if pooling is not None and not pooling.before_projector:
+        x = _pooled(x, model.side, pooling)
     tokens = cast(x, dtype, chosen.view, part.numbers)
     if newlines:
         ends = cast(newline[None], dtype, chosen.newline or chosen.view, [0])[0]
@@ -52,6 +61,19 @@ def visual(archive: Archive, chosen: Chosen, model: LanguageModel, options: Deco
     tokens = tokens.reshape(-1, model.hidden)
     counts = [len(tokens) // pictures] * pictures
     return Visual(chosen, tokens, counts, part.numbers, part.lost, spacing(chosen, part.numbers))
+
+
+def _projector(chosen: Chosen, model: LanguageModel, options: DecodeOptions) -> Projector | None:
+    """What `chosen` has still to go through, None where it has. Raises: UsageError, MissingModel."""
+    if not comes_from_tower(chosen, model):
+        check_width(chosen, model)
+        return None
+    check_layer(chosen, model)
+    try:
+        return open_projector(model, options.device)
+    except MissingWeight as error:
+        hint = f"they are as the vision tower of the model gives them; its projector is not here: {error.message}"
+        raise wrong_width(chosen, model, hint) from error
 
 
 def _side(chosen: Chosen, model: LanguageModel, options: DecodeOptions) -> int:
@@ -66,10 +88,15 @@ def _side(chosen: Chosen, model: LanguageModel, options: DecodeOptions) -> int:
     if model.pooling is None:
         raise UsageError(f"--modality: model {model.shown}, {model.kind}, takes no video", hint="--modality image")
     pooled = model.pooling.side(whole)
-    if found == pooled * pooled or (found == whole * whole and not model.pooling.before_projector):
-        return pooled
-    either = "" if model.pooling.before_projector else f", or {whole * whole} to be pooled"
-    raise _wrong(chosen, model, f"{pooled * pooled} tokens a frame{either}")
+    projected, first = not comes_from_tower(chosen, model), model.pooling.before_projector
+    expected = {}
+    if first or projected:
+        expected[f"{pooled * pooled} tokens a frame"] = pooled * pooled
+    if not (first and projected):
+        expected[f"{whole * whole} to be pooled"] = whole * whole
+    if found not in expected.values():
+        raise _wrong(chosen, model, ", or ".join(expected))
+    return pooled
 
 
 def _wrong(chosen: Chosen, model: LanguageModel, expected: str) -> UsageError:
@@ -120,18 +147,9 @@ def _newline(chosen: Chosen, model: LanguageModel) -> np.ndarray:
         if len(found) != model.hidden:
             raise UsageError(f"--for: stream {view.name!r}, expected {model.hidden} values, found {len(found)}")
         return found
-    from safetensors import safe_open
-
-    index = model.folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values())) if index.is_file() else []
-    for name in names or ["model.safetensors"]:
-        path = model.folder / Path(str(name)).name
-        if not path.is_file():
-            continue
-        with safe_open(path, "pt") as weights:
-            for key in weights.keys():  # noqa: SIM118  # no mapping
-                if key.endswith("image_newline"):
-                    return np.asarray(weights.get_tensor(key).float().numpy()).reshape(-1)
+    weights = read_weights(model.folder, ["image_newline"])
+    if weights:
+        return np.asarray(weights["image_newline"].float().numpy()).reshape(-1)
     raise MissingModel(
         f"model {model.shown}: expected the weight image_newline, found none",
         hint="name the folder with the model's safetensors, or encode the token as a stream image_newline",

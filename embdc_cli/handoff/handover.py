@@ -19,6 +19,7 @@ from embdc_cli.handoff.choose import Chosen, choose
 from embdc_cli.handoff.consumers import CONSUMERS
 from embdc_cli.handoff.consumers.consumer import Arrays
 from embdc_cli.handoff.model import LanguageModel, Modality, read_model
+from embdc_cli.handoff.recorded import recorded_model
 from embdc_cli.handoff.visual import Visual
 from embdc_cli.options import MODALITIES, DecodeOptions
 from embdc_cli.output import check_not_input, destination
@@ -115,10 +116,10 @@ def write(source: str, output: str, options: DecodeOptions, reporter: Reporter) 
 
 def _handed(archive: Archive, options: DecodeOptions, reporter: Reporter) -> Handed:
     name, model_name = _asked(options)
-    model, modality = read_model(model_name), cast(Modality, options.modality)
+    chosen, modality = choose(archive, options), cast(Modality, options.modality)
+    model = recorded_model(name, chosen) if model_name is None else read_model(model_name)
     consumer = CONSUMERS[name]
     consumer.check(model, modality)
-    chosen = choose(archive, options)
     family = grid if model.is_grid else frames
     tokens = sum(family.token_count(one, model, options) for one in chosen)
     if model.max_tokens is not None and tokens > model.max_tokens:
@@ -134,14 +135,14 @@ def _handed(archive: Archive, options: DecodeOptions, reporter: Reporter) -> Han
     return Handed(name, model, modality, dtype, consumer.arrays(model, modality, visuals, dtype), visuals)
 
 
-def _asked(options: DecodeOptions) -> tuple[str, str]:
-    """(consumer, model) of --for. Raises: UsageError."""
-    name, _, model = (options.consumer or "").partition(":")
-    if name not in CONSUMERS or not model:
-        expected = ", ".join(f"{one}:MODEL" for one in CONSUMERS)
+def _asked(options: DecodeOptions) -> tuple[str, str | None]:
+    """(consumer, model) of --for; None for the model that the archive records. Raises: UsageError."""
+    name, named, model = (options.consumer or "").partition(":")
+    if name not in CONSUMERS or (named and not model):
+        expected = ", ".join(f"{one}[:MODEL]" for one in CONSUMERS)
         raise UsageError(
             f"--for: expected one of {expected}, found {options.consumer!r}",
-            hint="MODEL is a folder with config.json or a name on the hub; the embeddings are checked against it",
+            hint="MODEL is a folder with config.json or a name on the hub; without it, the recorded encoder",
         )
     if options.modality not in MODALITIES:
         raise UsageError(f"--modality: expected one of {', '.join(MODALITIES)}, found {options.modality!r}")
@@ -149,7 +150,7 @@ def _asked(options: DecodeOptions) -> tuple[str, str]:
         raise UsageError(
             f"--on-damage: expected fail or skip with --for, found {options.on_damage}: no model takes NaN"
         )
-    return name, model
+    return name, model if named else None
 
 
 def _check_format(output: str, options: DecodeOptions) -> None:

@@ -26,6 +26,10 @@ _CONFIG: Final = "config.json"
 _TOWER_SIZES: Final = re.compile(r"patch(\d+)-(\d+)")
 
 
+class NoLanguageModel(MissingModel):
+    """The config is of something else than a known model that takes visual embeddings."""
+
+
 @dataclass(frozen=True)
 class Pooling:
     """How frames of a video lose tokens. mode: bilinear, average or max; where: before or after the projector."""
@@ -40,13 +44,28 @@ class Pooling:
 
 
 @dataclass(frozen=True)
+class Tower:
+    """The vision tower before a projector. channels: of its tokens, of all layers that the projector takes at once.
+
+    kind: its type in transformers. layer: which of its hidden states is taken, as the config says it, None for several.
+    last: the index of the last one.
+    """
+
+    channels: int
+    kind: str
+    layer: int | None
+    last: int
+
+
+@dataclass(frozen=True)
 class LanguageModel:
     """shown: its hub name, or the name of its folder. hidden: channels of a token.
 
     dtype: of its weights, None where the config is silent. max_tokens: it was made for.
     Of the grid family: merge, patches along an edge of a token; deepstack, how many further layers a token carries.
     Of the frame family: side, tokens along an edge of a frame before pooling; pooling of videos; newlines: where the
-    learnt token goes by modality: "" nowhere, "one" at the end, "frame" behind each, "grid" behind each row.
+    learnt token goes by modality: "" nowhere, "one" at the end, "frame" behind each, "grid" behind each row; tower,
+    None where its config does not say what the projector takes.
     """
 
     shown: str
@@ -61,20 +80,21 @@ class LanguageModel:
     pooling: Pooling | None = None
     image_newlines: str = ""
     video_newlines: str = ""
+    tower: Tower | None = None
 
     @property
     def is_grid(self) -> bool:
         return self.kind in GRID
 
 
-def read_model(name: str) -> LanguageModel:
-    """The model in a folder with config.json, or of that name on the hub. Raises: MissingModel, UsageError.
+def read_model(name: str, revision: str | None = None) -> LanguageModel:
+    """The model in a folder with config.json, or of that name on the hub. Raises: MissingModel.
 
-    With HF_HUB_OFFLINE=1 only the hub's cache is looked at.
+    revision: its commit on the hub, where no folder is looked for. With HF_HUB_OFFLINE=1 only the hub's cache is read.
     """
-    path = Path(name)
-    path = path / _CONFIG if path.is_dir() else fetched(name, _CONFIG, "model")
-    shown = Path(name).resolve().name if Path(name).is_dir() else name
+    local = revision is None and Path(name).is_dir()
+    path = Path(name) / _CONFIG if local else fetched(name, _CONFIG, "model", revision)
+    shown = Path(name).resolve().name if local else name
     where = f"model {shown}: {_CONFIG}"
     try:
         plain = json.loads(path.read_text("utf-8"))
@@ -85,8 +105,8 @@ def read_model(name: str) -> LanguageModel:
         return _original_llava(shown, path.parent, plain)
     if kind not in GRID + FRAMES:
         known = ", ".join(GRID + FRAMES + ORIGINAL_LLAVA)
-        raise MissingModel(f"{where}: model_type, expected one of {known}, found {kind!r}", hint=_HINT)
-    config = _transformers_config(path.parent, where)
+        raise NoLanguageModel(f"{where}: model_type, expected one of {known}, found {kind!r}", hint=_HINT)
+    config = transformers_config(path.parent, where)
     text, vision = config.get_text_config(), config.vision_config
     facts: dict[str, Any] = {
         "shown": shown,
@@ -99,20 +119,21 @@ def read_model(name: str) -> LanguageModel:
     if kind in GRID:
         levels = getattr(vision, "deepstack_visual_indexes", None) or ()
         return LanguageModel(**facts, merge=int(vision.spatial_merge_size), deepstack=len(levels))
-    side = int(vision.image_size) // int(vision.patch_size)
+    facts |= {"side": int(vision.image_size) // int(vision.patch_size), "tower": _tower(config)}
     if kind == "llava_onevision":
         pooling = Pooling("bilinear", 2)
-        return LanguageModel(**facts, side=side, pooling=pooling, image_newlines="one", video_newlines="one")
+        return LanguageModel(**facts, pooling=pooling, image_newlines="one", video_newlines="one")
     if kind == "llava_next_video":
         pooling = Pooling(config.spatial_pool_mode, int(config.spatial_pool_stride), before_projector=True)
-        return LanguageModel(**facts, side=side, pooling=pooling, image_newlines="one")
-    return LanguageModel(**facts, side=side, image_newlines="one" if kind == "llava_next" else "")
+        return LanguageModel(**facts, pooling=pooling, image_newlines="one")
+    return LanguageModel(**facts, image_newlines="one" if kind == "llava_next" else "")
 
 
 _HINT: Final = "name a folder with the config.json of the model, or its name on the hub"
 
 
-def _transformers_config(folder: Path, where: str) -> Any:
+def transformers_config(folder: Path, where: str) -> Any:
+    """The config.json in `folder`, in the class of transformers. where: for messages. Raises: MissingModel."""
     from transformers import AutoConfig
 
     try:
@@ -120,6 +141,17 @@ def _transformers_config(folder: Path, where: str) -> Any:
     except Exception as error:  # a config that is wrong fails in as many ways as there are classes
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise MissingModel(f"{where} cannot be read, {reason}", hint=_HINT) from error
+
+
+def _tower(config: Any) -> Tower:
+    vision, layers = config.vision_config, config.vision_feature_layer
+    several = not isinstance(layers, int)
+    return Tower(
+        channels=int(vision.hidden_size) * (len(layers) if several else 1),
+        kind=str(vision.model_type),
+        layer=None if several else int(layers),
+        last=int(vision.num_hidden_layers),
+    )
 
 
 def _original_llava(shown: str, folder: Path, plain: dict[str, Any]) -> LanguageModel:

@@ -17,6 +17,14 @@ def check_width(chosen: Chosen, model: LanguageModel) -> None:
         return
     if channels == model.hidden and layers == model.deepstack:
         return
+    made_by = f"they are of {chosen.encoder}; " if chosen.encoder else ""
+    hint = f"{made_by}embeddings are taken as they leave the projector of the same model"
+    raise wrong_width(chosen, model, hint)
+
+
+def wrong_width(chosen: Chosen, model: LanguageModel, hint: str) -> UsageError:
+    """The error that says what `model` takes and what there is."""
+    channels, layers = chosen.view.spec.channels, len(chosen.deepstack)
     expected, found = f"{model.hidden} channels", f"{channels}"
     if model.deepstack:
         expected += f" and {model.deepstack} streams deepstack0, ..., or {joined_width(model)} channels"
@@ -24,10 +32,8 @@ def check_width(chosen: Chosen, model: LanguageModel) -> None:
     elif layers:
         expected += " and no DeepStack streams"
         found += f" and {layers} of these"
-    made_by = f"they are of {chosen.encoder}; " if chosen.encoder else ""
-    raise UsageError(
-        f"--for: stream {chosen.view.name!r} for model {model.shown}, expected {expected}, found {found}",
-        hint=f"{made_by}embeddings are taken as they leave the projector of the same model",
+    return UsageError(
+        f"--for: stream {chosen.view.name!r} for model {model.shown}, expected {expected}, found {found}", hint=hint
     )
 
 

@@ -185,8 +185,8 @@ def test_default_type_is_that_of_the_weights(archives: Path, models: Path) -> No
 
 
 REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
-    ("grid", "vllm", {}, 2, "expected one of vllm:MODEL, sglang:MODEL, hf:MODEL, llava:MODEL, found 'vllm'"),
-    ("grid", "tgi:qwen2", {}, 2, "expected one of vllm:MODEL"),
+    ("grid", "vllm", {}, 2, "expected the encoder that the archive records, found none"),
+    ("grid", "tgi:qwen2", {}, 2, r"expected one of vllm\[:MODEL\], sglang\[:MODEL\], hf\[:MODEL\], .* found 'tgi:"),
     ("grid", "vllm:nowhere", {}, 6, "no such folder"),
     ("grid", "vllm:bert", {}, 6, "model_type, expected one of qwen2_vl, .* found 'bert'"),
     ("narrow", "vllm:qwen2", {}, 2, "'patch' for model qwen2, expected 16 channels, found 8"),
@@ -239,6 +239,19 @@ def test_wrong_things_are_refused_before_an_engine_sees_them(
     assert error.value.exit_code == code
     assert "\n" not in error.value.message
     assert not list(tmp_path.iterdir())
+
+
+def test_a_grid_that_the_archive_records_has_to_fit(archives: Path, models: Path) -> None:
+    """It is that of one of an encoder's streams, and an archive may say anything."""
+    with embdc.open(archives / "flat.embdc") as archive:
+        header = archive["patch"].item.header
+        for grid in ([2, 2], [2, 3, 1], ["2", "3"], [None, 6], 6):
+            object.__setattr__(header, "encoder", {"grid": grid})
+            with pytest.raises(embdc.UsageError, match="does not say how the 6 tokens of a row of 'patch' lie"):
+                embdc.hand_over(archive, f"vllm:{models / 'qwen2'}")
+        object.__setattr__(header, "encoder", {"grid": [3, 2]})
+        found = embdc.hand_over(archive, f"vllm:{models / 'qwen2'}")["video"]
+        assert found["video_grid_thw"].tolist() == [[6, 6, 4]]
 
 
 def test_the_command_writes_a_file_or_standard_output(
