@@ -268,6 +268,14 @@ def test_ragged_rows(tmp_path: Path) -> None:
     assert embdc.open(out)["data"][4].shape == (9, 6)
 
 
+@pytest.mark.parametrize("options", [{"lossless": True}, {"target_cosine": 0.99}])
+def test_ragged_rows_without_any_token(tmp_path: Path, options: dict[str, Any]) -> None:
+    out = str(tmp_path / "r.embdc")
+    embdc.encode([np.zeros((0, 6), np.float32)] * 5, out, **options)
+    assert embdc.open(out)["data"].shape == (5, -1, 6)
+    assert [row.shape for row in (embdc.open(out)["data"][number] for number in range(5))] == [(0, 6)] * 5
+
+
 def test_tensors_without_rows(tmp_path: Path) -> None:
     out = str(tmp_path / "s.embdc")
     dump = {"weight": embeddings(4, 3, 8), "bias": np.arange(5, dtype=np.float32), "scale": np.float32(2.5)}

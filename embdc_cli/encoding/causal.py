@@ -21,7 +21,8 @@ from embdc_cli.encoding.choosing import error_goal, size_goal
 from embdc_cli.encoding.delivery import Destination
 from embdc_cli.encoding.header import MAX_GROUP, MAX_MODES, ItemFacts, header_of, max_rank, summary_facts
 from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, INDEX_BYTES
-from embdc_cli.encoding.plan import RECENT_BYTES, StreamPlan, error_of, fit_options
+from embdc_cli.encoding.plan import StreamPlan, error_of
+from embdc_cli.encoding.planning import RECENT_BYTES, fit_options
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.recipe import codec_name
 from embdc_cli.encoding.result import encode_result

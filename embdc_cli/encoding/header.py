@@ -82,11 +82,14 @@ def max_rank(specs: Sequence[StreamSpec]) -> int:
 
 
 def limits_of(streams: Sequence[StreamPlan]) -> Limits:
-    """Bounds on what a reader of these streams will have to allocate and compute per chunk."""
+    """Bounds on what a reader of these streams will have to allocate and compute per chunk.
+
+    Ragged rows count as a value each at least: a reader that knows only how many they are takes them for so many.
+    """
     sizes = [
         (stop - start, (stop - start) * plan.spec.row_values)
         if plan.tensor.token_counts is None
-        else (stop - start, int(plan.tensor.token_counts[start:stop].sum()) * plan.spec.channels)
+        else (stop - start, max(stop - start, int(plan.tensor.token_counts[start:stop].sum()) * plan.spec.channels))
         for plan in streams
         for start, stop in plan.cuts
     ]

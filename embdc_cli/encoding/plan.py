@@ -7,9 +7,8 @@ that `writing` carries out.
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,56 +16,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embdc_cli import dtypes
-from embdc_cli.codebook.find import check_fit
 from embdc_cli.codec.lossless.codec import LosslessCodec
 from embdc_cli.codec.transform.codec import TransformCodec
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.codec.transform.models import TransformModels
-from embdc_cli.codec.video.options import VideoOptions
-from embdc_cli.codec.weighting import Weighting
 from embdc_cli.container.header import Limits
-from embdc_cli.device import computing_device
 from embdc_cli.encoding.chunk_coder import ChunkCoder, CodedChunk, OnCpu, coder_on
 from embdc_cli.encoding.rate import COARSEST, FINEST, INDICES_PER_OCTAVE, step_of
+from embdc_cli.encoding.sampling import SAMPLE_BYTES, VIDEO_SAMPLE_BYTES, Part, drawn_evenly
 from embdc_cli.encoding.segments import Segment, divide, pieces_of
-from embdc_cli.encoding.sensitive import kept_exactly
-from embdc_cli.encoding.survey import Survey, survey
+from embdc_cli.encoding.survey import Survey
 from embdc_cli.errors import MissingModel
 from embdc_cli.metrics import ChannelMoments, ErrorSums
-from embdc_cli.options import VIDEO_CODECS, EncodeOptions
 from embdc_cli.parallel import ordered_map
 from embdc_cli.recent import Recent
-from embdc_cli.reporter import Reporter
-from embdc_cli.tokens import Cut, cut_rows
-from embdc_cli.values import Dump, StreamSpec, Tensor
+from embdc_cli.tokens import Cut
+from embdc_cli.values import StreamSpec, Tensor
 
 if TYPE_CHECKING:
-    from embdc_cli.codebook.codebook import Codebook
     from embdc_cli.codec.stage import ChunkCodec, Sides
     from embdc_cli.codec.table import Codebook as CodebookOfCodec
-
-SAMPLE_BYTES = 128 << 20  # of raw rows, for models and rate trials
-VIDEO_SAMPLE_BYTES = 16 << 20  # of them for video codecs, which take longer by far
-RECENT_BYTES = 256 << 20
-_SEED = 20260101
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a forecast looks at of a stream.
-
-    coded: the chunks that trials code, and how much each one counts. read: the only chunks that may be read, from which
-    all else about the stream is inferred, those of `coded` among them; None for all.
-    """
-
-    coded: Mapping[Cut, float]
-    read: frozenset[Cut] | None = None
-
-    def on(self, cuts: Sequence[Cut]) -> Part:
-        """The same part of a stream that is cut at scenes too, and of which all may be read."""
-        firsts = [start for start, _ in cuts]
-        middles = {(start + stop) // 2: weight for (start, stop), weight in self.coded.items()}
-        return Part({cuts[bisect_right(firsts, row) - 1]: weight for row, weight in middles.items()})
 
 
 @dataclass(frozen=True)
@@ -144,15 +113,10 @@ class StreamPlan:
         return self._read_of(cuts) if self.part is None else [cut for cut in cuts if cut in self.part.coded]
 
     def _read_of(self, cuts: Sequence[Cut]) -> list[Cut]:
-        """Some of these chunks to fit models to, `sample_bytes` of the whole stream, drawn evenly by a fixed seed."""
+        """Some of these chunks to fit models to, `sample_bytes` of the whole stream, drawn evenly."""
         if self.part is not None and self.part.read is not None:
             return [cut for cut in cuts if cut in self.part.read]
-        count = self._sample_size(cuts)
-        if count >= len(cuts):
-            return list(cuts)
-        rng = random.Random(_SEED)
-        drawn = (int((i + rng.random()) * len(cuts) / count) for i in range(count))
-        return [cuts[number] for number in dict.fromkeys(drawn)]
+        return drawn_evenly(cuts, self._sample_size(cuts))
 
     def _sample_size(self, cuts: Sequence[Cut]) -> int:
         """How many of these chunks a sample may have."""
@@ -353,68 +317,3 @@ class StreamPlan:
                 sums.merge(found if len(sample) == len(segment.cuts) else found.scaled(scale))
             self._last_trial = key, Trial(total, sums)
         return self._last_trial[1]
-
-
-def plan_streams(
-    dump: Dump,
-    options: EncodeOptions,
-    codebook: Codebook | None,
-    reporter: Reporter,
-    parts: Sequence[Part] | None = None,
-    fits: Recent | None = None,
-) -> list[StreamPlan]:
-    """A plan for every tensor of the dump: cut and surveyed, not chosen yet.
-
-    parts: of every tensor, what a forecast looks at. fits: keeps those of other plans of this dump, which differ in
-    targets and effort alone.
-    Raises: SourceError for values that may not be there, MissingModel for a codebook of another encoder.
-    """
-    lossless = options.target().kind == "lossless"
-    plans, recent = [], Recent(RECENT_BYTES)
-    exact = kept_exactly([tensor.spec for tensor in dump.tensors], dump.exact_streams, options.keep_lossless)
-    for number, tensor in enumerate(dump.tensors):
-        spec = tensor.spec
-        lossy = not lossless and spec.dtype in dtypes.FLOATS and spec.name not in exact
-        if codebook is not None and lossy:
-            check_fit(codebook, spec.channels, dump.encoder)
-        cuts = cut_rows(tensor, options.chunk_frames)
-        part = parts[number] if parts is not None else None
-        some = part.read if part is not None else None
-        seen = survey(tensor, cuts if some is None else sorted(some), nonfinite=options.nonfinite, lossy=lossy)
-        if seen.scenes and some is None:
-            cuts = cut_rows(tensor, options.chunk_frames, seen.scenes)
-            part = part.on(cuts) if part is not None else None
-        reporter.progress("survey", number + 1, len(dump.tensors), "streams")
-        own = fit_options(options, codebook, seen)
-        plan = StreamPlan(number, tensor, cuts, seen, own, recent, recent if fits is None else fits, part)
-        if some is not None:
-            plan.survey = _of_all(seen, plan.values / max(1, plan.values_in(list(some))))
-        plans.append(plan)
-    return plans
-
-
-def _of_all(seen: Survey, factor: float) -> Survey:
-    """The survey of a stream of which a sample was seen; scenes cannot be seen in a sample."""
-    moments = seen.moments.scaled(factor) if seen.moments is not None else None
-    return replace(seen, moments=moments, scenes=[])
-
-
-def fit_options(options: EncodeOptions, codebook: Codebook | None, seen: Survey) -> FitOptions:
-    """What the models of a stream's segments depend on."""
-    return FitOptions(
-        effort=options.effort_level(),
-        weighting=Weighting.parse(options.weighting),
-        codebook=codebook,
-        reconstruction=options.reconstruction,
-        nonfinite_keep=options.nonfinite == "keep",
-        padding=seen.padding,
-        video=_video_options(options),
-        vector=options.codec == "vq",
-        device=computing_device(options.device),
-    )
-
-
-def _video_options(options: EncodeOptions) -> VideoOptions | None:
-    if options.codec not in VIDEO_CODECS:
-        return None
-    return VideoOptions(options.codec, options.rotation, options.inter, options.backend)

@@ -15,10 +15,11 @@ from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.choosing import Choice, choose, null_pass
 from embdc_cli.encoding.codebooks import codebook_record
 from embdc_cli.encoding.header import ItemFacts, header_of, limits_of, summary_facts
-from embdc_cli.encoding.plan import Part, plan_streams
+from embdc_cli.encoding.planning import plan_streams
 from embdc_cli.encoding.rate import StepSearch
 from embdc_cli.encoding.recipe import codec_name
 from embdc_cli.encoding.result import encode_result
+from embdc_cli.encoding.sampling import Part
 from embdc_cli.encoding.segments import Segment
 from embdc_cli.encoding.writing import Kept, WriteJob, WriteResult, note_codebooks, perform
 from embdc_cli.errors import UsageError

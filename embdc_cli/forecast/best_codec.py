@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from embdc_cli.encoding.plan import RECENT_BYTES
+from embdc_cli.encoding.planning import RECENT_BYTES
 from embdc_cli.errors import TargetMissed
 from embdc_cli.forecast.fits import SharedFits
 from embdc_cli.forecast.prediction import predict

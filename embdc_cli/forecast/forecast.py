@@ -13,7 +13,7 @@ from embdc_cli import dtypes
 from embdc_cli.comparison.head import read_head
 from embdc_cli.comparison.probe import Head
 from embdc_cli.device import check_device
-from embdc_cli.encoding.plan import RECENT_BYTES
+from embdc_cli.encoding.planning import RECENT_BYTES
 from embdc_cli.errors import ResourceError, SourceError, TargetMissed, UsageError
 from embdc_cli.forecast.calibration import calibrated
 from embdc_cli.forecast.fits import SharedFits

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli import dtypes
-from embdc_cli.encoding.plan import SAMPLE_BYTES, Part
+from embdc_cli.encoding.sampling import SAMPLE_BYTES, Part
 from embdc_cli.tokens import Cut, chunk_rows, cut_rows
 from embdc_cli.values import Dump, StreamSpec, Tensor
 

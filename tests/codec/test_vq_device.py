@@ -84,7 +84,7 @@ def test_archives_are_the_same_from_any_device(device: str, tmp_path: Path, monk
     embdc.encode(x, str(tmp_path / "cpu.embdc"), codec="vq", target_cosine=0.99)
     expected = embdc.open(str(tmp_path / "cpu.embdc"))["data"][:]
     if device == ON_CPU:  # no word of --device
-        for module in ("encoding.plan", "archive"):
+        for module in ("encoding.planning", "archive"):
             monkeypatch.setattr(f"embdc_cli.{module}.computing_device", lambda _: device)
     searched: list[str] = []
     for place, name in ((cuda, "search"), (cuda.Lookup, "sums")):

@@ -39,7 +39,7 @@ def coded_there(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def on(device: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The option for encoding by torch on `device`."""
     if device == "cpu":  # no word of --device, so that torch is used
-        monkeypatch.setattr("embdc_cli.encoding.plan.computing_device", lambda _: "cpu:0")
+        monkeypatch.setattr("embdc_cli.encoding.planning.computing_device", lambda _: "cpu:0")
     return device
 
 

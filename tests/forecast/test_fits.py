@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
-from embdc_cli.encoding import plan as planning
+from embdc_cli.encoding import plan
 from embdc_cli.forecast.fits import SharedFits
 from tests.synthetic import embeddings
 
 
 def test_rows_of_one_effort_share_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     efforts: list[int] = []
-    fit = planning.Fit
+    fit = plan.Fit
 
     def counted(spec: Any, rows: Any, counts: Any, options: Any) -> Any:
         if len(rows[0]) == 40:  # not those that only warm up
             efforts.append(options.effort)
         return fit(spec, rows, counts, options)
 
-    monkeypatch.setattr(planning, "Fit", counted)
+    monkeypatch.setattr(plan, "Fit", counted)
     x = embeddings(40)
     together = embdc.plan(x, rows=["small", "balanced", "cosine=0.9", "fast"])["rows"]
     assert efforts == [0, 1, 3]
