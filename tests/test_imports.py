@@ -39,7 +39,7 @@ ALLOWED = {
     "encoding": PLAIN | {"encoding", "codebook", "codec", "container", "output", "source"},
     "forecast": PLAIN | {"forecast", "comparison", "encoding", "codec", "container", "inputs", "output", "source"},
     "source": PLAIN | {"source"},
-    "distributed": PLAIN | {"__version__", "distributed", "batch", "failure", "pipeline"},
+    "distributed": PLAIN | {"__version__", "distributed", "batch", "codebook", "failure", "pipeline"},
     "data": PLAIN | {"data", "archive"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},
