@@ -113,3 +113,14 @@ def train(inputs: Sequence[str], output: str, settings: dict[str, Any], reporter
     from embdc_cli.codebook.training import TrainOptions, train
 
     return train(inputs, output, TrainOptions(**settings), reporter)
+
+
+def train_on_cluster(
+    inputs: Sequence[str], output: str, settings: dict[str, Any], reporter: Reporter, **place: Any
+) -> Document:
+    """The same with the inputs read on a cluster; `place` are keyword arguments of `distributed.training.OnCluster`."""
+    from embdc_cli.codebook.training import TrainOptions, train
+    from embdc_cli.distributed.training import OnCluster
+
+    engine = OnCluster(inputs, reporter=reporter, **place)
+    return train(inputs, output, TrainOptions(**settings), reporter, engine=engine)

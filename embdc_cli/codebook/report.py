@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.engine import HERE, Engine, told
 from embdc_cli.codebook.trial import Curve, Point, StreamTrial
 from embdc_cli.reporter import Reporter
 from embdc_cli.values import Tensor
@@ -35,27 +37,29 @@ class Report:
     streams: int
 
 
-def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Reporter) -> Report:
+def held_out_report(codebook: Codebook, heldout: Sequence[Tensor], reporter: Reporter, engine: Engine = HERE) -> Report:
     """The report on the first MAX_STREAMS of `heldout`; no points when there are none."""
     targets = TARGETS if codebook.kind == "transform" else VECTOR_TARGETS
     streams = heldout[:MAX_STREAMS]
     if not streams:
         return Report([], None, 0)
-    values: list[int] = []
-    helped: list[Curve] = []
-    alone: list[Curve] = []
-    for done, tensor in enumerate(streams):
-        for curves, used in ((helped, codebook), (alone, None)):
-            reporter.progress("held-out report", 2 * done + (used is None), 2 * len(streams), "curves")
-            trial = StreamTrial(tensor, used, vector=codebook.kind == "vq")
-            curves.append(trial.curve(min(targets), max(targets)))
-        values.append(trial.values)
+    items = [(tensor, used) for tensor in streams for used in (codebook, None)]
+    curves = engine.map(partial(_curve, codebook.kind == "vq", min(targets), max(targets)), items)
+    found = list(told(curves, len(items), reporter, "held-out report", "curves"))
+    values = [count for _, count in found[::2]]
+    helped, alone = ([curve for curve, _ in found[first::2]] for first in (0, 1))
     points = [
         _point(nmse, _rate(helped, nmse, sum(values)), _rate(alone, nmse, sum(values)))
         | {"basis_share": _basis_share(helped, nmse, values)}
         for nmse in targets
     ]
     return Report(points, _break_even(points, len(codebook.file_bytes)), len(streams))
+
+
+def _curve(vector: bool, least: float, most: float, tensor: Tensor, codebook: Codebook | None) -> tuple[Curve, int]:
+    """Of one stream, and its values."""
+    trial = StreamTrial(tensor, codebook, vector=vector)
+    return trial.curve(least, most), trial.values
 
 
 def size_at(nmse: float, curve: Curve) -> float | None:

@@ -13,12 +13,14 @@ Mixtures take a second or two for 2^20 values, so fewer streams teach the tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import numpy as np
 
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import Chunk, channels_of, tokens_in
+from embdc_cli.codebook.engine import HERE, Engine, told
 from embdc_cli.codebook.symbol_counts import TableKind, chain_counts
 from embdc_cli.codec.transform.fit import Fit, FitOptions
 from embdc_cli.entropy.coding_tables import CodingTables, fixed_tables
@@ -39,14 +41,14 @@ _T = TypeVar("_T")
 
 
 def trained_tables(
-    codebook: Codebook, sample: Sequence[tuple[Tensor, list[Chunk]]], reporter: Reporter
+    codebook: Codebook, sample: Sequence[tuple[Tensor, list[Chunk]]], reporter: Reporter, engine: Engine = HERE
 ) -> CodingTables | None:
     """Tables for streams like those of `sample` coded with `codebook`; None where they save nothing of any kind."""
-    plan = [(kind, *one) for kind in KINDS for one in _evenly(sample, LESSONS[kind][1])]
+    plan = [(*one, kind) for kind in KINDS for one in _evenly(sample, LESSONS[kind][1])]
+    found = told(engine.map(partial(_stream_counts, codebook), plan), len(plan), reporter, "tables", "streams")
     counts: dict[TableKind, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    for done, (kind, tensor, chunks) in enumerate(plan):
-        reporter.progress("tables", done, len(plan), "streams")
-        counts[kind].append(_stream_counts(codebook, tensor, chunks, kind))
+    for (_, _, kind), own in zip(plan, found, strict=True):
+        counts[kind].append(own)
     made = {}
     for kind in KINDS:
         fixed: Tables = getattr(fixed_tables(), kind)

@@ -6,7 +6,7 @@ inputs -> corpus (checked, split) -> statistics of a sample -> KLT in integers -
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,15 +14,14 @@ from typing import Any, Final
 from embdc_cli.codebook.basis import klt, mean_to_integers, to_integers
 from embdc_cli.codebook.checkpoint import Checkpoint, checkpointed
 from embdc_cli.codebook.codebook import Codebook
-from embdc_cli.codebook.corpus import Chunk, Corpus, assemble, read_tokens, sample_chunks
+from embdc_cli.codebook.corpus import Chunk, Corpus, assemble, sample_chunks
+from embdc_cli.codebook.engine import HERE, Engine, told
 from embdc_cli.codebook.file import read, write
-from embdc_cli.codebook.opening import open_any
 from embdc_cli.codebook.recipe import digest_of
 from embdc_cli.codebook.reconstruction.training import with_network
 from embdc_cli.codebook.report import held_out_report
-from embdc_cli.codebook.statistics import CorpusStatistics
+from embdc_cli.codebook.statistics import CorpusStatistics, block_moments, blocks_of, pooled
 from embdc_cli.codebook.table_training import trained_kinds, trained_tables
-from embdc_cli.codec.transform.moments import Moments
 from embdc_cli.codec.weighting import Weighting
 from embdc_cli.errors import SourceError, TargetMissed, UsageError
 from embdc_cli.options import EncodeOptions
@@ -38,9 +37,7 @@ TOKENS_PER_CHANNEL = 10
 _TABLE_SHARE: Final = 0.1
 """Of a size limit that not all vectors meet. Tables save a percent or two of the bits, the first vectors far more."""
 
-OpenInput = Callable[[str, EncodeOptions, Reporter], Iterable[Dump]]
-
-_REVISION: Final = 1
+_REVISION: Final = 2
 """Raised when the same corpus and options would give another codebook: a checkpoint of before is refused then."""
 
 
@@ -77,7 +74,7 @@ def train(
     options: TrainOptions | None = None,
     reporter: Reporter | None = None,
     *,
-    open_input: OpenInput = open_any,
+    engine: Engine = HERE,
 ) -> dict[str, Any]:
     """Train a codebook on `inputs`, write it to `output`, and return what `--json` prints.
 
@@ -86,18 +83,20 @@ def train(
     codebook; `break_even_bytes` is how much float16 data saves as much as the codebook costs, None when it never does.
     Raises: UsageError for options and inputs that do not go together, TargetMissed when not even one vector fits
     into `max_bytes`, OutputExists, SourceError; Stopped when it is interrupted and `resume` can go on.
+
+    engine: what reads the inputs; the file is the same with any.
     """
     options, reporter = options or TrainOptions(), reporter or Silent()
     _check(inputs, options)
     check_output(output, force=options.force)
     check_not_input(output, *inputs)
     check_not_input(output, *(name for name in (options.init, options.probe) if name is not None))
-    with one_blas_thread(), _opened(inputs, options, reporter, open_input) as (names, dumps):
+    with one_blas_thread(), engine, _opened(inputs, options, reporter, engine) as (names, dumps):
         corpus = assemble(names, dumps, holdout=options.holdout, seed=options.seed)
-        with checkpointed(output, _recipe(corpus, options), resume=options.resume) as checkpoint:
-            codebook, learnt = _learn(corpus, len(inputs), options, reporter, checkpoint)
-            codebook, learnt["reconstruction"] = _with_network(codebook, corpus, options, reporter)
-            report = held_out_report(codebook, corpus.heldout, reporter)
+        with checkpointed(output, _recipe(corpus, options, engine), resume=options.resume) as checkpoint:
+            codebook, learnt = _learn(corpus, len(inputs), options, reporter, checkpoint, engine)
+            codebook, learnt["reconstruction"] = _with_network(codebook, corpus, options, reporter, engine)
+            report = held_out_report(codebook, corpus.heldout, reporter, engine)
             write(codebook, output, force=options.force)
     warnings = [*corpus.warnings, *_sample_warnings(codebook), *_init_warnings(learnt.get("init"))]
     if report.streams < len(corpus.heldout):
@@ -151,15 +150,15 @@ def _check(inputs: Sequence[str], options: TrainOptions) -> None:
 
 @contextmanager
 def _opened(
-    inputs: Sequence[str], options: TrainOptions, reporter: Reporter, open_input: OpenInput
+    inputs: Sequence[str], options: TrainOptions, reporter: Reporter, engine: Engine
 ) -> Iterator[tuple[list[str], list[Dump]]]:
     """All items of all inputs, with the input each came from; closed in the end."""
     names: list[str] = []
     dumps: list[Dump] = []
     try:
-        for done, name in enumerate(inputs):
-            reporter.progress("open", done, len(inputs), "inputs")
-            for dump in open_input(name, options.reading, reporter):
+        opened = told(engine.open(inputs, options.reading, reporter), len(inputs), reporter, "open", "inputs")
+        for name, items in zip(inputs, opened, strict=True):
+            for dump in items:
                 names.append(name)
                 dumps.append(dump)
                 for warning in dump.warnings:
@@ -170,7 +169,7 @@ def _opened(
             dump.close()
 
 
-def _recipe(corpus: Corpus, options: TrainOptions) -> str:
+def _recipe(corpus: Corpus, options: TrainOptions, engine: Engine) -> str:
     """What a checkpoint is bound to."""
     decide = ("kind", "max_bytes", "sample", "seed", "holdout", "refine")
     settings = {name: getattr(options, name) for name in decide} | {"revision": _REVISION}
@@ -178,32 +177,33 @@ def _recipe(corpus: Corpus, options: TrainOptions) -> str:
         import torch
 
         settings["cuda"] = torch.cuda.is_available()
-    return digest_of(settings, (options.init, options.weighting, options.probe), [*corpus.train, *corpus.heldout])
+    files = (options.init, options.weighting, options.probe)
+    return digest_of(settings, files, [*corpus.train, *corpus.heldout], engine)
 
 
 def _statistics(
-    corpus: Corpus, sample: Sequence[tuple[Tensor, list[Chunk]]], reporter: Reporter, checkpoint: Checkpoint
+    corpus: Corpus,
+    sample: Sequence[tuple[Tensor, list[Chunk]]],
+    reporter: Reporter,
+    checkpoint: Checkpoint,
+    engine: Engine,
 ) -> CorpusStatistics:
     known = checkpoint.find("statistics")
     if known is not None:
         return CorpusStatistics.of(known)
-    statistics = CorpusStatistics(corpus.channels)
-    for done, (tensor, chunks) in enumerate(sample):
-        reporter.progress("statistics", done, len(sample), "streams")
-        moments = Moments(corpus.channels, pairs=True)
-        for chunk in chunks:
-            moments.add(read_tokens(tensor, chunk))
-        statistics.add(moments)
+    blocks = blocks_of(sample)
+    moments = engine.map(block_moments, [(block.tensor, block.chunks) for block in blocks])
+    statistics = pooled(corpus.channels, blocks, told(moments, len(blocks), reporter, "statistics", "blocks"))
     checkpoint.keep("statistics", statistics.arrays)
     return statistics
 
 
 def _learn(
-    corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter, checkpoint: Checkpoint
+    corpus: Corpus, inputs: int, options: TrainOptions, reporter: Reporter, checkpoint: Checkpoint, engine: Engine
 ) -> tuple[Codebook, dict[str, Any]]:
     """The codebook, and what its kind adds to the report."""
     sample = sample_chunks(corpus.train, options.sample, options.seed)
-    statistics = _statistics(corpus, sample, reporter, checkpoint)
+    statistics = _statistics(corpus, sample, reporter, checkpoint, engine)
     covariance = statistics.covariance
     if not covariance.any():
         raise SourceError(
@@ -222,8 +222,8 @@ def _learn(
         training={"inputs": inputs, "seed": options.seed, "tokens": statistics.tokens},
     )
     if options.kind == "vq":
-        return _with_levels(plain, statistics, corpus, options, reporter, checkpoint)
-    codebook = plain if corpus.lossy else replace(plain, tables=trained_tables(plain, sample, reporter))
+        return _with_levels(plain, statistics, corpus, options, reporter, checkpoint, engine)
+    codebook = plain if corpus.lossy else replace(plain, tables=trained_tables(plain, sample, reporter, engine))
     return codebook if options.max_bytes is None else _limited(codebook, options.max_bytes), {}
 
 
@@ -234,6 +234,7 @@ def _with_levels(
     options: TrainOptions,
     reporter: Reporter,
     checkpoint: Checkpoint,
+    engine: Engine,
 ) -> tuple[Codebook, dict[str, Any]]:
     # the only ones that need torch and the reader of heads
     from embdc_cli.codebook.vector.losses import loss_of
@@ -255,17 +256,17 @@ def _with_levels(
         max_bytes=options.max_bytes,
         seed=options.seed,
     )
-    learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter, checkpoint)
+    learnt = learn_levels(plain, covariance, corpus.train, corpus.heldout, loss, vector, reporter, checkpoint, engine)
     return learnt.codebook, learnt.report
 
 
 def _with_network(
-    codebook: Codebook, corpus: Corpus, options: TrainOptions, reporter: Reporter
+    codebook: Codebook, corpus: Corpus, options: TrainOptions, reporter: Reporter, engine: Engine
 ) -> tuple[Codebook, dict[str, Any] | None]:
     mode = options.reconstruction or ("auto" if options.kind == "vq" else "off")
     if mode == "off" or (mode == "auto" and (not corpus.heldout or corpus.lossy)):
         return codebook, None
-    return with_network(codebook, corpus.train, corpus.heldout, mode, options.max_bytes, options.seed, reporter)
+    return with_network(codebook, corpus.train, corpus.heldout, mode, options.max_bytes, options.seed, reporter, engine)
 
 
 def _limited(codebook: Codebook, max_bytes: int) -> Codebook:

@@ -6,7 +6,8 @@
     ray.data.from_items(items).map(encode_item, fn_kwargs={"options": options})
     spark.sparkContext.parallelize(items).mapPartitions(lambda part: (encode_item(item, options) for item in part))
 
-`encode.py` is the batch of `embdc encode --engine ray`. `cluster.py` is all that knows Ray, and knows nothing of what
+`encode.py` is the batch of `embdc encode --engine ray`, `training.py` the engine of `embdc train-codebook`, on the
+inputs that workers hold open (`holding.py`). `cluster.py` is all that knows Ray, and knows nothing of what
 the work is.
 """
 

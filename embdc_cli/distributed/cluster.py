@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -71,6 +71,10 @@ class Workers:
     count: int | None = None
 
 
+class Lost(ResourceError):
+    """The workers of an item were lost again and again."""
+
+
 class Interrupted(Exception):
     """The work on an item was stopped before it was finished."""
 
@@ -79,7 +83,7 @@ class Interrupted(Exception):
 class Outcome(Generic[T, R]):
     """What became of `item`, the one of number `index`: the result, or why there is none.
 
-    error: what the function raised; ResourceError where its workers were lost again and again; Interrupted.
+    error: what the function raised; `Lost`; Interrupted.
     """
 
     index: int
@@ -168,31 +172,56 @@ class Pool(Generic[T, R]):
         self._events: queue.SimpleQueue[tuple[_Handle[T], Any]] = queue.SimpleQueue()
         self._handles: set[_Handle[T]] = set()
         self._lost_tasks: deque[_Task[T]] = deque()
+        self._homes: dict[Hashable, _Handle[T]] = {}
         self._failed_starts = 0
         self._heard = time.monotonic()
 
-    def map(self, items: Iterable[T], *, ahead: int | None = None) -> Iterator[Outcome[T, R]]:
+    def map(
+        self,
+        items: Iterable[T],
+        *,
+        ahead: int | None = None,
+        home: Callable[[T], Hashable | None] = lambda item: None,
+    ) -> Iterator[Outcome[T, R]]:
         """The outcome of every item, as they come. `items` is read only as far as workers are free.
 
         ahead: an item waits while the first unfinished one is so many places before it, so that no more than that
         many results ever wait for their turn in `ordered`; None: it never waits.
+        home: what an item needs that a worker keeps. As long as the worker lives that had the first such item, in this
+        call or one before, it has them all; items for workers that are busy are passed over. None: any worker.
         """
         rest = enumerate(items)
-        begun, exhausted = 0, False
+        taken, exhausted = 0, False
         unfinished: set[int] = set()
+        passed_over: list[_Task[T]] = []
+
+        def next_for(handle: _Handle[T]) -> _Task[T] | None:
+            nonlocal taken, exhausted
+            for task in passed_over:
+                if self._may_have(handle, task):
+                    passed_over.remove(task)
+                    return task
+            while not exhausted and (ahead is None or taken < min(unfinished, default=taken) + ahead):
+                for index, item in rest:
+                    taken += 1
+                    unfinished.add(index)
+                    task = _Task(index, item, home(item))
+                    if self._may_have(handle, task):
+                        return task
+                    passed_over.append(task)
+                    break
+                else:
+                    exhausted = True
+            # last: an item that kills its worker must not kill one after the other
+            return self._lost_tasks.popleft() if self._lost_tasks else None
+
         while True:
             for handle in self._idle():
-                if not exhausted and (ahead is None or begun < min(unfinished, default=begun) + ahead):
-                    for index, item in rest:
-                        begun += 1
-                        unfinished.add(index)
-                        handle.begin(_Task(index, item), self._events)
-                        break
-                    else:
-                        exhausted = True
-                if handle.task is None and self._lost_tasks:
-                    # last: an item that kills its worker must not kill one after the other
-                    handle.begin(self._lost_tasks.popleft(), self._events)
+                task = next_for(handle)
+                if task is not None:
+                    if task.home is not None:
+                        self._homes[task.home] = handle
+                    handle.begin(task, self._events)
             if exhausted and not unfinished:
                 return
             outcome = self._next_outcome(None)
@@ -233,6 +262,10 @@ class Pool(Generic[T, R]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _may_have(self, handle: _Handle[T], task: _Task[T]) -> bool:
+        found = None if task.home is None else self._homes.get(task.home)
+        return found is None or found is handle or found not in self._handles
 
     def _idle(self) -> list[_Handle[T]]:
         """Workers that wait for an item; those that are missing are started."""
@@ -285,7 +318,7 @@ class Pool(Generic[T, R]):
             task.item = self._again(task.item)
             self._lost_tasks.append(task)
             return None
-        lost = ResourceError(
+        lost = Lost(
             f"lost with its worker {task.losses} times, at last because {why}",
             hint="if memory ran out: fewer workers at once, with more --worker-cpus each",
         )
@@ -319,6 +352,7 @@ _SAME: Final = "every node needs the same embdc and Python"
 class _Task(Generic[T]):
     index: int
     item: T
+    home: Hashable | None = None
     losses: int = 0
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from embdc_cli import batch
 from embdc_cli.batch import Document
 from embdc_cli.distributed.cluster import Interrupted, Outcome, Pool, Workers, connected
-from embdc_cli.distributed.item import absolute, attempt, with_absolute_paths
+from embdc_cli.distributed.item import Notes, absolute, attempt, with_absolute_paths
 from embdc_cli.errors import Busy, EmbdcError, ResourceError, Stopped
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
@@ -29,19 +29,6 @@ class _Item:
     def again(self) -> _Item:
         """The item whose worker was lost: perhaps its archive is there, which is then no obstacle."""
         return replace(self, options=replace(self.options, skip_existing=True))
-
-
-class _Notes:
-    """The reporter of a worker: notes travel back with the document."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
-        del stage, done, total, unit
 
 
 def run(
@@ -101,7 +88,7 @@ def run(
 
 def _encode(item: _Item) -> tuple[Document, list[str]]:
     """On a worker: the document of the item, and the notes to the user."""
-    reporter = _Notes()
+    reporter = Notes()
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         document, error = attempt(item.job, item.options, reporter)

@@ -39,6 +39,19 @@ def attempt(
     return batch.attempt(dict(item), lambda job: pipeline.encode(job["input"], job["output"], options, reporter))
 
 
+class Notes:
+    """The reporter of a worker: notes travel back with what it found."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        del stage, done, total, unit
+
+
 def with_absolute_paths(options: EncodeOptions) -> EncodeOptions:
     """The options for a process with another working folder."""
     found: dict[str, Any] = {}

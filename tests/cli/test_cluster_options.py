@@ -11,7 +11,7 @@ import pytest
 
 from embdc_cli.cli import library
 from embdc_cli.distributed.cluster import Workers
-from tests.cli.documents import encode_document
+from tests.cli.documents import encode_document, train_document
 from tests.cli.program import Embdc, Fake
 
 
@@ -120,3 +120,32 @@ def test_a_cluster_that_is_not_there(embdc: Embdc) -> None:
         done = embdc("encode", "a.npy", "--engine", "ray", "--address", address)
     assert done.exit == 9
     assert done.err == f"embdc: --engine ray: {address}: no cluster there, connection refused\n"
+
+
+def test_training_on_a_cluster(embdc: Embdc, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def train(inputs: list[str], output: str, settings: Any, reporter: Any, **place: Any) -> dict[str, Any]:
+        calls.append({"inputs": inputs, "output": output, **place})
+        return train_document(output)
+
+    monkeypatch.setattr(library, "train_on_cluster", train)
+    options = ["--engine", "ray", "--address", "head:6379", "-j", "2", "--workers", "3", "--device", "cuda"]
+    assert embdc("train-codebook", "a", "b", "-o", "c", *options, "--json", "-q").json == train_document("c")
+    assert calls == [
+        {"inputs": ["a", "b"], "output": "c", "address": "head:6379", "workers": Workers(2, 1, 3)},
+    ]
+    assert not fake.calls
+
+
+def test_training_on_a_cluster_from_standard_input_is_refused(embdc: Embdc) -> None:
+    done = embdc("train-codebook", "-", "-o", "c", "--engine", "ray")
+    assert (done.exit, done.err.splitlines()[0]) == (2, "embdc: --engine ray: not with standard input")
+
+
+def test_training_without_ray(embdc: Embdc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (tmp_path / "a").touch()
+    done = embdc("train-codebook", "a", "-o", "c", "--engine", "ray")
+    assert done.exit == 9
+    assert done.err == "embdc: --engine ray: ray is not installed\nhint: pip install 'embdc[ray]'\n"

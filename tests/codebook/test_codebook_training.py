@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from embdc_cli.codebook import file
+from embdc_cli.codebook.engine import Here
 from embdc_cli.codebook.table_training import trained_kinds
 from embdc_cli.codebook.training import TrainOptions, _limited, train
 from embdc_cli.errors import EmbdcError, OutputExists, SourceError, TargetMissed, UsageError
@@ -46,7 +47,7 @@ def run(
     def open_input(name: str, reading: EncodeOptions, reporter: Reporter) -> Iterator[Dump]:
         yield dump_of(ARRAYS[name], encoder=(encoders or {}).get(name))
 
-    return train(names or tuple(ARRAYS), str(output), TrainOptions(**options), reporter, open_input=open_input)
+    return train(names or tuple(ARRAYS), str(output), TrainOptions(**options), reporter, engine=Here(open_input))
 
 
 def test_the_result_describes_the_file(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_the_output_is_refused_before_inputs_are_opened(tmp_path: Path) -> None:
         yield
 
     with pytest.raises(UsageError, match="folder"):
-        train(["x.npy"], str(tmp_path / "none" / "a"), open_input=never)
+        train(["x.npy"], str(tmp_path / "none" / "a"), engine=Here(never))
 
 
 def test_a_single_input_and_a_small_sample_are_warned_of(tmp_path: Path) -> None:
@@ -213,9 +214,9 @@ def test_inputs_are_closed_whatever_happens(tmp_path: Path) -> None:
         dump.close = lambda: closed.append(name)
         yield dump
 
-    train(list(ARRAYS), str(tmp_path / "a"), open_input=open_input)
+    train(list(ARRAYS), str(tmp_path / "a"), engine=Here(open_input))
     assert closed == list(ARRAYS)
     closed.clear()
     with pytest.raises(EmbdcError):
-        train(list(ARRAYS), str(tmp_path / "b"), TrainOptions(max_bytes=10), open_input=open_input)
+        train(list(ARRAYS), str(tmp_path / "b"), TrainOptions(max_bytes=10), engine=Here(open_input))
     assert closed == list(ARRAYS)

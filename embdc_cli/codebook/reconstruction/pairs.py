@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.engine import HERE, Engine
 from embdc_cli.codebook.trial import EFFORT
 from embdc_cli.codec.reconstruction.network import features_of
 from embdc_cli.codec.reconstruction.stage import Reconstruction
@@ -53,14 +55,17 @@ class Pairs:
         return float(both), float(added)
 
 
-def coded_pairs(tensors: Sequence[Tensor], codebook: Codebook, radius: int, *, vector: bool) -> list[Pairs]:
+def coded_pairs(
+    tensors: Sequence[Tensor], codebook: Codebook, radius: int, *, vector: bool, engine: Engine = HERE
+) -> list[Pairs]:
     """Rows from the middle of streams that lie evenly among these, at every step."""
     drawn = tensors[:: max(1, -(-len(tensors) // MAX_STREAMS))]
     values = MAX_VALUES // max(1, len(drawn))
-    return [pairs for tensor in drawn for pairs in _of_stream(tensor, values, codebook, radius, vector)]
+    of_stream = partial(_of_stream, codebook, values, radius, vector)
+    return [pairs for found in engine.map(of_stream, [(tensor,) for tensor in drawn]) for pairs in found]
 
 
-def _of_stream(tensor: Tensor, values: int, codebook: Codebook, radius: int, vector: bool) -> list[Pairs]:
+def _of_stream(codebook: Codebook, values: int, radius: int, vector: bool, tensor: Tensor) -> list[Pairs]:
     known = tensor.spec.known_rows
     per_row = tensor.spec.row_values
     if tensor.token_counts is not None:

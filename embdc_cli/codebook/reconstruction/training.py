@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from embdc_cli.codebook.codebook import Codebook
+from embdc_cli.codebook.engine import HERE, Engine
 from embdc_cli.codebook.reconstruction.learning import RADIUS, learnt_network
 from embdc_cli.codebook.reconstruction.pairs import STEPS, Pairs, coded_pairs
 from embdc_cli.codec.reconstruction.network import Network
@@ -34,6 +35,7 @@ def with_network(
     max_bytes: int | None,
     seed: int,
     reporter: Reporter,
+    engine: Engine = HERE,
 ) -> tuple[Codebook, dict[str, Any] | None]:
     """The codebook, with a network if `mode` is "on", or "auto" and it pays; and `reconstruction` of the document.
 
@@ -42,7 +44,7 @@ def with_network(
     found: list[list[Pairs]] = []
     for number, (streams, vector) in enumerate((one, by) for one in (train, heldout) for by in (False, True)):
         reporter.progress("reconstruction", number, 4, "codings")
-        found.append(coded_pairs(streams, codebook, RADIUS, vector=vector))
+        found.append(coded_pairs(streams, codebook, RADIUS, vector=vector, engine=engine))
     trained, judged = found[0] + found[1], found[2] + found[3]
     if not trained:
         return codebook, None

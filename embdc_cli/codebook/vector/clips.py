@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from embdc_cli.codebook.corpus import Chunk, layout_of, read_tokens
+from embdc_cli.codebook.engine import HERE, Engine
 from embdc_cli.codec.transform.sparse_fit import grid_width
 from embdc_cli.values import Tensor
 
@@ -33,19 +34,19 @@ class Clip:
         return np.concatenate([chunk.reshape(-1, chunk.shape[-1]) for chunk in self.chunks])
 
 
-def read_clips(sample: Sequence[tuple[Tensor, list[Chunk]]]) -> list[Clip]:
+def read_clips(sample: Sequence[tuple[Tensor, list[Chunk]]], engine: Engine = HERE) -> list[Clip]:
     """One clip for each stream. Raises: SourceError for NaN and infinities."""
-    clips = []
-    for tensor, chosen in sample:
-        layout = layout_of(tensor.spec)
-        chunks = []
-        for chunk in chosen:
-            tokens = read_tokens(tensor, chunk)
-            rows = 1 if tensor.spec.ragged else max(1, chunk[1] - chunk[0])
-            chunks.append(tokens.reshape(rows, -1, layout.fold))
-        count = max(1, sum(chunk.shape[0] * chunk.shape[1] for chunk in chunks))
-        mean = sum(chunk.sum(axis=(0, 1), dtype=np.float64) for chunk in chunks) / count
-        centred = tuple((chunk - mean).astype(np.float32) for chunk in chunks)
-        width = grid_width(tensor.spec, centred[0].shape[1], tensor.spec.channels // layout.fold)
-        clips.append(Clip(centred, width))
-    return clips
+    return list(engine.map(_clip, sample))
+
+
+def _clip(tensor: Tensor, chosen: Sequence[Chunk]) -> Clip:
+    layout = layout_of(tensor.spec)
+    chunks = []
+    for chunk in chosen:
+        tokens = read_tokens(tensor, chunk)
+        rows = 1 if tensor.spec.ragged else max(1, chunk[1] - chunk[0])
+        chunks.append(tokens.reshape(rows, -1, layout.fold))
+    count = max(1, sum(chunk.shape[0] * chunk.shape[1] for chunk in chunks))
+    mean = sum(chunk.sum(axis=(0, 1), dtype=np.float64) for chunk in chunks) / count
+    centred = tuple((chunk - mean).astype(np.float32) for chunk in chunks)
+    return Clip(centred, grid_width(tensor.spec, centred[0].shape[1], tensor.spec.channels // layout.fold))

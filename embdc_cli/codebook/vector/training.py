@@ -14,6 +14,7 @@ import numpy as np
 from embdc_cli.codebook.checkpoint import Checkpoint
 from embdc_cli.codebook.codebook import Codebook
 from embdc_cli.codebook.corpus import Chunk, sample_chunks
+from embdc_cli.codebook.engine import HERE, Engine
 from embdc_cli.codebook.vector.clips import MAX_VALUES, Clip, read_clips
 from embdc_cli.codebook.vector.hard import STEPS, code, total, unit_of
 from embdc_cli.codebook.vector.keeping import arrays_of, model_of
@@ -58,6 +59,7 @@ def learn_levels(
     options: VectorOptions,
     reporter: Reporter,
     checkpoint: Checkpoint | None = None,
+    engine: Engine = HERE,
 ) -> Learnt:
     """Levels for the basis of `plain`, which may turn it. covariance: (D, D) of the corpus.
 
@@ -65,8 +67,8 @@ def learn_levels(
 
     Raises: SourceError for too few tokens, MissingModel for a codebook of other channels to start from.
     """
-    clips = read_clips(_sample(train, plain.channels, options.seed))
-    judges = read_clips(_sample(heldout, plain.channels, options.seed)) or clips
+    clips = read_clips(_sample(train, plain.channels, options.seed), engine)
+    judges = read_clips(_sample(heldout, plain.channels, options.seed), engine) or clips
     checkpoint = checkpoint or Checkpoint()
     start = checkpoint.find("start") or arrays_of(model=_from_scratch(plain, covariance, clips, loss, options))
     afresh = model_of(start, "model")

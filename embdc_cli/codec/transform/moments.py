@@ -54,6 +54,26 @@ class Moments:
             self._products += centred.T @ centred if self.pairs else np.einsum("nd,nd->d", centred, centred)
         self.count += len(tokens)
 
+    def merge(self, other: Moments) -> None:
+        """Take in what `other` (of as many channels and with pairs or not as this) has seen, as if it came next.
+
+        The result depends on where tokens were parted, in the last bits; it is the same for the same parts.
+        """
+        if not other.count:
+            return
+        if not self.count:
+            self.first, self._shift = other.first.copy(), other._shift.copy()
+        self.constant &= other.constant & (other.first.view(np.uint32) == self.first.view(np.uint32))
+        apart = other._shift - self._shift
+        if self.pairs:
+            cross = np.outer(other._sum, apart)
+            self._products += other._products + cross + cross.T + other.count * np.outer(apart, apart)
+        else:
+            self._products += other._products + 2 * other._sum * apart + other.count * apart**2
+        self._sum += other._sum + other.count * apart
+        self.count += other.count
+        self.zeros += other.zeros
+
     @property
     def mean(self) -> np.ndarray:
         """(D,) float64; zeros when nothing was seen."""
