@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -10,8 +11,8 @@ from embdc_cli import output
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import joined
-from embdc_cli.cli.options import Join, Words
-from embdc_cli.cli.parameters import command
+from embdc_cli.cli.options import Force, Words
+from embdc_cli.cli.parameters import choice, command, option
 from embdc_cli.errors import UsageError
 
 EXAMPLES = """
@@ -20,6 +21,22 @@ embdc cat part*.embdc --join items -o set.embdc
 """
 
 Parts = Annotated[list[str], typer.Argument(metavar="ARCHIVE...", help="Archives, in order.")]
+
+
+@dataclass(frozen=True)
+class Join:
+    """How archives become one."""
+
+    TITLE: ClassVar = "Output"
+
+    output: Annotated[
+        str | None, option("-o", "--output", metavar="FILE|-", help="The joined archive; - is stdout. Required.")
+    ] = None
+    force: Force = False
+    join: Annotated[
+        str | None,
+        choice("--join", choices=("time", "items"), help="One longer stream, or items (default where names differ)."),
+    ] = None
 
 
 def cat(archives: Parts, join: Join, words: Words) -> int:

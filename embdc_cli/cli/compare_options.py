@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from embdc_cli.cli import quantities
-from embdc_cli.cli.options import Axes, Codebooks, Key, RawLayout
+from embdc_cli.cli.input_options import Axes, Key, RawLayout
+from embdc_cli.cli.options import Codebooks
 from embdc_cli.cli.parameters import choice, option
 from embdc_cli.dump_formats import FORMATS
 from embdc_cli.options import PROBE_ON, CompareOptions

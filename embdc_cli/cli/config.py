@@ -11,7 +11,9 @@ import tomllib
 from dataclasses import fields
 from typing import Any, Final
 
-from embdc_cli.cli.options import Codec, Compute, Dumps, Rate, Video
+from embdc_cli.cli.encode_options import Codec, Rate
+from embdc_cli.cli.input_options import Dumps, Video
+from embdc_cli.cli.options import Compute
 from embdc_cli.cli.video_codec_options import VideoCodec
 from embdc_cli.errors import SourceError, UsageError
 

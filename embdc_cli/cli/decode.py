@@ -9,8 +9,9 @@ import typer
 from embdc_cli import output, worklist
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
+from embdc_cli.cli.decode_options import Consumer, Decoded, DecodeOutput, Following, Reading
 from embdc_cli.cli.lines import decoded
-from embdc_cli.cli.options import Compute, Consumer, Decoded, DecodeOutput, Following, Reading, Words
+from embdc_cli.cli.options import Compute, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.video_codec_options import VideoDecoding
 from embdc_cli.errors import UsageError

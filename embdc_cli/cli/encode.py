@@ -13,23 +13,21 @@ from embdc_cli.batch import Document, EventLog
 from embdc_cli.cli import library, signals, streams
 from embdc_cli.cli.cluster_options import Cluster
 from embdc_cli.cli.console import Console
-from embdc_cli.cli.lines import encoded, totalled
-from embdc_cli.cli.options import (
+from embdc_cli.cli.encode_options import (
     Additions,
     Batch,
     Codec,
     Coding,
-    Compute,
-    Dumps,
     EncodeOutput,
     ErrorFeedback,
     OnePass,
     Rate,
     Recipe,
     Spooling,
-    Video,
-    Words,
 )
+from embdc_cli.cli.input_options import Dumps, Video
+from embdc_cli.cli.lines import encoded, totalled
+from embdc_cli.cli.options import Compute, Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.cli.progress import StageReporter
 from embdc_cli.cli.video_codec_options import VideoCodec

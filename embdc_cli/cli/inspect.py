@@ -11,8 +11,9 @@ from embdc_cli import batch
 from embdc_cli.batch import Document
 from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
+from embdc_cli.cli.input_options import Dumps
 from embdc_cli.cli.inspect_options import Detail, Pages
-from embdc_cli.cli.options import Dumps, Words
+from embdc_cli.cli.options import Words
 from embdc_cli.cli.parameters import command, fill
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions

@@ -10,7 +10,9 @@ from embdc_cli import batch, output
 from embdc_cli.batch import Document
 from embdc_cli.cli import library, reports, streams
 from embdc_cli.cli.console import Console
-from embdc_cli.cli.options import Coding, Compute, Dumps, Report, Spooling, Video, Words
+from embdc_cli.cli.encode_options import Coding, Spooling
+from embdc_cli.cli.input_options import Dumps, Video
+from embdc_cli.cli.options import Compute, Report, Words
 from embdc_cli.cli.parameters import command, fill, given
 from embdc_cli.cli.plan_options import Emitted, Planning
 from embdc_cli.errors import UsageError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -10,8 +11,8 @@ from embdc_cli import output
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import repaired
-from embdc_cli.cli.options import RepairOutput, Words
-from embdc_cli.cli.parameters import command
+from embdc_cli.cli.options import Force, Words
+from embdc_cli.cli.parameters import command, option
 from embdc_cli.errors import UsageError
 
 EXAMPLES = """
@@ -20,6 +21,18 @@ embdc repair cut.embdc -o whole.embdc --json
 """
 
 Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of a damaged archive.")]
+
+
+@dataclass(frozen=True)
+class RepairOutput:
+    """Where a repaired archive goes."""
+
+    TITLE: ClassVar = "Output"
+
+    output: Annotated[
+        str | None, option("-o", "--output", metavar="FILE|-", help="The repaired archive; - is stdout. Required.")
+    ] = None
+    force: Force = False
 
 
 def repair(archive: Archive, target: RepairOutput, words: Words) -> int:

@@ -9,8 +9,9 @@ import typer
 
 from embdc_cli.cli import library, quantities, streams
 from embdc_cli.cli.console import Console
+from embdc_cli.cli.decode_options import Selection
 from embdc_cli.cli.lines import found
-from embdc_cli.cli.options import Codebooks, Jobs, Selection, Words
+from embdc_cli.cli.options import Codebooks, Jobs, Words
 from embdc_cli.cli.parameters import choice, command, fill, flag, option
 from embdc_cli.errors import UsageError
 from embdc_cli.options import METRICS, SearchOptions

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import divided
-from embdc_cli.cli.options import Cut, Words
-from embdc_cli.cli.parameters import command
+from embdc_cli.cli.options import Force, Words
+from embdc_cli.cli.parameters import command, option
 from embdc_cli.errors import UsageError
 
 EXAMPLES = """
@@ -19,6 +20,22 @@ embdc split day.embdc --every 1h -o 'hours/{n}.embdc'
 """
 
 Archive = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Path or URL of an archive.")]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How an archive becomes several."""
+
+    TITLE: ClassVar = "Output"
+
+    every: Annotated[
+        str | None, option("--every", metavar="TIME", help="The length of a part, such as 10m or 1h30m. Required.")
+    ] = None
+    output: Annotated[
+        str | None,
+        option("-o", "--output", metavar="NAMES", help="Names with {n} for the number (default: NAME-{n}.embdc)."),
+    ] = None
+    force: Force = False
 
 
 def split(archive: Archive, cut: Cut, words: Words) -> int:

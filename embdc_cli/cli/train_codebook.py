@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import typer
 
 from embdc_cli import output
-from embdc_cli.cli import library, reports, streams
+from embdc_cli.cli import library, quantities, reports, streams
 from embdc_cli.cli.cluster_options import Cluster
 from embdc_cli.cli.console import Console
+from embdc_cli.cli.input_options import Dumps, Video
 from embdc_cli.cli.lines import trained
-from embdc_cli.cli.options import Compute, Dumps, Report, Training, Video, Words
-from embdc_cli.cli.parameters import command, fill, given
+from embdc_cli.cli.options import Compute, Report, Words
+from embdc_cli.cli.parameters import choice, command, fill, flag, given, option
 from embdc_cli.errors import UsageError
 from embdc_cli.options import EncodeOptions
 
@@ -27,6 +29,52 @@ embdc train-codebook videos/*.mp4 --encoder openai/clip-vit-base-patch16 -o b.em
 """
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Dumps, archives or videos to learn from.")]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is learned, from how much, and where it goes."""
+
+    TITLE: ClassVar = "Training"
+
+    output: Annotated[
+        str | None, option("-o", "--output", metavar="FILE", help="The codebook, FILE.embdcb. Required.")
+    ] = None
+    force: Annotated[bool, flag("-f", "--force", help="Overwrite codebook and report.")] = False
+    resume: Annotated[bool, flag("--resume", help="Go on where the same training was stopped.")] = False
+    kind: Annotated[str, choice("--kind", choices=("transform", "vq"), help="What to learn.")] = "transform"
+    max_bytes: Annotated[
+        int | None, option("--max-bytes", metavar="SIZE", read=quantities.size, help="At most this file size.")
+    ] = None
+    sample: Annotated[
+        int | None,
+        option("--sample", metavar="N", read=quantities.count, help="Tokens to learn from (default 2M)."),
+    ] = None
+    seed: Annotated[
+        int | None, option("--seed", metavar="N", read=quantities.whole(0), help="Of the sample (default 0).")
+    ] = None
+    holdout: Annotated[
+        float | None,
+        option("--holdout", metavar="X", read=quantities.share, help="Share of inputs kept for the report (10%)."),
+    ] = None
+    refine: Annotated[
+        int | None,
+        option("--refine", metavar="N", read=quantities.whole(0), help="vq: steps of refinement (default 4)."),
+    ] = None
+    init: Annotated[str | None, option("--init", metavar="FILE", help="vq: a codebook to start from.")] = None
+    weighting: Annotated[
+        str | None,
+        option("--weighting", metavar="none|channel|token|FILE", help="vq: which error refinement lowers."),
+    ] = None
+    probe: Annotated[
+        str | None, option("--probe", metavar="FILE", help="vq: a linear head whose output refinement keeps.")
+    ] = None
+    reconstruction: Annotated[
+        str | None,
+        choice(
+            "--reconstruction", choices=("auto", "on", "off"), help="Learn a network that improves what is decoded."
+        ),
+    ] = None
 
 
 def train_codebook(

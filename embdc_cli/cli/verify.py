@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -11,8 +12,8 @@ from embdc_cli.batch import Document
 from embdc_cli.cli import library, streams
 from embdc_cli.cli.console import Console
 from embdc_cli.cli.lines import verified
-from embdc_cli.cli.options import Comparison, Words
-from embdc_cli.cli.parameters import command
+from embdc_cli.cli.options import Codebooks, Words
+from embdc_cli.cli.parameters import command, flag, option
 from embdc_cli.errors import UsageError
 
 EXAMPLES = """
@@ -23,6 +24,23 @@ embdc verify feats.embdc --against feats.npy
 """
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Archives, as paths or URLs.")]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What of an archive is tested besides its checksums and structure."""
+
+    TITLE: ClassVar = "Checks"
+
+    deep: Annotated[
+        bool, flag("--deep", help="Also check all digests, and the integers that every chunk decodes to.")
+    ] = False
+
+    against: Annotated[
+        str | None, option("--against", metavar="DUMP", help="Also compare the values with the original.")
+    ] = None
+    key: Annotated[str | None, option("--key", metavar="NAME", help="Only this dataset or tensor of DUMP.")] = None
+    codebook: Codebooks = None
 
 
 def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
