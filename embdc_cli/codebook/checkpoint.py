@@ -119,6 +119,8 @@ class Checkpoint:
     def _refuse_others(self) -> None:
         assert self._target is not None
         for other in sorted(self._target.parent.glob(f".{glob.escape(self._target.name)}.part-*")):
+            if other.suffix == ".new":  # of a run that was killed while it kept its first stage
+                continue
             with suppress(OSError), open(other, "rb") as file:
                 if file.read(len(MAGIC)) == MAGIC:
                     raise UsageError(

@@ -88,6 +88,19 @@ def test_temporary_files_of_outputs_are_no_work(tmp_path: Path) -> None:
     assert loaded(tmp_path).find("first") is None
 
 
+def test_a_run_killed_while_it_kept_its_first_stage_begins_again(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c.embdcb", RECIPE)
+    checkpoint.keep("first", ARRAYS)
+    assert checkpoint.part is not None
+    checkpoint.part.rename(checkpoint.part.with_name(checkpoint.part.name + ".new"))
+    checkpoint.close()
+    again = loaded(tmp_path)
+    assert again.find("first") is None
+    again.keep("first", ARRAYS)
+    again.discard()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_living_training_keeps_its_file_and_a_dead_one_loses_it(tmp_path: Path) -> None:
     target = tmp_path / "c.embdcb"
     checkpoint = Checkpoint(target, RECIPE)
