@@ -25,7 +25,7 @@ embdc train-codebook dumps/*.npy -o clip.embdcb --report clip.html
 embdc encode new.npy --codebook clip.embdcb
 embdc train-codebook dumps/*.npy --kind vq -o codes.embdcb
 embdc encode new.npy --codec vq --codebook codes.embdcb
-embdc train-codebook videos/*.mp4 --encoder openai/clip-vit-base-patch16 -o b.embdcb --engine ray
+embdc train-codebook videos/*.mp4 --engine ray -o b.embdcb
 """
 
 Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="Dumps, archives or videos to learn from.")]

@@ -217,7 +217,7 @@ REFUSED = [
     (("--frobnicate",), "no such option: --frobnicate"),
     (
         ("encod", "a"),
-        "command: expected one of plan, encode, decode, inspect, verify, compare, repair, cat, split, search, "
+        "command: expected one of plan, encode, decode, inspect, ls, verify, compare, repair, cat, split, search, "
         "train-codebook, completion, found 'encod'",
     ),
 ]
