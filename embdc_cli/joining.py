@@ -8,8 +8,9 @@ from typing import Any
 
 from embdc_cli.container.join import Mode
 from embdc_cli.container.join import join as join_parts
+from embdc_cli.container.readahead import Range
 from embdc_cli.container.reader import ArchiveReader
-from embdc_cli.container.storage import LocalFile, Range, Storage, open_storage
+from embdc_cli.container.storage import LocalFile, Storage, open_storage
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.output import CountedOutput, check_not_input, destination
 from embdc_cli.remote.filesystem import is_url
