@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -66,6 +66,15 @@ class Addition:
         if self.rate is not None:
             return f"{self.name}@{self.rate}hz+{self.first}s"
         return f"{self.name}@times" if self.times is not None else self.name
+
+
+def with_paths(text: str, renamed: Callable[[str], str]) -> str:
+    """What asks for the same as `text`, its files under the names that `renamed` gives them. Raises: UsageError."""
+    one = Addition.parse(text)
+    how = text.partition("=")[2].removeprefix(one.path)
+    if one.times is not None:
+        how = f"@{renamed(one.times)}"
+    return f"{one.name}={renamed(one.path)}{how}"
 
 
 @dataclass(frozen=True)
