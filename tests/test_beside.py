@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli.cli.app import main
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
 from embdc_cli.source.beside import Addition
@@ -270,3 +271,21 @@ def test_a_clock_that_cannot_be_is_refused(whole: Path) -> None:
     ):
         with pytest.raises(CorruptArchive, match="cannot go by the clock"):
             type(header).from_payload(replace(header, items=items).to_payload())
+
+
+def test_the_default_output_holds_an_item_and_what_lies_beside_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_sound = encode(folder, tmp_path / "a.embdc", "audio=audio.npy@50hz", record_name=True)
+    without = tmp_path / "b.embdc"
+    embdc.encode(folder / "audio.npy", without, effort=0, record_name=True)
+    Path("both.embdc").write_bytes(with_sound.read_bytes() + without.read_bytes())
+    for item in ("0", "video"):
+        assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
+        assert Path("both.safetensors").exists()
+        Path("both.safetensors").unlink()
+    for item in ("2", "audio"):
+        assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
+        assert len(np.load("both.npy")) == AUDIO
+        Path("both.npy").unlink()
