@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -139,6 +140,16 @@ def bad_times(folder: Path, seconds: np.ndarray) -> str:
     return f"text={folder}/text.npy@{folder}/bad.npy"
 
 
+def test_dump_and_times_behind_urls(folder: Path, tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    for name in ("text.npy", "words.npy"):
+        store.pipe_file(f"/beside/{name}", (folder / name).read_bytes())
+    local = encode(folder, tmp_path / "local.embdc", BOTH[1], lossless=True)
+    add = "text=memory://beside/text.npy@memory://beside/words.npy"
+    embdc.encode(folder / "video.npz", tmp_path / "far.embdc", key="patch", add=add, effort=0, lossless=True)
+    assert (tmp_path / "far.embdc").read_bytes() == local.read_bytes()
+
+
 def make_two(folder: Path) -> str:
     np.savez(folder / "two.npz", a=embeddings(4, 2, 4), b=embeddings(4, 2, 4))
     return f"x={folder}/two.npz@5hz"
@@ -148,7 +159,7 @@ def make_two(folder: Path) -> str:
     ("add", "kind", "words"),
     [
         (lambda folder: f"audio={folder}/none.npy@50hz", SourceError, "none.npy"),
-        (lambda folder: f"text={folder}/text.npy@{folder}/none.npy", SourceError, "no npy array"),
+        (lambda folder: f"text={folder}/text.npy@{folder}/none.npy", SourceError, "none.npy: no such file"),
         (lambda folder: bad_times(folder, SPOKEN[:-1]), SourceError, "7 starts or starts and ends"),
         (lambda folder: bad_times(folder, SPOKEN[::-1].copy()), SourceError, "expected increasing seconds"),
         (lambda folder: bad_times(folder, SPOKEN[:, 0] * np.nan), SourceError, "expected increasing seconds"),
