@@ -256,6 +256,7 @@ def _check(source: str, output: str, options: DecodeOptions) -> None:
     if options.format not in (None, *_FORMATS):
         raise UsageError(f"--follow: expected --format {' or '.join(_FORMATS)}, found {options.format}")
     for flag, given in (
+        ("for", options.consumer),
         ("item", options.item),
         ("frames", options.frames),
         ("time", options.time),

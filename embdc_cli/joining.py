@@ -75,6 +75,6 @@ class _OpenedToRead(Storage):
         try:
             if file.size != self.size:
                 raise SourceError(f"{self.name}: changed while it was read, {self.size} bytes became {file.size}")
-            return file.read_many(ranges)
+            return self._counted(file.read_many(ranges))
         finally:
             file.close()

@@ -174,7 +174,7 @@ def decode(
     from embdc_cli.decoding import decode_archive
 
     options = options or DecodeOptions()
-    if options.consumer is not None:
+    if options.consumer is not None and not options.follow:
         from embdc_cli import handoff
 
         return handoff.write(archive, output, options, reporter)

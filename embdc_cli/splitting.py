@@ -44,4 +44,5 @@ def split(archive: str, output: str | None, *, every: str, force: bool = False) 
                 write_span(reader, span, counted)
             rows = max(stop - start for start, stop in span.rows)
             parts.append({"output": name, "rows": rows, "seconds": list(span.seconds), "file_bytes": counted.bytes})
-    return {"archive": archive, "every": float(seconds), "outputs": parts, "exit": 0}
+        io = reader.traffic.document()
+    return {"archive": archive, "every": float(seconds), "outputs": parts, "io": io, "exit": 0}

@@ -7,10 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli.cli.app import main
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
 from embdc_cli.source.beside import Addition
@@ -138,6 +140,16 @@ def bad_times(folder: Path, seconds: np.ndarray) -> str:
     return f"text={folder}/text.npy@{folder}/bad.npy"
 
 
+def test_dump_and_times_behind_urls(folder: Path, tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    for name in ("text.npy", "words.npy"):
+        store.pipe_file(f"/beside/{name}", (folder / name).read_bytes())
+    local = encode(folder, tmp_path / "local.embdc", BOTH[1], lossless=True)
+    add = "text=memory://beside/text.npy@memory://beside/words.npy"
+    embdc.encode(folder / "video.npz", tmp_path / "far.embdc", key="patch", add=add, effort=0, lossless=True)
+    assert (tmp_path / "far.embdc").read_bytes() == local.read_bytes()
+
+
 def make_two(folder: Path) -> str:
     np.savez(folder / "two.npz", a=embeddings(4, 2, 4), b=embeddings(4, 2, 4))
     return f"x={folder}/two.npz@5hz"
@@ -147,7 +159,7 @@ def make_two(folder: Path) -> str:
     ("add", "kind", "words"),
     [
         (lambda folder: f"audio={folder}/none.npy@50hz", SourceError, "none.npy"),
-        (lambda folder: f"text={folder}/text.npy@{folder}/none.npy", SourceError, "no npy array"),
+        (lambda folder: f"text={folder}/text.npy@{folder}/none.npy", SourceError, "none.npy: no such file"),
         (lambda folder: bad_times(folder, SPOKEN[:-1]), SourceError, "7 starts or starts and ends"),
         (lambda folder: bad_times(folder, SPOKEN[::-1].copy()), SourceError, "expected increasing seconds"),
         (lambda folder: bad_times(folder, SPOKEN[:, 0] * np.nan), SourceError, "expected increasing seconds"),
@@ -270,3 +282,21 @@ def test_a_clock_that_cannot_be_is_refused(whole: Path) -> None:
     ):
         with pytest.raises(CorruptArchive, match="cannot go by the clock"):
             type(header).from_payload(replace(header, items=items).to_payload())
+
+
+def test_the_default_output_holds_an_item_and_what_lies_beside_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with_sound = encode(folder, tmp_path / "a.embdc", "audio=audio.npy@50hz", record_name=True)
+    without = tmp_path / "b.embdc"
+    embdc.encode(folder / "audio.npy", without, effort=0, record_name=True)
+    Path("both.embdc").write_bytes(with_sound.read_bytes() + without.read_bytes())
+    for item in ("0", "video"):
+        assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
+        assert Path("both.safetensors").exists()
+        Path("both.safetensors").unlink()
+    for item in ("2", "audio"):
+        assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
+        assert len(np.load("both.npy")) == AUDIO
+        Path("both.npy").unlink()

@@ -264,8 +264,11 @@ def test_the_command_writes_an_array_per_chunk(whole: bytes, tmp_path: Path) -> 
         (("a", "--follow", "--frames", "1:2"), "--frames: not with --follow"),
         (("a", "--follow", "--item", "1"), "--item: not with --follow"),
         (("a", "--follow", "--on-damage", "nan"), "--on-damage: not with --follow"),
+        (("a", "--follow", "--for", "vllm:m"), "--for: not with --follow"),
         (("a", "--follow", "--format", "npz"), "--follow: expected --format npy or raw, found npz"),
         (("a", "--idle-timeout", "4s"), "--appends, --idle-timeout: only with --follow"),
+        (("a", "--grid", "2x2"), "--modality, --grid: only with --for"),
+        (("a", "--modality", "image"), "--modality, --grid: only with --for"),
         (("a", "--follow", "--idle-timeout", "soon"), "--idle-timeout: expected a time"),
     ],
 )

@@ -44,7 +44,7 @@ ALLOWED = {
     "source": PLAIN | {"source"},
     "handoff": PLAIN
     | {"handoff", "archive", "container", "decoding", "embedder", "output", "sink", "slicing", "stream_view"},
-    "distributed": PLAIN | {"__version__", "distributed", "batch", "codebook", "failure", "pipeline"},
+    "distributed": PLAIN | {"__version__", "distributed", "batch", "codebook", "failure", "pipeline", "source"},
     "data": PLAIN | {"data", "archive", "stream_view"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},

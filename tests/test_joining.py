@@ -119,6 +119,7 @@ def test_a_part_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"12345")
     storage = _OpenedToRead(str(path))
     assert storage.read(1, 3) == b"23"
+    assert (storage.reads, storage.bytes_read) == (1, 2)
     path.write_bytes(b"123456")
     with pytest.raises(embdc.SourceError, match="changed while it was read, 5 bytes became 6"):
         storage.read(1, 3)

@@ -49,6 +49,8 @@ def decode(
     options = fill(DecodeOptions, *groups, codebooks=codebooks, reconstruction=reconstruction)
     if not options.follow and (options.appends or following.idle_timeout is not None):
         raise UsageError("--appends, --idle-timeout: only with --follow")
+    if options.consumer is None and (options.grid is not None or options.modality != DecodeOptions.modality):
+        raise UsageError("--modality, --grid: only with --for")
     path = target.output if target.output is not None else _default_output(archive, options)
     streams.check_output([path], json=words.json)
     output.check_not_input(path, archive)
@@ -71,9 +73,7 @@ def _default_output(archive: str, options: DecodeOptions) -> str:
     elif form is None and options.stream is not None:
         form = "npy"
     elif form is None:
-        found = library.inspect(archive, codebooks=options.codebooks)["streams"]
-        wanted = [stream for stream in found if options.item is None or str(stream.get("item")) == options.item]
-        form = "npy" if len(wanted) == 1 else "safetensors"
+        form = "npy" if len(library.chosen(archive, options)) == 1 else "safetensors"
     return worklist.output_name(archive, None, f".{form}")
 
 

@@ -52,6 +52,14 @@ def decode(archive: str, output: str, options: DecodeOptions, reporter: Reporter
     return pipeline.decode(archive, output, options, reporter)
 
 
+def chosen(archive: str, options: DecodeOptions) -> list[str]:
+    """The names of the streams that `decode` takes."""
+    from embdc_cli.decoding import opened, select
+
+    with opened(archive, options) as found:
+        return [view.name for view in select(found, options)]
+
+
 def inspect(path: str, **detail: Any) -> Document:
     """What `inspection.inspect` returns; `detail` are its keyword arguments."""
     from embdc_cli import inspection

@@ -14,6 +14,7 @@ from typing import Final
 from embdc_cli.container.scan import GrowingScan, ScannedChunk
 from embdc_cli.container.storage import LocalFile
 from embdc_cli.errors import CorruptArchive, IncompleteError, SourceError
+from embdc_cli.remote.filesystem import is_url
 
 POLL_SECONDS: Final = 0.2
 _DAMAGED_SECONDS: Final = 5.0
@@ -82,7 +83,7 @@ def _is_there(storage: LocalFile, chunk: ScannedChunk) -> bool:
 
 def _opened(path: str, idle_seconds: float) -> LocalFile:
     """The archive, or the youngest unfinished work for it, waited for. Raises: SourceError."""
-    if "://" in path:
+    if is_url(path):
         raise SourceError(f"{path}: expected a local file, a URL cannot be followed", hint="follow it where it grows")
     begun = time.monotonic()
     while True:

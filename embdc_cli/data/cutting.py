@@ -195,7 +195,7 @@ def runs_of(manifest: Manifest, wanted: Sequence[str] | None, cut: Cut) -> list[
 
 
 def _together(number: int, choices: list[list[StreamRows]]) -> list[Run]:
-    """The streams that are read together: one of each name where there is but one, else those of the same item."""
+    """The streams that are read together: one of each name where there is but one, else those of one clock."""
     if not choices:
         return []
     if all(len(choice) == 1 for choice in choices):

@@ -33,9 +33,10 @@ _VERSION: Final = 1
 class StreamRows:
     """The rows of one stream, and how they lie in chunks.
 
-    name: in the archive. label: in its item. chunks: (C, 3) int64, first row, row after the last, and tick at which the
-    first row starts. timebase: seconds of a tick, None where no times are kept; then ticks mean nothing.
-    first, last: ticks at which the first row starts and the last one ends. ragged: token counts differ from row to row.
+    name: in the archive. label: in its item. item: whose clock it goes by, mostly its own. chunks: (C, 3) int64, first
+    row, row after the last, and tick at which the first row starts. timebase: seconds of a tick, None where no times
+    are kept; then ticks mean nothing. first, last: ticks at which the first row starts and the last one ends.
+    ragged: token counts differ from row to row.
     """
 
     name: str
@@ -126,9 +127,7 @@ def _stream_rows(archive: Archive, name: str) -> StreamRows:
         if len(entries):
             first, last = int(entries.pts0[0]), int(entries.pts1[-1])
     chunks = np.stack([entries.starts, entries.stops, entries.pts0], axis=1).astype(np.int64)
-    return StreamRows(
-        name, view.spec.name, view.item.number, len(view), chunks, timebase, first, last, view.spec.ragged
-    )
+    return StreamRows(name, view.spec.name, view.item.clock, len(view), chunks, timebase, first, last, view.spec.ragged)
 
 
 def _plain(archive: ArchiveRows) -> dict[str, Any]:

@@ -62,6 +62,10 @@ def with_absolute_paths(options: EncodeOptions) -> EncodeOptions:
     local = options.encoder_kind() != PATCH_DCT and options.encoder is not None and os.path.exists(options.encoder)
     if local:  # else it is a name of the hub
         found["encoder"] = absolute(str(options.encoder))
+    if options.add:
+        from embdc_cli.source import beside  # beside numpy
+
+        found["add"] = tuple(beside.with_paths(text, absolute) for text in options.add)
     return replace(options, **found)
 
 

@@ -91,10 +91,10 @@ def _is_grid(found: object) -> TypeGuard[list[int]]:
 
 
 def choose(archive: Archive, options: DecodeOptions) -> list[Chosen]:
-    """What is taken of every item that `options` ask for. Raises: UsageError."""
+    """What is taken of every item that `options` ask for, with what lies beside it. Raises: UsageError."""
     views = select(archive, replace(options, stream=None))
-    items = dict.fromkeys(view.item.number for view in views)
-    return [_chosen([view for view in views if view.item.number == number], options) for number in items]
+    items = dict.fromkeys(view.item.clock for view in views)
+    return [_chosen([view for view in views if view.item.clock == number], options) for number in items]
 
 
 def _chosen(views: Sequence[StreamView], options: DecodeOptions) -> Chosen:
@@ -125,11 +125,13 @@ def _chosen(views: Sequence[StreamView], options: DecodeOptions) -> Chosen:
 
 
 def _main(views: Sequence[StreamView], asked: str | None) -> StreamView:
-    """The stream asked for; else patch, or the only one that is neither a companion nor a part of another."""
+    """The stream asked for; else patch, or the only one that is neither a companion nor a part of another, nor lies
+    beside the item."""
     if asked is not None:
         named = [view for view in views if asked in (view.name, view.spec.name)]
     else:
-        named = [view for view in views if view.spec.name == "patch"] or [view for view in views if _stands_alone(view)]
+        own = [view for view in views if view.item.number == view.item.clock]
+        named = [view for view in own if view.spec.name == "patch"] or [view for view in own if _stands_alone(view)]
     if len(named) != 1:
         have = ", ".join(view.name for view in views)
         found = repr(asked) if asked is not None else f"{len(named)} that could be meant"

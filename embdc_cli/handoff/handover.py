@@ -110,6 +110,7 @@ def write(source: str, output: str, options: DecodeOptions, reporter: Reporter) 
             "tokens": handed.counts,
             "frames": max(len(one.rows) for one in handed.visuals),
             "lost": lost,
+            "io": archive.reader.traffic.document(),
             "exit": 0 if archive.complete and not lost else IncompleteError.exit_code,
         }
 

@@ -13,7 +13,7 @@ from embdc_cli.listing.places import SUFFIX, Place, places, places_of
 from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
 from embdc_cli.parallel import ordered_map
 from embdc_cli.remote.filesystem import is_url
-from embdc_cli.worklist import Job, assign_outputs
+from embdc_cli.worklist import assign_outputs
 
 JOBS: Final = 8
 """Archives read at once: waiting for a disk or a server takes no core."""
@@ -134,15 +134,8 @@ def _expected(arguments: Sequence[str], inputs: Sequence[str] | None) -> dict[st
             f"--expect: expected one folder with the archives, found {' '.join(arguments)}",
             hint="it is the --out-dir of `embdc encode`; without one they are sought beside their inputs",
         )
-    return {_key(job["output"]): job["input"] for job in _jobs(inputs, folder)}
-
-
-def _jobs(inputs: Sequence[str], folder: str | None) -> list[Job]:
-    """`{input, output}` as of `embdc encode --out-dir folder`."""
-    if folder is None or not is_url(folder):
-        return assign_outputs(inputs, output=None, folder=folder, suffix=SUFFIX)
-    jobs = assign_outputs(inputs, output=None, folder=".", suffix=SUFFIX)
-    return [{**job, "output": f"{folder.rstrip('/')}/{os.path.basename(job['output'])}"} for job in jobs]
+    jobs = assign_outputs(inputs, output=None, folder=folder, suffix=SUFFIX)
+    return {_key(job["output"]): job["input"] for job in jobs}
 
 
 def _key(path: str) -> str:

@@ -57,7 +57,7 @@ def places(argument: str, *, recursive: bool) -> Iterator[Place]:
 
 def places_of(output: str) -> Iterator[Place]:
     """The archive at a path, if it is there, and unfinished work on it."""
-    if is_url(output) or os.path.exists(output):
+    if os.path.exists(output):
         yield Place(output)
     folder, name = os.path.split(output)
     for part in sorted(glob.glob(f".{glob.escape(name)}.part-*", root_dir=folder or ".")):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
@@ -19,6 +19,7 @@ import numpy as np
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.digest import ends_digest
+from embdc_cli.source.location import locate
 from embdc_cli.source.open import open_dump
 from embdc_cli.source.time_spec import parse_time
 from embdc_cli.source.timeline import TICKS_PER_SECOND, timeline_of
@@ -68,6 +69,15 @@ class Addition:
         return f"{self.name}@times" if self.times is not None else self.name
 
 
+def with_paths(text: str, renamed: Callable[[str], str]) -> str:
+    """What asks for the same as `text`, its files under the names that `renamed` gives them. Raises: UsageError."""
+    one = Addition.parse(text)
+    how = text.partition("=")[2].removeprefix(one.path)
+    if one.times is not None:
+        how = f"@{renamed(one.times)}"
+    return f"{one.name}={renamed(one.path)}{how}"
+
+
 @dataclass(frozen=True)
 class _Named:
     """A tensor under another name."""
@@ -102,11 +112,11 @@ def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[Beside
         for addition in additions(texts):
             dump = open_dump(addition.path, reading)
             stack.callback(dump.close)
-            found.append(_beside(addition, dump))
+            found.append(_beside(addition, dump, options.spool_max))
         yield found
 
 
-def _beside(addition: Addition, dump: Dump) -> Beside:
+def _beside(addition: Addition, dump: Dump, spool_max: int) -> Beside:
     tensors = [one for one in dump.tensors if one.spec.name not in dump.exact_streams]
     if len(tensors) != 1 or not tensors[0].spec.timed:
         names = ", ".join(one.spec.name for one in tensors[:4])
@@ -115,36 +125,43 @@ def _beside(addition: Addition, dump: Dump) -> Beside:
             hint="save that tensor by itself",
         )
     tensor: Tensor = tensors[0]
-    timeline = _timeline(addition, dump, tensor.spec.known_rows)
     source = dict(dump.source)
     if addition.times is not None:
-        source["times_digest"] = ends_digest(addition.times)
+        timeline, source["times_digest"] = _read_times(addition.times, tensor.spec.known_rows, spool_max)
+    else:
+        timeline = _timeline(addition, dump, tensor.spec.known_rows)
     return Beside(_Named(tensor, replace(tensor.spec, name=addition.name)), timeline, source, dump.warnings)
 
 
 def _timeline(addition: Addition, dump: Dump, rows: int) -> Timeline:
     if addition.rate is not None:
         return _steady(addition.rate, addition.first, rows)
-    if addition.times is None:
-        if dump.timeline is None:
-            raise UsageError(
-                f"--add: {addition.name}: {addition.path} has no times of its rows",
-                hint="add @50hz, @25fps or @times.npy",
-            )
-        return dump.timeline
-    try:
-        seconds = np.load(addition.times, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"--add: {addition.times}: no npy array that can be read, {error}") from error
+    if dump.timeline is None:
+        raise UsageError(
+            f"--add: {addition.name}: {addition.path} has no times of its rows",
+            hint="add @50hz, @25fps or @times.npy",
+        )
+    return dump.timeline
+
+
+def _read_times(path: str, rows: int, spool_max: int) -> tuple[Timeline, str]:
+    """The times in the npy file or object `path`, and its `ends_digest`. Raises: SourceError."""
+    with closing(locate(path, spool_max)) as found:
+        try:
+            seconds = np.load(found.named(), allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"--add: {path}: no npy array that can be read, {error}") from error
+        with closing(found.positioned()) as file:
+            digest = ends_digest(file)
     if seconds.dtype.kind not in "fiu" or seconds.shape not in ((rows,), (rows, 2)):
         raise SourceError(
-            f"--add: {addition.times}: expected seconds, {rows} starts or starts and ends ({rows}, 2), "
+            f"--add: {path}: expected seconds, {rows} starts or starts and ends ({rows}, 2), "
             f"found {seconds.dtype} {seconds.shape}"
         )
     timeline = timeline_of(seconds)
     if timeline is None:
-        raise SourceError(f"--add: {addition.times}: expected increasing seconds")
-    return timeline
+        raise SourceError(f"--add: {path}: expected increasing seconds")
+    return timeline, digest
 
 
 def _steady(rate: Fraction, first: Fraction, rows: int) -> Timeline:

@@ -18,7 +18,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The library, replaced by one that records."""
     recorder = Fake()
     names = ("plan", "write_recipe", "encode", "decode", "inspect", "verify", "repair", "compare", "cat", "search")
-    for name in (*names, "split", "train"):
+    for name in (*names, "chosen", "split", "train"):
         monkeypatch.setattr(library, name, getattr(recorder, name))
     return recorder
 

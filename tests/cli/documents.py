@@ -257,7 +257,7 @@ def cat_document(inputs: list[str], output: str = "c.embdc", **changes: Any) -> 
 def split_document(archive: str, output: str = "a-0.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc split`."""
     part = {"output": output, "rows": 900, "seconds": [0.0, 600.1], "file_bytes": 2_000_000}
-    return {"archive": archive, "every": 600.0, "outputs": [part], "exit": 0} | changes
+    return {"archive": archive, "every": 600.0, "outputs": [part], "io": IO, "exit": 0} | changes
 
 
 def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes: Any) -> dict[str, Any]:

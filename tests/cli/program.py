@@ -44,6 +44,9 @@ class Fake:
         document = documents.decode_document(archive, output)
         return self.answer("decode", document, archive=archive, output=output, options=options, reporter=reporter)
 
+    def chosen(self, archive: str, options: Any) -> list[str]:
+        return list(self.answer("chosen", {"patch": None}, archive=archive, options=options))
+
     def inspect(self, path: str, *, reporter: Any = None, **arguments: Any) -> dict[str, Any]:
         return self.answer("inspect", documents.inspect_document(path), path=path, **arguments)
 

@@ -30,17 +30,10 @@ from tests.cli.program import Embdc, Fake
     ],
 )
 def test_decode_output(embdc: Embdc, fake: Fake, args: tuple[str, ...], streams: int, output: str) -> None:
-    fake.answers["inspect"] = documents.inspect_document(streams=[documents.PATCH] * streams)
+    fake.answers["chosen"] = dict.fromkeys(map(str, range(streams)))
     assert embdc("decode", *args, stdin=b"x").exit == 0
     assert fake.last["output"] == output
-    assert ("inspect", "-") not in [(function, arguments.get("path")) for function, arguments in fake.calls]
-
-
-def test_decode_output_of_one_item_of_two(embdc: Embdc, fake: Fake) -> None:
-    streams = [documents.PATCH | {"item": item} for item in (0, 1)]
-    fake.answers["inspect"] = documents.inspect_document(streams=streams)
-    assert embdc("decode", "a.embdc", "--item", "1").exit == 0
-    assert fake.last["output"] == "a.npy"
+    assert ("chosen", "-") not in [(function, arguments.get("archive")) for function, arguments in fake.calls]
 
 
 def test_decode_says_one_line(embdc: Embdc) -> None:

@@ -102,6 +102,21 @@ def test_both_streams_of_an_item(folder: Path) -> None:
     assert torch.equal(one["cls"]["values"], torch.from_numpy(more)[[10, 12]])
 
 
+def test_streams_beside_each_of_several_inputs(folder: Path) -> None:
+    frames, sound = embeddings(20, 2, 4), embeddings(100, 1, 4, seed=3)[:, 0]
+    np.savez(folder / "seen.npz", patch=frames, timestamps=3.25 + np.arange(20) / 10)
+    np.save(folder / "heard.npy", sound)
+    add = f"audio={folder / 'heard.npy'}@50hz"
+    embdc.encode(folder / "seen.npz", folder / "one.embdc", key="patch", add=add, lossless=True)
+    embdc.cat([folder / "one.embdc"] * 2, folder / "twice.embdc", join="items")
+    clips = Clips([folder / "twice.embdc"], seconds=0.5, stream=["patch", "audio"])
+    assert len(clips) == 8
+    for number, clip in enumerate(clips):
+        first = number % 4
+        assert torch.equal(clip["patch"]["values"], torch.from_numpy(frames[5 * first : 5 * first + 5]))
+        assert torch.equal(clip["audio"]["values"], torch.from_numpy(sound[25 * first : 25 * first + 25]))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -239,5 +239,12 @@ def test_files_that_options_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert with_absolute_paths(given) == there
     words = EncodeOptions(codebook="s3://bucket/c.embdcb", weighting="channel", encoder="patch-dct")
     assert with_absolute_paths(words) == words
+    beside = EncodeOptions(add=("a=a.npy@25fps", "b=b.npy@t.npy", "c=d/c.npz", "d=s3://bucket/d.npy@50hz+0.5s"))
+    assert with_absolute_paths(beside).add == (
+        f"a={tmp_path}/a.npy@25fps",
+        f"b={tmp_path}/b.npy@{tmp_path}/t.npy",
+        f"c={tmp_path}/d/c.npz",
+        "d=s3://bucket/d.npy@50hz+0.5s",
+    )
     hub = EncodeOptions(encoder="openai/clip-vit-large-patch14")
     assert with_absolute_paths(hub) == hub

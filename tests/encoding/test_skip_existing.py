@@ -111,6 +111,12 @@ def archive_of_many(job: Job) -> None:
     embdc.cat(parts, job.out, join="items", force=True)
 
 
+def archive_of_a_part(job: Job) -> None:
+    parts = embdc.split(job.out, job.out.with_name("part-{n}.embdc"), every="1s")["outputs"]
+    assert len(parts) > 1
+    os.replace(parts[0]["output"], job.out)
+
+
 def with_options(**options: Any) -> Callable[[Job], None]:
     def change(job: Job) -> None:
         job.options |= options
@@ -171,6 +177,7 @@ CASES: list[tuple[str, str, Change, Change, str]] = [
     ("dump", "weights", with_weighting("one"), with_weighting("one"), SKIPPED),
     ("dump", "other weights", with_weighting("one"), with_weighting("two"), DONE),
     ("dump", "weights of another name", with_weighting("two"), weights_rewritten, SKIPPED),
+    ("video", "archive of a part", with_options(chunk_frames=1), archive_of_a_part, DONE),
     ("video", "other frames", nothing, with_options(fps=1), DONE),
     ("video", "other part", nothing, with_options(time="0s..1s"), DONE),
 ]

@@ -90,6 +90,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
         x = rows(ROWS, 2, 3, 16)
         x[4, 1, 2, 5] = value
         archived(folder, name, {"patch": x})
+    np.save(folder / "sound.npy", rows(40, 12, seed=4))
+    add = f"audio={folder / 'sound.npy'}@25hz"
+    embdc.encode(folder / "grid.npz", folder / "heard.embdc", lossless=True, add=add)
     embdc.cat([folder / "grid.embdc", folder / "flat.embdc"], folder / "items.embdc", join="items")
     return folder
 
@@ -98,6 +101,9 @@ SCHEMA: list[tuple[str, str, dict[str, Any], dict[str, tuple[str, list[int]]]]] 
     ("grid", "vllm:qwen2", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
     ("grid", "vllm:qwen25", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3]),
                                  "second_per_grid_ts": ("F32", [1])}),
+    ("heard", "vllm:qwen2", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
+    ("heard", "vllm:qwen2", {"stream": "patch", "item": "0"},
+     {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
     ("grid", "vllm:qwen2", {"modality": "image", "dtype": "f16"},
      {"image_embeds": ("F16", [36, 16]), "image_grid_thw": ("I64", [6, 3])}),
     ("flat", "vllm:qwen25", {"grid": "3x2"}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
