@@ -187,7 +187,8 @@ def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions,
     """All rows of one stream into the sink; damaged chunks as `--on-damage` says."""
     done = 0
     pieces = [piece for piece in one.view.pieces(one.rows) if not (one.drops and _is_lost(one, piece[1]))]
-    for (_, wanted), found in zip(pieces, _decoded(archive, one, pieces, options.jobs), strict=True):
+    found_rows = decoded(archive, one.view, pieces, one.dtype, options.jobs)
+    for (_, wanted), found in zip(pieces, found_rows, strict=True):
         rows = found
         if isinstance(rows, CorruptArchive):
             if options.on_damage != "nan":
@@ -199,25 +200,28 @@ def _write(archive: Archive, one: Selection, sink: Sink, options: DecodeOptions,
         reporter.progress(f"decode {one.view.name}", done, one.kept, "rows")
 
 
-def _decoded(
-    archive: Archive, one: Selection, pieces: Sequence[tuple[Entry | None, range]], jobs: int
+def decoded(
+    archive: Archive, view: StreamView, pieces: Sequence[tuple[Entry | None, range]], dtype: str, jobs: int
 ) -> Iterator[np.ndarray | CorruptArchive]:
-    """The rows of every piece in the type of the output, or the error that says what is wrong with it."""
+    """The rows of every piece in the storage of `dtype`, or the error that says what is wrong with it.
+
+    Decoded where the archive decodes: on its device, or by `jobs` threads.
+    """
 
     def decode(piece: tuple[Entry | None, range]) -> np.ndarray | CorruptArchive:
         try:
-            rows = archive.rows(one.view, *piece)
+            rows = archive.rows(view, *piece)
         except CorruptArchive as error:
             return error
-        return _converted(rows, one.view.spec.dtype, one.dtype)
+        return _converted(rows, view.spec.dtype, dtype)
 
     decoder = archive.device_decoder
-    with archive.ahead(one.view.stream, pieces):
+    with archive.ahead(view.stream, pieces):
         if decoder is None:
             yield from ordered_map(decode, pieces, jobs)
             return
-        for found in decoder.chunks(archive, one.view, pieces):
-            yield found if isinstance(found, CorruptArchive) else _converted(found, one.view.spec.dtype, one.dtype)
+        for found in decoder.chunks(archive, view, pieces):
+            yield found if isinstance(found, CorruptArchive) else _converted(found, view.spec.dtype, dtype)
 
 
 def _converted(rows: np.ndarray, source: str, target: str) -> np.ndarray:
@@ -242,7 +246,8 @@ def _holds_nan(spec: StreamSpec) -> bool:
 def _find_damage(archive: Archive, one: Selection, options: DecodeOptions, reporter: Reporter) -> None:
     """Decode every chunk once, so that the number of rows that are left is known before the first is written."""
     pieces = list(one.view.pieces(one.rows))
-    for (_, wanted), found in zip(pieces, _decoded(archive, one, pieces, options.jobs), strict=True):
+    found_rows = decoded(archive, one.view, pieces, one.dtype, options.jobs)
+    for (_, wanted), found in zip(pieces, found_rows, strict=True):
         if isinstance(found, CorruptArchive):
             reporter.note(str(found))
             one.lost.append(wanted)

@@ -122,7 +122,7 @@ def remove_stale(target: Path) -> None:
 def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
     """Standard output for `-`, else a file or object that appears only when complete; seekable if it is a file."""
     if output == "-":
-        with _stdout() as out:
+        with standard_output() as out:
             yield out
         return
     if is_url(output):
@@ -135,7 +135,7 @@ def destination(output: str, *, force: bool) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _stdout() -> Iterator[BinaryIO]:
+def standard_output() -> Iterator[BinaryIO]:
     """Standard output, through a descriptor of its own: `printed` turns away the usual one, for all threads."""
     sys.stdout.buffer.flush()
     try:

@@ -135,7 +135,9 @@ def test_damage_costs_what_it_costs_on_the_cpu(
     ]
     assert told[0]["exit"] == told[1]["exit"] == 3
     assert len(told[0]["lost"]) == len(chunks)
-    assert [one | {"output": ""} for one in told[1:]] == [one | {"output": ""} for one in told[:1]]
+    own = ("output", "io")  # a device keeps what it decoded apart from the cache of the host
+    first, second = ({name: one for name, one in document.items() if name not in own} for document in told)
+    assert first == second
     expected, found = (np.load(tmp_path / f"{place}.npy") for place in ("cpu", "there"))
     np.testing.assert_allclose(found, expected, rtol=2.0**-9, atol=1e-3)
     assert np.isnan(found).any() == (on_damage == "nan")

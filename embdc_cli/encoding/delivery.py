@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -31,7 +30,7 @@ from embdc_cli.errors import (
     UsageError,
 )
 from embdc_cli.options import EncodeOptions
-from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream, work_path
+from embdc_cli.output import CountedOutput, check_not_input, check_output, copy_stream, standard_output, work_path
 from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.upload import Upload
@@ -49,6 +48,7 @@ class Destination:
     work: WorkInProgress
     folder: LockedFolder | None = None  # that the work is in where it is not beside the output
     uploading: bool = False  # all is encoded, and worth keeping
+    goes_out_at_once: bool = False  # chunk by chunk, on standard output
 
     @property
     def resumable(self) -> bool:
@@ -67,11 +67,12 @@ class Destination:
 
     def begin_one_pass(self) -> AbstractContextManager[BinaryIO]:
         """What one pass writes to: standard output itself, so that every chunk is there as soon as it is whole."""
-        return nullcontext(sys.stdout.buffer) if self.kind == "stdout" else self.work.begin()
+        self.goes_out_at_once = self.kind == "stdout"
+        return standard_output() if self.goes_out_at_once else self.work.begin()
 
     def deliver(self, out: BinaryIO) -> None:
         """The complete part, in `out`, becomes what the user asked for."""
-        if out is sys.stdout.buffer:
+        if self.goes_out_at_once:
             out.flush()
             return
         if self.kind == "file":
@@ -81,8 +82,8 @@ class Destination:
         os.fsync(out.fileno())
         out.seek(0)
         if self.kind == "stdout":
-            copy_stream(out, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            with standard_output() as there:
+                copy_stream(out, there)
         elif self.kind == "object":
             self._upload(out)
         else:

@@ -10,10 +10,10 @@ import numpy as np
 
 from embdc_cli import dtypes
 from embdc_cli.archive import Archive
+from embdc_cli.decoding import decoded
 from embdc_cli.errors import CorruptArchive, TargetMissed
 from embdc_cli.handoff.choose import Chosen
 from embdc_cli.options import DecodeOptions
-from embdc_cli.parallel import ordered_map
 from embdc_cli.stream_view import StreamView
 
 _LARGEST: Final = {
@@ -55,21 +55,19 @@ class Rows:
 def read(archive: Archive, view: StreamView, rows: range, options: DecodeOptions) -> Rows:
     """`rows` of `view`, decoded; with `on_damage` skip without those that are damaged. Raises: CorruptArchive."""
     pieces = list(view.pieces(rows))
-
-    def decoded(number: int) -> np.ndarray | None:
-        try:
-            return archive.rows(view, *pieces[number])
-        except CorruptArchive:
-            if options.on_damage != "skip":
-                raise
-            return None
-
-    found = list(ordered_map(decoded, range(len(pieces)), options.jobs))
-    kept = [dtypes.to_float32(one, view.spec.dtype) for one in found if one is not None]
+    kept: list[np.ndarray] = []
+    numbers: list[int] = []
+    lost: list[range] = []
+    for (_, part), found in zip(pieces, decoded(archive, view, pieces, view.spec.dtype, options.jobs), strict=True):
+        if not isinstance(found, CorruptArchive):
+            kept.append(dtypes.to_float32(found, view.spec.dtype))
+            numbers += part
+        elif options.on_damage == "skip":
+            lost.append(part)
+        else:
+            raise found
     if not kept:
         raise CorruptArchive(f"stream {view.name!r}: nothing of what was asked for can be read")
-    numbers = [row for one, (_, part) in zip(found, pieces, strict=True) if one is not None for row in part]
-    lost = [part for one, (_, part) in zip(found, pieces, strict=True) if one is None]
     return Rows(np.concatenate(kept), numbers, lost)
 
 
