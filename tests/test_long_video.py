@@ -115,7 +115,7 @@ def stream_video(encoder: Encoder, seconds: int, container: str, noise: int = 0)
     """The packets of a clip again and again, a second each, into a live container; yields each second written."""
     with av.open(clip(min(seconds, CLIP_SECONDS), noise)) as given:
         video = given.streams.video[0]
-        packets = [(bytes(one), one.is_keyframe) for one in given.demux(video) if one.dts is not None]
+        packets = [(bytes(one), one.is_keyframe) for one in given.demux(video) if one.size]  # the last flushes
         with av.open(Pipe(encoder), "w", format=container, options={"flush_packets": "1"}) as output:
             copy = output.add_stream_from_template(video)
             for second in range(seconds):
