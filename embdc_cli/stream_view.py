@@ -141,13 +141,15 @@ class StreamView:
 
         Returns: {"chunks": decoded, "cached": there already, "left": beyond most_bytes, "bytes": decoded,
         "requests": ranges that the archive read meanwhile, "seconds"}. Raises: WrongIndex; UsageError for an archive on
-        a CUDA device, which decodes slice by slice there; CorruptArchive for rows that are damaged or lost.
+        a CUDA device, which decodes slice by slice there; CorruptArchive for rows that are damaged or lost;
+        ResourceError.
         """
         from embdc_cli.prefetching import prefetch
 
         rows = [self._rows(index) if self.spec.timed else range(self.spec.known_rows) for index in wanted]
         limit = self._archive.cache_bytes if most_bytes is None else most_bytes
-        return await prefetch(self._archive, self, rows, limit)
+        with out_of_memory_told():  # as a decorator it would end before the work begins
+            return await prefetch(self._archive, self, rows, limit)
 
     def _rows(self, index: int | slice) -> range:
         """The rows that `index` means. Raises: WrongIndex."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import re
@@ -128,7 +129,7 @@ def test_an_open_file_is_an_archive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory.\nMore words"), MemoryError("CUDA out of memory.")]
 )
-@pytest.mark.parametrize("call", ["encode", "decode", "slice"])
+@pytest.mark.parametrize("call", ["encode", "decode", "slice", "load", "prefetch"])
 def test_memory_that_runs_out_is_an_error_of_embdc(
     call: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +143,8 @@ def test_memory_that_runs_out_is_an_error_of_embdc(
         "encode": lambda: embdc.encode(rows, path, force=True),
         "decode": lambda: embdc.decode(path, tmp_path / "a.npy"),
         "slice": lambda: embdc.open(path)["data"][3:9],
+        "load": lambda: asyncio.run(embdc.open(path)["data"].load(slice(3, 9))),
+        "prefetch": lambda: asyncio.run(embdc.open(path)["data"].prefetch([slice(3, 9)])),
     }
     embdc.encode(rows, path)
     before = path.read_bytes()

@@ -159,13 +159,27 @@ class ArchiveReader:
             self._timelines[item.number] = timeline
         return self._timelines[item.number]
 
+    def zero(self, item: Item) -> Fraction:
+        """`Timeline.zero` of `item`, which has a timebase, by the index alone; 0 where it has no times."""
+        assert item.header.timebase is not None
+        for one in (self.items[item.clock], item):
+            times = self.parts[one.part].table.times[self._times_of(one)]
+            if one.header.timebase is not None and len(times):
+                ticks = Fraction(*one.header.timebase) / Fraction(*item.header.timebase)
+                return int(times["first"][0]) * ticks
+        return Fraction(0)
+
+    def _times_of(self, item: Item) -> np.ndarray:
+        """The numbers of the times of `item` in the table of its part."""
+        # times come before their chunks, so a cut archive may hold more of them than rows; a forged one far more
+        times = self.parts[item.part].table.times
+        return np.flatnonzero((times["item"] == item.local) & (times["row0"] < _known_rows(item)))
+
     def _read_timeline(self, item: Item) -> Timeline | None:
         if item.header.timebase is None:
             return None
-        table = self.parts[item.part].table
-        # times come before their chunks, so a cut archive may hold more of them than rows; a forged one far more
-        known = max((stream.rows for stream in item.streams if stream.header.timed), default=spec.MAX_TIMELINE_ROWS)
-        numbers = np.flatnonzero((table.times["item"] == item.local) & (table.times["row0"] < known))
+        table, known = self.parts[item.part].table, _known_rows(item)
+        numbers = self._times_of(item)
         records = [table.times_record(int(number)) for number in numbers]
         variable = [at for at, record in enumerate(records) if not record.step]
         places = table.times["chunk"][numbers[variable]].tolist()
@@ -214,3 +228,8 @@ class ArchiveReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _known_rows(item: Item) -> int:
+    """Rows of `item` whose times count."""
+    return max((stream.rows for stream in item.streams if stream.header.timed), default=spec.MAX_TIMELINE_ROWS)

@@ -29,11 +29,12 @@ class Clips(Dataset[Sample]):
     archives: paths or URLs, each of which is opened once to see how long it is, several at once; or a `Manifest`, which
     knows.
     rows: of a clip, `every` rows of the archive apart; 1 for single rows.
-    seconds: instead of rows, all rows that start in [t, t + seconds), t counted from the first row; "seconds" is t, and
-    "row_count" says how many rows came. fps: of these seconds, at t, t + 1/fps, ... the row that is shown then: equally
-    many in every clip, whatever the rate and gaps of the archive.
+    seconds: instead of rows, all rows that start in [t, t + seconds) on the clock of `Archive.between`; "seconds" is t,
+    and "row_count" says how many rows came. fps: of these seconds, at t, t + 1/fps, ... the row that is shown then:
+    equally many in every clip, whatever the rate and gaps of the archive.
     stride: rows, or seconds, from the start of a clip to that of the next, by default what a clip spans, so that none
-    share a row; 1 for every place that a clip can have. What makes no whole clip at the end is left out.
+    share a row; 1 for every place that a clip can have. What makes no whole clip at the end is left out. The end is
+    that of the video where a stream of it is asked for, else of the longest stream beside it.
     stream: by name; the first one by default. Several names give {name: {"values", "start"}} of the same rows, or of
     the same seconds, in which streams may differ in rate. Of an archive with several items, all items that have the
     stream (or all of the streams) count; `item/stream` names one.

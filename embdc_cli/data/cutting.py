@@ -1,7 +1,7 @@
 """Which clips there are: by numbers of rows, or by seconds on the clock of the rows, whatever their rate.
 
-A run is what clips are cut from: a stream of an archive, or several, whose rows belong together. The first one is the
-clock. Clips of a run are numbered from its start.
+A run is what clips are cut from: a stream of an archive, or several, whose rows belong together, in any order. Clips of
+a run are numbered from its start: row 0, or the zero of the clock of each stream, as `Archive.between` counts.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Cut(Protocol):
         """The rows of a stream that a clip holds: int64, rising or the same again."""
 
     def seconds(self, clip: int) -> float | None:
-        """Start of a clip after the first row of the run, of cuts by seconds."""
+        """Start of a clip on the clock of the archive, of cuts by seconds."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,17 @@ class BySeconds:
                 raise UsageError(f"{where}: stream {stream.name!r} keeps no times", hint="cut clips by rows")
 
     def count(self, run: Run) -> int:
-        clock = run.streams[0]
         if not all(stream.rows for stream in run.streams):
             return 0
         # times are rounded to ticks: half of one must not cost the last clip
-        room = (clock.last - clock.first + HALF) * _tick(clock) - self.length
+        ends = [(stream.last - stream.zero + HALF) * _tick(stream) for stream in run.streams]
+        # what lies beside may end early, as words do, or late: it decides only where nothing else is asked for
+        own = [end for stream, end in zip(run.streams, ends, strict=True) if not stream.beside]
+        room = (min(own) if own else max(ends)) - self.length
         return max(0, math.floor(room / self.stride) + 1)
 
     def chunks(self, run: Run, stream: StreamRows, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        edges = [self._ticks(run, stream, clip) for clip in clips.tolist()]
+        edges = [self._ticks(stream, clip) for clip in clips.tolist()]
         begins = stream.chunks[:, 2]
         first = np.searchsorted(begins, [low for low, _ in edges], side="right") - 1
         last = np.searchsorted(begins, [high for _, high in edges], side="left")
@@ -128,9 +130,9 @@ class BySeconds:
     def rows(self, run: Run, stream: StreamRows, clip: int, timeline: Timeline | None) -> np.ndarray:
         assert timeline is not None  # what `check` has seen to
         if self.fps is None:
-            low, high = self._ticks(run, stream, clip)
+            low, high = self._ticks(stream, clip)
             return np.arange(timeline.rows_before(low), min(timeline.rows_before(high), stream.rows))
-        ticks = [self._shown(run, stream, clip, slot) for slot in range(self._slots)]
+        ticks = [self._shown(stream, clip, slot) for slot in range(self._slots)]
         rows = [timeline.rows_before(tick + 1) - 1 for tick in ticks]
         return np.clip(np.array(rows, np.int64), 0, stream.rows - 1)
 
@@ -142,21 +144,18 @@ class BySeconds:
         assert self.fps is not None
         return math.ceil(self.length * self.fps)
 
-    def _ticks(self, run: Run, stream: StreamRows, clip: int) -> tuple[int, int]:
+    def _ticks(self, stream: StreamRows, clip: int) -> tuple[int, int]:
         """(first tick, tick after the last) of a stream that says something about a clip."""
         if self.fps is not None:
-            return self._shown(run, stream, clip, 0), self._shown(run, stream, clip, self._slots - 1) + 1
-        start = self._start(run, clip)
-        return math.ceil(start / _tick(stream)), math.ceil((start + self.length) / _tick(stream))
+            return self._shown(stream, clip, 0), self._shown(stream, clip, self._slots - 1) + 1
+        start = clip * self.stride
+        low, high = (stream.zero + seconds / _tick(stream) for seconds in (start, start + self.length))
+        return math.ceil(low), math.ceil(high)
 
-    def _start(self, run: Run, clip: int) -> Fraction:
-        clock = run.streams[0]
-        return clock.first * _tick(clock) + clip * self.stride
-
-    def _shown(self, run: Run, stream: StreamRows, clip: int, slot: int) -> int:
+    def _shown(self, stream: StreamRows, clip: int, slot: int) -> int:
         """The last tick at which a row may start that is shown in a slot, with half a tick of tolerance."""
         assert self.fps is not None
-        return math.floor((self._start(run, clip) + slot / self.fps) / _tick(stream) + HALF)
+        return math.floor(stream.zero + (clip * self.stride + slot / self.fps) / _tick(stream) + HALF)
 
 
 def cut_by(rows: int | None, every: int, seconds: float | None, fps: float | None, stride: float | None) -> Cut:

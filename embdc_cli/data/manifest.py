@@ -19,14 +19,16 @@ import numpy as np
 
 from embdc_cli.archive import Archive
 from embdc_cli.errors import SourceError, UsageError
+from embdc_cli.output import atomic_output
 from embdc_cli.parallel import ordered_map
+from embdc_cli.remote.filesystem import is_url
 
 Path = str | PathLike[str]
 
 JOBS: Final = 16
 """Archives that are looked into at once: waiting for a disk or a server takes no core."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class StreamRows:
 
     name: in the archive. label: in its item. item: whose clock it goes by, mostly its own. chunks: (C, 3) int64, first
     row, row after the last, and tick at which the first row starts. timebase: seconds of a tick, None where no times
-    are kept; then ticks mean nothing. first, last: ticks at which the first row starts and the last one ends.
+    are kept; then ticks mean nothing. zero: the tick, or part of one, from which users count seconds, as that of a
+    `Timeline`. last: tick at which the last row ends. beside: whether it goes by the clock of another item.
     ragged: token counts differ from row to row.
     """
 
@@ -45,8 +48,9 @@ class StreamRows:
     rows: int
     chunks: np.ndarray
     timebase: Fraction | None = None
-    first: int = 0
+    zero: Fraction = Fraction(0)
     last: int = 0
+    beside: bool = False
     ragged: bool = False
 
 
@@ -92,15 +96,14 @@ class Manifest(Sequence[ArchiveRows]):
             raise SourceError(f"{os.fspath(path)}: expected a manifest, found something else") from error
 
     def save(self, path: Path) -> None:
-        """Write it to a local file, which appears whole or not at all. Raises: SourceError."""
+        """Write it to a local file, which appears whole or not at all. Raises: UsageError for a URL or a folder
+        that is not there, ResourceError for a full disk or a forbidden place.
+        """
+        if is_url(path):
+            raise UsageError(f"manifest: expected a local file, found {os.fspath(path)}")
         document = {"version": _VERSION, "archives": [_plain(one) for one in self]}
-        part = f"{os.fspath(path)}.part"
-        try:
-            with open(part, "w", encoding="utf-8") as file:
-                json.dump(document, file, separators=(",", ":"))
-            os.replace(part, path)
-        except OSError as error:
-            raise SourceError(f"{os.fspath(path)}: {error.strerror}") from error
+        with atomic_output(os.fspath(path), force=True) as out:
+            out.write(json.dumps(document, separators=(",", ":")).encode())
 
     def __len__(self) -> int:
         return len(self._archives)
@@ -121,20 +124,23 @@ def _looked_into(path: str) -> ArchiveRows:
 def _stream_rows(archive: Archive, name: str) -> StreamRows:
     view = archive[name]
     entries = view.stream.entries
-    timebase, first, last = None, 0, 0
+    timebase, zero, last = None, Fraction(0), 0
     if view.stream.header.timed and view.item.header.timebase is not None:
-        timebase = Fraction(*view.item.header.timebase)
-        if len(entries):
-            first, last = int(entries.pts0[0]), int(entries.pts1[-1])
+        timebase, zero = Fraction(*view.item.header.timebase), archive.reader.zero(view.item)
+        last = int(entries.pts1[-1]) if len(entries) else 0
+    clock, beside = view.item.clock, view.item.clock != view.item.number
     chunks = np.stack([entries.starts, entries.stops, entries.pts0], axis=1).astype(np.int64)
-    return StreamRows(name, view.spec.name, view.item.clock, len(view), chunks, timebase, first, last, view.spec.ragged)
+    return StreamRows(
+        name, view.spec.name, clock, len(view), chunks, timebase, zero, last, beside, ragged=view.spec.ragged
+    )
 
 
 def _plain(archive: ArchiveRows) -> dict[str, Any]:
     streams = []
     for one in archive.streams:
         timebase = None if one.timebase is None else one.timebase.as_integer_ratio()
-        streams.append({**vars(one), "chunks": one.chunks.tolist(), "timebase": timebase})
+        fractions = {"timebase": timebase, "zero": one.zero.as_integer_ratio()}
+        streams.append({**vars(one), **fractions, "chunks": one.chunks.tolist()})
     return {"path": archive.path, "file_bytes": archive.file_bytes, "streams": streams}
 
 
@@ -143,5 +149,6 @@ def _archive_of(plain: dict[str, Any]) -> ArchiveRows:
     for one in plain["streams"]:
         timebase = None if one["timebase"] is None else Fraction(*one["timebase"])
         chunks = np.array(one["chunks"], np.int64).reshape(-1, 3)
-        streams.append(StreamRows(**{**one, "chunks": chunks, "timebase": timebase}))
+        zero = Fraction(*one["zero"])
+        streams.append(StreamRows(**{**one, "chunks": chunks, "timebase": timebase, "zero": zero}))
     return ArchiveRows(plain["path"], plain["file_bytes"], tuple(streams))

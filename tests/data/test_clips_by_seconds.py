@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import permutations
 from math import ceil
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
-from embdc_cli.data import Clips, ShuffledClips
+from embdc_cli.data import Clips, Manifest, ShuffledClips
 from tests.synthetic import embeddings
 
 MICRO = 1_000_000
+STREAMS = ("patch", "audio", "text")
 
 
 def encode(path: Path, starts: np.ndarray, **more: np.ndarray) -> torch.Tensor:
@@ -75,8 +77,8 @@ def test_against_the_definition(
         assert ("row_count" in one) == (fps is None)
 
 
-def test_streams_of_other_rates_are_cut_by_the_same_seconds(folder: Path) -> None:
-    """A video from 0.5 s on and its sound from 0 s on, two items of one archive."""
+def test_items_of_other_rates_are_cut_by_the_same_seconds(folder: Path) -> None:
+    """Two items of one archive, each by a clock of its own, as in `Archive.between`."""
     video = encode(folder / "video.embdc", 500_000 + 40_000 * np.arange(50))
     sound = encode(folder / "sound.embdc", 10_000 * np.arange(300))
     embdc.cat([folder / "video.embdc", folder / "sound.embdc"], folder / "both.embdc", join="items")
@@ -87,8 +89,8 @@ def test_streams_of_other_rates_are_cut_by_the_same_seconds(folder: Path) -> Non
     for clip in range(5):
         first, second = (data[clip][name] for name in names)
         assert torch.equal(first["values"], video[10 * clip : 10 * clip + 10])
-        assert torch.equal(second["values"], sound[50 + 40 * clip : 90 + 40 * clip])
-        assert second["start"] == 50 + 40 * clip
+        assert torch.equal(second["values"], sound[40 * clip : 40 * clip + 40])
+        assert second["start"] == 40 * clip
     with pytest.raises(embdc.UsageError, match="equally many rows"):
         Clips([folder / "both.embdc"], 4, stream=names)
 
@@ -115,6 +117,54 @@ def test_streams_beside_each_of_several_inputs(folder: Path) -> None:
         first = number % 4
         assert torch.equal(clip["patch"]["values"], torch.from_numpy(frames[5 * first : 5 * first + 5]))
         assert torch.equal(clip["audio"]["values"], torch.from_numpy(sound[25 * first : 25 * first + 25]))
+
+
+LATE = 0.5
+"""Seconds from the first frame to where the sound begins."""
+
+
+@pytest.fixture(scope="module")
+def late(folder: Path) -> Path:
+    """20 frames from 3.25 s on in 2 s, sound from 0.5 s after the first of them to 2.5 s, and two early words."""
+    np.savez(folder / "frames.npz", patch=embeddings(20, 2, 4), timestamps=3.25 + np.arange(20) / 10)
+    np.save(folder / "sound.npy", embeddings(100, 1, 4, seed=3)[:, 0])
+    np.save(folder / "words.npy", embeddings(2, 1, 4, seed=4)[:, 0])
+    np.save(folder / "spoken.npy", np.array([[0.25, 0.5], [0.75, 1.0]]))
+    adds = [f"audio={folder}/sound.npy@50hz+{LATE}s", f"text={folder}/words.npy@{folder}/spoken.npy"]
+    embdc.encode(folder / "frames.npz", folder / "late.embdc", key="patch", add=adds, lossless=True, chunk_frames=8)
+    return folder / "late.embdc"
+
+
+@pytest.mark.parametrize("stride", [0.25, 1.0])
+@pytest.mark.parametrize("names", [names for count in (1, 2, 3) for names in permutations(STREAMS, count)])
+def test_all_streams_count_from_the_zero_of_the_clock(late: Path, names: tuple[str, ...], stride: float) -> None:
+    """The clips of `Archive.between`, in whatever order the streams are named, also from a manifest that was saved."""
+    Manifest.of([late]).save(late.with_suffix(".json"))
+    manifest = Manifest.load(late.with_suffix(".json"))
+    end = 2.0 if "patch" in names else 2.5 if "audio" in names else 1.0
+    clips = Clips(manifest, seconds=0.5, stride=stride, stream=names)
+    read = sorted(
+        ShuffledClips(manifest, seconds=0.5, stride=stride, stream=names), key=lambda one: float(one["seconds"])
+    )
+    assert len(clips) == len(read) == int((end - 0.5) / stride) + 1
+    with embdc.open(late) as archive:
+        for number, (clip, shuffled) in enumerate(zip(clips, read, strict=True)):
+            wanted = archive.between(number * stride, number * stride + 0.5)
+            for found in (clip, shuffled):
+                assert found["seconds"] == number * stride
+                assert all(torch.equal(found[name]["values"], wanted[name]) for name in names)
+
+
+def test_at_a_rate_all_streams_count_from_the_zero_of_the_clock(late: Path) -> None:
+    for names in permutations(STREAMS):
+        clips = Clips([late], seconds=1, fps=4, stream=names)
+        assert len(clips) == 2
+        with embdc.open(late) as archive:
+            for second, clip in enumerate(clips):
+                for name in names:
+                    shown = [archive.at(second + slot / 4, name) for slot in range(4)]
+                    assert clip[name]["start"] == shown[0]
+                    assert torch.equal(clip[name]["values"], torch.stack([archive[name][row] for row in shown]))
 
 
 @pytest.mark.parametrize(

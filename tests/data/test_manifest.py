@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_it_says_what_the_archive_says(path: Path) -> None:
         assert timeline is not None
         patch = found.streams[0]
         assert (patch.rows, patch.timebase) == (21, timeline.timebase)
-        assert (patch.first, patch.last) == (timeline.start(0), timeline.end(20))
+        assert (patch.zero, patch.last, patch.beside) == (timeline.zero, timeline.end(20), False)
         assert patch.chunks.tolist() == [
             [start, stop, timeline.start(start)] for start, stop in ((0, 8), (8, 16), (16, 21))
         ]
@@ -63,7 +64,37 @@ def test_a_saved_manifest_is_the_same_and_opens_nothing(
         assert all(np.array_equal(a.chunks, b.chunks) for a, b in zip(one.streams, other.streams, strict=True))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version":1}', '{"version":2,"archives":[]}'])
+@pytest.mark.parametrize(
+    ("number", "told", "message"),
+    [
+        (errno.ENOSPC, embdc.ResourceError, "m.json: no space left on the device"),
+        (errno.EACCES, embdc.ResourceError, "m.json: cannot be written"),
+    ],
+)
+def test_a_manifest_that_cannot_be_saved_leaves_the_old_one(
+    number: int, told: type[Exception], message: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest.of([path])
+    manifest.save(tmp_path / "m.json")
+    before = (tmp_path / "m.json").read_bytes()
+    (tmp_path / "m.json.part").write_text("of somebody else")
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(told, match=message):
+        Manifest([*manifest, *manifest]).save(tmp_path / "m.json")
+    assert sorted(os.listdir(tmp_path)) == ["m.json", "m.json.part"]
+    assert (tmp_path / "m.json").read_bytes() == before
+    assert (tmp_path / "m.json.part").read_text() == "of somebody else"
+    with pytest.raises(embdc.UsageError, match="does not exist"):
+        manifest.save(tmp_path / "none" / "m.json")
+    with pytest.raises(embdc.UsageError, match="expected a local file"):
+        manifest.save("memory://m.json")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version":1}', '{"version":1,"archives":[]}'])
 def test_other_files_are_no_manifests(text: str, tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(embdc.SourceError, match="manifest"):
