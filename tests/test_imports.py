@@ -108,6 +108,7 @@ def test_only_hardware_backends_import_pynvvideocodec() -> None:
 def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
     compiled = (
         "codec/halves",
+        "codec/transform/mixture/code_classes",
         "codec/transform/mixture/search",
         "codec/transform/mixture/walk",
         "codec/transform/points",

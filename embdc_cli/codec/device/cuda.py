@@ -15,7 +15,7 @@ import triton.language as tl
 
 from embdc_cli.codec.device.plane_coders import TILE
 from embdc_cli.codec.transform.activity import LOWEST
-from embdc_cli.codec.transform.mixture.motion import STILL
+from embdc_cli.codec.transform.mixture.code_classes.reference import STILL
 from embdc_cli.entropy.tables import CLASSES
 
 _BLOCK: Final = 1024

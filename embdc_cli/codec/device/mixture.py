@@ -37,9 +37,8 @@ class Facts(NamedTuple):
 
 def taken_of(tracks: Tracks) -> Taken:
     """Where in the order of modes each token of the chunk is, (F * N,) int32; and `Facts`."""
-    order = [block.token_index.T.ravel() for block in tracks.blocks]
     places = np.empty(tracks.rows * tracks.tokens, np.int32)
-    places[np.concatenate(order) if order else slice(0)] = np.arange(len(places), dtype=np.int32)
+    places[tracks.order] = np.arange(len(places), dtype=np.int32)
     blocks = [_Block(block.mode, block.level, len(block.tracks)) for block in tracks.blocks]
     return Taken((places,), Facts(blocks, tracks.rows, tracks.tokens))
 

@@ -45,8 +45,14 @@ def assert_same(mine: Tracks, other: Tracks) -> None:
 
 
 def assert_sound(tracks: Tracks, modes: int) -> None:
-    index = np.concatenate([np.zeros(0, int), *(block.token_index.ravel() for block in tracks.blocks)])
+    index = np.concatenate([np.zeros(0, int), *(block.token_index.T.ravel() for block in tracks.blocks)])
+    np.testing.assert_array_equal(tracks.order, index)
     assert sorted(index.tolist()) == list(range(tracks.rows * tracks.tokens))
+    for block in tracks.blocks:
+        first = tracks.starts[block.tracks] * tracks.tokens + tracks.token[block.tracks]
+        np.testing.assert_array_equal(block.token_index, first[:, None] + np.arange(block.rows) * tracks.tokens)
+        assert set(tracks.mode[block.tracks]) == {block.mode}
+        assert set(tracks.level[block.tracks]) == {block.level}
     assert not len(index) or 0 <= tracks.mode.min() <= tracks.mode.max() < modes
 
 

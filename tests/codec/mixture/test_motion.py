@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
+from embdc_cli.codec.transform.mixture.code_classes import cpu, reference
 from embdc_cli.codec.transform.mixture.frequencies import BANDS, band_of
 from embdc_cli.codec.transform.mixture.motion import Motion, read_activities, write_activities
 from embdc_cli.codec.transform.mixture.tracks import LEVELS, Tracks
@@ -62,7 +64,11 @@ def test_classes_are_the_sum_of_what_is_known(found: tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(seed)
     activities = rng.integers(0, LIVELIEST + 1, len(tracks.level)).astype(np.uint8)
     motion = Motion(mixture.modes, mixture.offsets)
+    parts = motion.parts(tracks, activities, {})
+    defined, compiled = (kernel.spread(parts.planes, parts.symbols, parts.shapes) for kernel in (reference, cpu))
+    np.testing.assert_array_equal(compiled, defined)
     classes, end = motion.classes(tracks, activities, {}), 0
+    np.testing.assert_array_equal(classes, compiled)
     assert classes.dtype == np.uint8
     for block in tracks.blocks:
         own = mixture.modes[block.mode].classes
@@ -78,6 +84,14 @@ def test_classes_are_the_sum_of_what_is_known(found: tuple[np.ndarray, np.ndarra
             np.testing.assert_array_equal(part[k], np.broadcast_to(expected, shape[1:]))
     assert end == classes.size
     assert motion.paths(tracks).prod(axis=1).sum() == classes.size
+
+
+@pytest.mark.parametrize("kernel", [reference, cpu])
+def test_planes_beyond_an_extent_stay_class_0_however_much_a_track_moves(kernel: ModuleType) -> None:
+    planes, symbols = np.array([5, 7, 60, 0], np.uint8), np.array([LIVELIEST, STILL, AS_FORETOLD], np.uint8)
+    found = kernel.spread(planes, symbols, np.array([[4, 3, 1]]))
+    expected = [[5, 5, 5], [7 + LIVELIEST - AS_FORETOLD, 0, 7], [CLASSES - 1, 0, 60], [0, 0, 0]]
+    assert found.reshape(4, 3).tolist() == expected
 
 
 @settings(max_examples=40, deadline=None)

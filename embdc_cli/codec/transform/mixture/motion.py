@@ -18,14 +18,16 @@ import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.transform.activity import HIGHEST, LOWEST
+from embdc_cli.codec.transform.mixture.code_classes.reference import STILL
 from embdc_cli.codec.transform.mixture.extents import Extents, in_use
 from embdc_cli.codec.transform.mixture.frequencies import band_of, kind_of
 from embdc_cli.codec.transform.mixture.modes import Mode
 from embdc_cli.codec.transform.mixture.tracks import Block, Tracks
 from embdc_cli.entropy import rans
+from embdc_cli.entropy.backend import kernels
 from embdc_cli.entropy.tables import CLASSES, UNIT_CLASS, Tables, classes_of_means
 
-STILL: Final = 0  # symbol of a track without motion; others are offsets above LOWEST - 1
+_CODE_CLASSES: Final = "embdc_cli.codec.transform.mixture.code_classes"
 _ACTIVITIES: Final = Tables(
     np.array(
         [[1000, 8, 8, 16, 24, 40, 60, 90, 140, 220, 320, 420, 480, 420, 320, 220, 140, 80, 40, 20, 12, 8, 5, 3, 2]]
@@ -72,36 +74,20 @@ class Motion:
 
     def classes(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> np.ndarray:
         """(n,) uint8: the class of every code, in the order of the codes."""
-        sizes = self._sizes(tracks)
-        classes = np.zeros(sum(sizes), np.int8)
-        offsets = activities.astype(np.int8) - 1 + LOWEST  # classes and activities are small enough for int8
-        moves = activities != STILL
-        end = 0
-        for number, (block, size) in enumerate(zip(tracks.blocks, sizes, strict=True)):
-            start, end = end, end + size
-            rank = self._modes[block.mode].rank
-            planes = classes[start:end].reshape(-1, len(block.tracks))
-            planes[:] = self._base(block.mode, block.level)[:, None]
-            if block.level:
-                moved = planes[rank:]
-                moved += offsets[block.tracks]
-                np.maximum(moved, 1, out=moved)
-                np.minimum(moved, CLASSES - 1, out=moved)
-                moved *= moves[block.tracks]
-            if number in extents:
-                planes[~in_use(block, extents[number], rank).ravel()] = 0
-        return classes.view(np.uint8)
+        parts = self.parts(tracks, activities, extents)
+        return np.asarray(kernels(_CODE_CLASSES).spread(parts.planes, parts.symbols, parts.shapes))
 
     def parts(self, tracks: Tracks, activities: np.ndarray, extents: Extents) -> ClassParts:
         """What `classes` are made of."""
-        planes, symbols = [np.zeros(0, np.uint8)], [np.zeros(0, np.uint8)]
+        planes = [np.zeros(0, np.uint8)]
         for number, block in enumerate(tracks.blocks):
-            used = in_use(block, extents.get(number), self._modes[block.mode].rank).ravel()
-            planes.append(np.where(used, self._base(block.mode, block.level), 0).astype(np.uint8))
-            symbols.append(activities[block.tracks])
+            base = self._base(block.mode, block.level)
+            if number in extents:
+                base = base * in_use(block, extents[number], self._modes[block.mode].rank).ravel()
+            planes.append(base)
         ranks = np.array([self._modes[block.mode].rank for block in tracks.blocks], np.int64)
         shapes = np.column_stack([self.paths(tracks), ranks])
-        return ClassParts(np.concatenate(planes), np.concatenate(symbols), shapes)
+        return ClassParts(np.concatenate(planes), activities[tracks.by_block], shapes)
 
     def paths(self, tracks: Tracks) -> np.ndarray:
         """(blocks, 2) int64: planes and tracks of every block, as trellises see them."""
@@ -116,12 +102,12 @@ class Motion:
         return [block.token_index.size * self._modes[block.mode].rank for block in tracks.blocks]
 
     def _base(self, mode: int, level: int) -> np.ndarray:
-        """(2^level * r,) int8: classes by frequency and vector, activity left out; the same for every chunk."""
+        """(2^level * r,) uint8: classes by frequency and vector, activity left out; the same for every chunk."""
         if (mode, level) not in self._bases:
             bands = band_of(1 << level)
             classes = self._modes[mode].classes
             classes = classes[kind_of(len(classes))[bands]] + self._offsets[level][bands][:, None]
-            self._bases[mode, level] = np.clip(classes, 1, CLASSES - 1).astype(np.int8).ravel()
+            self._bases[mode, level] = np.clip(classes, 1, CLASSES - 1).astype(np.uint8).ravel()
         return self._bases[mode, level]
 
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -166,15 +168,19 @@ class Mixture(ArrayStage, SegmentStage):
         tracks = self.chunk(side).tracks
         x = np.empty((tracks.rows * tracks.tokens, self.modes[0].channels), np.float32)
         end = 0
-        for block in tracks.blocks:
-            mode = self.modes[block.mode]
-            start, end = end, end + block.token_index.size * mode.rank
-            part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
-            if part.size >= LARGE and mode.rank >= BASIS_FIRST_RANK * block.rows and not mode.on_axes:
-                _write_basis_first(x, block.token_index, part.transpose(0, 2, 1), mode)
-            else:
-                in_time = np.matmul(matrix(block.rows).T, part.transpose(2, 0, 1))
-                x[block.token_index.ravel()] = mode.synthesise(in_time.reshape(block.token_index.size, mode.rank))
+        for number, blocks in groupby(tracks.blocks, key=attrgetter("mode")):
+            mode = self.modes[number]
+            in_time = [np.zeros((mode.rank, 0), np.float32)]
+            index = [np.zeros(0, np.int64)]
+            for block in blocks:
+                start, end = end, end + block.token_index.size * mode.rank
+                part = y[start:end].reshape(block.rows, mode.rank, len(block.tracks))
+                if part.size >= LARGE and mode.rank >= BASIS_FIRST_RANK * block.rows and not mode.on_axes:
+                    _write_basis_first(x, block.token_index, part.transpose(0, 2, 1), mode)
+                else:
+                    in_time.append(_in_time(part))
+                    index.append(block.token_index.T.ravel())
+            x[np.concatenate(index)] = mode.synthesise(np.concatenate(in_time, axis=1).T)
         return x.reshape(tracks.rows, tracks.tokens, x.shape[1])
 
     def by_plane(self, bits: np.ndarray, side: bytes) -> list[np.ndarray]:
@@ -202,6 +208,14 @@ class Mixture(ArrayStage, SegmentStage):
             raise fields.corrupt(f"expected one mode where tracks are single rows, found {len(modes)}")
         scope.mixture = cls(modes, offsets, tables, step)
         return scope.mixture
+
+
+def _in_time(y: np.ndarray) -> np.ndarray:
+    """(r, 2^level * n), by row, then track, of a block's coefficients (2^level, r, n)."""
+    rows, rank, count = y.shape
+    if rows > 1:
+        y = (matrix(rows).T @ y.reshape(rows, rank * count)).reshape(y.shape)
+    return y.transpose(1, 0, 2).reshape(rank, rows * count)
 
 
 def _write_basis_first(x: np.ndarray, index: np.ndarray, y: np.ndarray, mode: Mode) -> None:

@@ -20,7 +20,9 @@ LEVELS: Final = 7
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The tracks of one mode and one level. token_index: (n, 2^level) positions in the chunk's (F * N) tokens."""
+    """The tracks of one mode and one level. token_index: (n, 2^level) positions in the chunk's (F * N) tokens; row by
+    row it lies in `Tracks.order`.
+    """
 
     mode: int
     level: int
@@ -64,19 +66,38 @@ class Tracks:
         return cls.of_maps(np.zeros((rows, tokens), np.int8), np.zeros((rows, tokens), np.int16))
 
     @cached_property
+    def by_block(self) -> np.ndarray:
+        """(n,) int64: the tracks by mode, then level; within a block they keep their order."""
+        return np.argsort(self.mode * LEVELS + self.level, kind="stable")
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(F * N,) int64: positions in the chunk's tokens, block by block; within one by row, then track."""
+        first, counts, levels = self._cuts
+        sizes = counts << levels
+        block = np.repeat(np.arange(len(sizes)), sizes)
+        row, track = np.divmod(np.arange(len(block)) - (np.cumsum(sizes) - sizes)[block], counts[block])
+        token = (self.starts * self.tokens + self.token)[self.by_block]
+        return np.asarray(token[first[block] + track] + row * self.tokens)
+
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """By mode, then level; within a block the tracks keep their order."""
-        key = self.mode * LEVELS + self.level
-        order = np.argsort(key, kind="stable")
-        cuts = np.flatnonzero(np.diff(key[order])) + 1
-        blocks = []
-        for members in np.split(order, cuts) if len(order) else ():
-            first = members[0]
-            level = int(self.level[first])
-            first_token = self.starts[members] * self.tokens + self.token[members]
-            index = first_token[:, None] + np.arange(1 << level) * self.tokens
-            blocks.append(Block(int(self.mode[first]), level, members, index))
+        """In the order of `by_block`."""
+        first, counts, levels = self._cuts
+        modes = self.mode[self.by_block[first]].tolist()
+        blocks, start, end = [], 0, 0
+        for mode, level, count in zip(modes, levels.tolist(), counts.tolist(), strict=True):
+            index = self.order[end : end + (count << level)].reshape(1 << level, count).T
+            blocks.append(Block(mode, level, self.by_block[start : start + count], index))
+            start, end = start + count, end + index.size
         return tuple(blocks)
+
+    @cached_property
+    def _cuts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(blocks,) int64 each: where its tracks begin in `by_block`, how many they are, and their level."""
+        key = (self.mode * LEVELS + self.level)[self.by_block]
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+        return first, np.diff(first, append=len(key)), key[first] % LEVELS
 
 
 def longest_levels(rows: int) -> np.ndarray:
