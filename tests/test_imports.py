@@ -113,6 +113,7 @@ def test_only_compiled_kernels_and_their_chooser_import_numba() -> None:
         "codec/transform/mixture/walk",
         "codec/transform/points",
         "codec/transform/rdoq",
+        "codec/transform/reflections",
         "codec/transform/sticky",
         "codec/transform/time_context",
         "codec/transform/trellis",

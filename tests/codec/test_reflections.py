@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader
-from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
+from embdc_cli.codec.transform.reflections import check_codes, cpu, lengths_of, quantised, reference, vectors_of
 from embdc_cli.errors import CorruptArchive
 
 
@@ -56,6 +56,18 @@ def test_each_vector_is_in_the_space_its_integers_span(drawn: tuple[np.ndarray, 
         np.testing.assert_allclose(np.abs(vectors[i] @ (product @ v)), np.linalg.norm(v), rtol=1e-5)
         v[i] += np.copysign(np.linalg.norm(v), v[i])
         product = product @ (np.eye(channels) - 2 * np.outer(v, v) / (v @ v))
+
+
+@given(st.integers(0, 30), st.integers(0, 1000))
+def test_kernels_agree_and_solve(rank: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gram, right = rng.normal(size=(rank, rank)) + 3 * np.eye(rank), np.triu(rng.normal(size=(rank, rank)))
+    slow, fast = right.copy(), right.copy()
+    reference.solve(gram, slow)
+    cpu.solve(gram, fast)
+    assert slow.tobytes() == fast.tobytes()
+    product = (np.triu(gram, 1) + np.diag(np.diag(gram)) / 2) @ slow
+    np.testing.assert_allclose(product, right, atol=1e-12 * max(1.0, float(np.abs(slow).max(initial=0.0))))
 
 
 @settings(max_examples=60, deadline=None)

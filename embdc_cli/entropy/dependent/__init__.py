@@ -7,8 +7,6 @@ without states. `states.py` says what a state is, `reference.py` what a track is
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from embdc_cli.entropy import levels as plain
@@ -113,10 +111,10 @@ def checked_blocks(blocks: np.ndarray, count: int) -> np.ndarray:
     blocks = np.asarray(blocks)
     if blocks.ndim != 2 or blocks.shape[1] != 2 or blocks.dtype.kind not in "iu" or blocks.min(initial=0) < 0:
         raise ValueError(f"dependent levels: expected (b, 2) planes and tracks, found {blocks.shape} {blocks.dtype}")
-    sizes = [prod(block) for block in blocks.tolist()]
-    if sum(sizes) != count:
-        raise ValueError(f"dependent levels: expected blocks of {count} levels in all, found {sum(sizes)}")
-    return np.ascontiguousarray(blocks[np.array(sizes, bool)], np.int64)
+    sizes = blocks.prod(axis=1, dtype=np.float64)  # integers might wrap round; these are exact up to 2^53
+    if sizes.sum() != count:
+        raise ValueError(f"dependent levels: expected blocks of {count} levels in all, found {sizes.sum():.0f}")
+    return np.ascontiguousarray(blocks[sizes > 0], np.int64)
 
 
 def _symbols(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tracemalloc
+from math import isqrt
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
-from embdc_cli.codec.transform.mixture.entries import Entries, entry_class
+from embdc_cli.codec.layout import MAX_CHANNELS
+from embdc_cli.codec.transform.mixture.entries import Entries, entry_classes
 from embdc_cli.codec.transform.mixture.frequencies import BANDS
 from embdc_cli.codec.transform.mixture.modes import (
     COARSEST_H,
@@ -244,5 +246,15 @@ def test_entry_class_is_that_of_a_random_unit_vector(h: int, dimensions: int) ->
     vectors = np.random.default_rng(1).normal(size=(4000 // dimensions + 3, dimensions)) / np.sqrt(dimensions)
     magnitudes = np.abs(vectors) / precisions_of(np.array([h]))
     measured = class_of_mean(int(magnitudes.sum() * 1000), magnitudes.size * 1000)
-    assert abs(measured - entry_class(h, dimensions)) <= 1
+    assert abs(measured - int(entry_classes(np.array([h]), np.array([dimensions]))[0])) <= 1
     assert lengths_of(1, dimensions).tolist() == [dimensions]
+
+
+def test_entry_classes_are_those_of_integers_alone() -> None:
+    """For whatever a layout allows: embdc-codec(5), "Class of an entry"."""
+    dimensions = np.arange(1, MAX_CHANNELS + 1)
+    roots = [isqrt(one << 32) for one in dimensions.tolist()]
+    for h in range(COARSEST_H, FINEST_H + 1):
+        scaled = 3277 * (92682 if h % 2 else 65536) << h // 2 >> 12
+        expected = [class_of_mean(scaled, root) for root in roots]
+        assert entry_classes(np.full(len(roots), h), dimensions).tolist() == expected

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import isqrt
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from embdc_cli.codec.transform.parameters import MAX_LEVEL, read_levels, write_l
 from embdc_cli.entropy import dependent
 from embdc_cli.entropy.dependent.points import levels_of
 from embdc_cli.entropy.dependent.tables import entry_path_tables
-from embdc_cli.entropy.tables import class_of_mean, entry_tables
+from embdc_cli.entropy.tables import classes_of_means, entry_tables
 
 HALF_STEP: Final = 0.65
 """Of the step of a scalar quantiser that leaves the same slope of error against bits."""
@@ -78,9 +77,12 @@ PLAIN: Final = Entries(1.0)
 TRELLIS: Final = _TrellisEntries(HALF_STEP)
 
 
-@cache
-def entry_class(h: int, dimensions: int) -> int:
-    """The class of a random unit vector's entries in steps of 2^(-h/2): mean 0.8 / sqrt(D), by integers alone."""
-    root = isqrt(dimensions << 32)
-    half = 92682 if h % 2 else 65536  # sqrt(2) and 1 in 1/65536
-    return class_of_mean(3277 * half << (h // 2) >> 12, root)
+def entry_classes(h: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
+    """(n,) uint8: the class of a random unit vector's entries in steps of 2^(-h/2), h (n,): mean 0.8 / sqrt(D).
+
+    Integers below 2^53, their root and their quotient correctly rounded: what integers alone would give, as no D that a
+    layout allows is so near to the border of a class.
+    """
+    root = np.floor(np.sqrt(dimensions * 2.0**32))
+    half = np.where(h % 2, 92682, 65536)  # sqrt(2) and 1 in 1/65536
+    return classes_of_means(3277 * half << h // 2 >> 12, root)

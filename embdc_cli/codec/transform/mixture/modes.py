@@ -23,11 +23,11 @@ import numpy as np
 
 from embdc_cli.codec.fields import FieldReader, FieldWriter
 from embdc_cli.codec.table import Limits
-from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, entry_class
+from embdc_cli.codec.transform.mixture.entries import PLAIN, TRELLIS, Entries, entry_classes
 from embdc_cli.codec.transform.mixture.frequencies import BANDS, occurring
 from embdc_cli.codec.transform.mixture.tracks import LEVELS
 from embdc_cli.codec.transform.parameters import read_uniform_levels, write_uniform_levels
-from embdc_cli.codec.transform.reflections import check_codes, lengths_of, quantised, vectors_of
+from embdc_cli.codec.transform.reflections import are_zero, lengths_of, quantised, vectors_of
 from embdc_cli.entropy.dependent.tables import entry_path_tables
 from embdc_cli.entropy.tables import CLASSES, classes_of_means, have_room, least_bits, static_tables
 
@@ -118,8 +118,8 @@ class Mode:
         mean_class = max(mean_class, 1)
         codes = np.zeros(0, np.int32)
         if vectors is not None:
-            own = [entry_class(int(one), len(mean) - i) for i, one in enumerate(h)]
-            codes = quantised(vectors, precisions_of(h), lambda values, i: entries.rounded(values, own[i]))
+            own = entry_classes(h, lengths_of(len(h), len(mean)))
+            codes = quantised(vectors, precisions_of(h), lambda values, i: entries.rounded(values, int(own[i])))
         return cls(entries, entries.rounded(wanted, mean_class), exponent, mean_class, h, codes, classes)
 
 
@@ -145,8 +145,9 @@ def write_modes(out: FieldWriter, modes: Sequence[Mode], offsets: np.ndarray) ->
     write_uniform_levels(out, offsets[occurring()])
     integers = np.concatenate([codes for mode in modes for codes in (mode.mean_codes, mode.basis_codes)])
     entries = modes[0].entries
-    each, lengths = _large([(mode.mean_class, mode.h) for mode in modes], modes[0].channels)
-    entries.write(out, integers, np.repeat(each, lengths), lengths)
+    ranks, mean_classes = [mode.rank for mode in modes], [mode.mean_class for mode in modes]
+    large = _large(mean_classes, ranks, np.concatenate([mode.h for mode in modes]), modes[0].channels)
+    entries.write(out, integers, np.repeat(large.classes, large.lengths), large.lengths)
 
 
 def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tuple[Mode, ...], np.ndarray]:
@@ -169,59 +170,66 @@ def read_modes(fields: FieldReader, channels: int, limits: Limits) -> tuple[tupl
         if abs(exponents[-1]) > _EXPONENT_LIMIT:
             raise fields.corrupt(f"exponent of means: expected at most {_EXPONENT_LIMIT}, found {exponents[-1]}")
     falls = _unfolded(read_uniform_levels(fields, sum(max(0, rank - 1) for rank in ranks)))
-    h = _split_h(falls, ranks, first_h)
-    if any(len(one) and one.min() < (COARSEST_H if one[0] else 0) for one in h):
+    h = _fallen(falls, ranks, first_h)
+    if (h < np.where(np.repeat(first_h, ranks), COARSEST_H, 0)).any():
         raise fields.corrupt(f"basis precision: expected at least {COARSEST_H}")
-    total = sum(ranks)
-    together = np.concatenate(h)
-    classes: list[np.ndarray] = []
+    classes = np.empty((kinds, h.size), np.int64)
     for kind in range(kinds):
-        above = np.cumsum(read_uniform_levels(fields, total), dtype=np.int64)
-        classes.append(above + (classes[-1] if kind > 1 else together))
-    if total and not 1 <= min(map(np.min, classes)) <= max(map(np.max, classes)) < CLASSES:
+        np.cumsum(read_uniform_levels(fields, h.size), dtype=np.int64, out=classes[kind])
+        classes[kind] += classes[kind - 1] if kind > 1 else h
+    if h.size and not 1 <= classes.min() <= classes.max() < CLASSES:
         raise fields.corrupt(f"classes: expected 1 to {CLASSES - 1}")
     offsets = np.zeros((LEVELS, BANDS), np.int64)
     offsets[occurring()] = read_uniform_levels(fields, len(occurring()[0]))
     if np.abs(offsets).max() > _MAX_OFFSET:
         raise fields.corrupt(f"class offsets: expected at most {_MAX_OFFSET}, found {np.abs(offsets).max()}")
-    each, lengths = _large(list(zip(mean_classes, h, strict=True)), channels)
-    if not have_room(fields.left, each, lengths, _least_bits()):
-        raise fields.corrupt(f"expected {lengths.sum()} means and basis entries, found {fields.left} bytes for them")
-    large = entries.read(fields, np.repeat(each, lengths), lengths)
-    modes, at, row = [], 0, 0
-    for rank, exponent, mean_class, mode_h in zip(ranks, exponents, mean_classes, h, strict=True):
-        basis = large[at + channels : at + channels + int(_entry_counts(mode_h, channels).sum())]
-        if basis.size:
-            check_codes(basis, rank, channels, fields)
-        levels = np.stack([kind[row : row + rank] for kind in classes])
-        modes.append(Mode(entries, large[at : at + channels], exponent, mean_class, mode_h, basis, levels))
-        at, row = at + channels + len(basis), row + rank
+    large = _large(mean_classes, ranks, h, channels)
+    if not have_room(fields.left, large.classes, large.lengths, _least_bits()):
+        raise fields.corrupt(
+            f"expected {large.lengths.sum()} means and basis entries, found {fields.left} bytes for them"
+        )
+    integers = entries.read(fields, np.repeat(large.classes, large.lengths), large.lengths)
+    if np.delete(are_zero(integers, large.lengths), large.means).any():
+        raise fields.corrupt("basis: a vector is zero")
+    modes, row = [], 0
+    own = np.split(integers, np.cumsum(np.add.reduceat(large.lengths, large.means))[:-1])
+    for rank, exponent, mean_class, codes in zip(ranks, exponents, mean_classes, own, strict=True):
+        mean, basis, vectors = codes[:channels], codes[channels:], slice(row, row + rank)
+        modes.append(Mode(entries, mean, exponent, mean_class, h[vectors], basis, classes[:, vectors]))
+        row += rank
     return tuple(modes), offsets
 
 
-def _split_h(falls: np.ndarray, ranks: Sequence[int], first: Sequence[int]) -> list[np.ndarray]:
-    found, at = [], 0
-    for rank, top in zip(ranks, first, strict=True):
-        steps = falls[at : at + max(0, rank - 1)]
-        found.append(top - np.concatenate([[0], np.cumsum(steps)])[:rank].astype(np.int64))
-        at += len(steps)
-    return found
+def _fallen(falls: np.ndarray, ranks: Sequence[int], first: Sequence[int]) -> np.ndarray:
+    """(n,) int64: h of all modes' vectors, the first of each given, and how far each other is below the one before."""
+    starts = np.cumsum(ranks) - ranks
+    steps = np.zeros(sum(ranks) + 1, np.int64)
+    falling = np.ones(len(steps), bool)
+    falling[starts] = falling[-1] = False
+    steps[falling] = falls
+    depth = np.cumsum(steps)
+    return np.asarray(np.repeat(first + depth[starts], ranks) - depth[:-1])
 
 
-def _entry_counts(h: np.ndarray, channels: int) -> np.ndarray:
-    """How many integers each vector of precisions h (r,) has: none where they are axes."""
-    return lengths_of(len(h), channels) if len(h) and h[0] else np.zeros(0, np.int64)
+@dataclass(frozen=True)
+class _Large:
+    """classes (n,) uint8, lengths (n,) int64: of every mean and basis vector as sent. means: (modes,) their places."""
+
+    classes: np.ndarray
+    lengths: np.ndarray
+    means: np.ndarray
 
 
-def _large(modes: Sequence[tuple[int, np.ndarray]], channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(classes uint8, lengths int64) of every mean and basis vector, in the order they are sent."""
-    classes, lengths = [np.zeros(0, np.uint8)], [np.zeros(0, np.int64)]
-    for mean_class, h in modes:
-        own = _entry_counts(h, channels)
-        vectors = [entry_class(int(one), int(length)) for one, length in zip(h, own, strict=False)]
-        classes.append(np.array([mean_class, *vectors], np.uint8))
-        lengths.append(np.array([channels, *own]))
-    return np.concatenate(classes), np.concatenate(lengths)
+def _large(mean_classes: Sequence[int], ranks: Sequence[int], h: np.ndarray, channels: int) -> _Large:
+    """What modes of these ranks send. h: of all their vectors, 0 for axes, which are not sent."""
+    sent = h > 0
+    lengths = channels - np.concatenate([np.arange(rank) for rank in ranks])[sent]
+    before = np.append(0, np.cumsum(sent))[np.cumsum(ranks) - ranks]
+    return _Large(
+        np.insert(entry_classes(h[sent], lengths), before, mean_classes),
+        np.insert(lengths, before, channels),
+        before + np.arange(len(ranks)),
+    )
 
 
 @cache

@@ -1,10 +1,10 @@
 """Orthonormal vectors as integers: each in the complement of those before it, by Householder reflections.
 
 Vector i has D - i coordinates in the orthogonal complement of vectors 0..i-1, sent as integers q_i in units of some
-precision. With v_i = (0, .., 0, q_i) the decoder forms u_i = v_i + sign(v_i[i]) |v_i| e_i, of unit length, and the
-vectors are the first r columns of
+precision. With v_i = (0, .., 0, q_i) the decoder forms u_i = v_i + sign(v_i[i]) |v_i| e_i, and the vectors are the
+first r columns of
 
-    H_0 H_1 .. H_{r-1} = I - U T U^T,   H_i = I - 2 u_i u_i^T,   T^-1 = striu(U^T U) + I / 2
+    H_0 H_1 .. H_{r-1} = I - U T U^T,   H_i = I - 2 u_i u_i^T / |u_i|^2,   T^-1 = striu(U^T U) + diag(U^T U) / 2
 
 so any integers that are not all zero give exactly orthonormal vectors, whatever the precision was.
 Source: Householder form as in LAPACK's orgqr; T after Joffrain et al., "Accumulating Householder transformations,
@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 
 from embdc_cli.codec.fields import FieldReader
+from embdc_cli.entropy.backend import kernels
 
 Rounding = Callable[[np.ndarray, int], np.ndarray]
 """(values (n,) in units of the precision, number of the vector) -> integers (n,) int32."""
@@ -47,14 +48,21 @@ def quantised(vectors: np.ndarray, precisions: np.ndarray, rounding: Rounding = 
 
 def vectors_of(codes: np.ndarray, rank: int, channels: int) -> np.ndarray:
     """(rank, channels) float32, orthonormal rows."""
-    reflectors = np.zeros((channels, rank))
-    end = 0
-    for i in range(rank):
-        start, end = end, end + channels - i
-        reflectors[i:, i] = _reflector(codes[start:end].astype(np.float64))
-    inverse_t = np.triu(reflectors.T @ reflectors, 1) + np.eye(rank) / 2
-    basis = np.eye(channels, rank) - reflectors @ np.linalg.solve(inverse_t, reflectors[:rank].T)
-    return np.ascontiguousarray(basis.T, dtype=np.float32)
+    u = np.zeros((rank, channels))
+    u[np.arange(channels, dtype=np.int32) >= np.arange(rank, dtype=np.int32)[:, None]] = codes
+    first = _diagonal(u)
+    first += np.copysign(np.sqrt(np.einsum("ij,ij->i", u, u)), first)
+    weights = -u[:, :rank]
+    kernels(__name__).solve(u @ u.T, weights)
+    basis = weights.T @ u
+    _diagonal(basis)[:] += 1
+    return basis.astype(np.float32)
+
+
+def _diagonal(matrix: np.ndarray) -> np.ndarray:
+    """A view of the main diagonal of (r, n), n >= r."""
+    diagonal: np.ndarray = np.einsum("ii->i", matrix[:, : len(matrix)])
+    return diagonal
 
 
 def lengths_of(rank: int, channels: int) -> np.ndarray:
@@ -64,10 +72,13 @@ def lengths_of(rank: int, channels: int) -> np.ndarray:
 
 def check_codes(codes: np.ndarray, rank: int, channels: int, fields: FieldReader) -> None:
     """Raises CorruptArchive when a vector is zero, which has no direction."""
-    lengths = lengths_of(rank, channels)
-    starts = np.cumsum(lengths) - lengths
-    if rank and not np.add.reduceat(codes != 0, starts).all():
+    if are_zero(codes, lengths_of(rank, channels)).any():
         raise fields.corrupt("basis: a vector is zero")
+
+
+def are_zero(codes: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of the vectors of these lengths (n,), at least 1, that lie in `codes` are zero."""
+    return np.asarray(np.bitwise_or.reduceat(codes, np.cumsum(lengths) - lengths) == 0)
 
 
 def _reflector(v: np.ndarray) -> np.ndarray:
