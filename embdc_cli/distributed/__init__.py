@@ -7,8 +7,8 @@
     spark.sparkContext.parallelize(items).mapPartitions(lambda part: (encode_item(item, options) for item in part))
 
 `encode.py` is the batch of `embdc encode --engine ray`, `training.py` the engine of `embdc train-codebook`, on the
-inputs that workers hold open (`holding.py`). `cluster.py` is all that knows Ray, and knows nothing of what
-the work is.
+inputs that workers hold open (`holding.py`). Both hand it to a pool of workers (`pool.py`), which lives through the
+loss of any; `worker.py` runs in each. None of these knows what the work is, and only `cluster.py` knows Ray.
 """
 
 from embdc_cli.distributed.item import encode_item

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 from embdc_cli import batch
 from embdc_cli.batch import Document
-from embdc_cli.distributed.cluster import Interrupted, Outcome, Pool, Workers, connected
+from embdc_cli.distributed.cluster import Workers, connected
 from embdc_cli.distributed.item import Notes, absolute, attempt, with_absolute_paths
+from embdc_cli.distributed.outcome import Outcome
+from embdc_cli.distributed.pool import Pool
+from embdc_cli.distributed.worker import Interrupted
 from embdc_cli.errors import Busy, EmbdcError, ResourceError, Stopped
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter
@@ -78,6 +81,8 @@ def run(
                 take(outcome.index, *_document(jobs[outcome.index], outcome, reporter))
         except (KeyboardInterrupt, SystemExit) as stop:
             for outcome in pool.stop():
+                if outcome.index in found:  # the stop came right after it was taken
+                    continue
                 take(outcome.index, *_document(jobs[outcome.index], outcome, reporter, stop))
             if not any(item.get("status") == "stopped" for item in found.values()):
                 index = next((index for index in range(len(jobs)) if index not in found), None)

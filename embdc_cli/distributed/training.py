@@ -1,7 +1,8 @@
 """The engine of `embdc train-codebook` on a Ray cluster: workers open the inputs and make every pass over them.
 
-What comes back are sums, counts, curves and the few rows that levels are learnt from; they are joined here in the order
-of the inputs (`codebook.engine`), so that the codebook has the bytes of one trained here.
+What comes back are sums, counts, curves, and samples: those that levels are learnt from (`codebook.vector.clips`), and
+the network (`codebook.reconstruction.pairs`). All is joined here in the order of the inputs (`codebook.engine`), so
+that the codebook has the bytes of one trained here.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from embdc_cli.codebook.corpus import Rows
-from embdc_cli.distributed.cluster import Lost, Outcome, Pool, Workers, connected, ordered
+from embdc_cli.distributed.cluster import Workers, connected
 from embdc_cli.distributed.holding import Distant, Input, described
 from embdc_cli.distributed.item import Notes, absolute, with_absolute_paths
+from embdc_cli.distributed.outcome import Lost, Outcome, ordered
+from embdc_cli.distributed.pool import Pool
 from embdc_cli.errors import EmbdcError, ResourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.parallel import one_blas_thread

@@ -18,8 +18,10 @@ import pytest
 from embdc_cli import batch, pipeline
 from embdc_cli.container.header import recipe_digest
 from embdc_cli.distributed import encode, encode_item
-from embdc_cli.distributed.cluster import Interrupted, Outcome, Workers
+from embdc_cli.distributed.cluster import Workers
 from embdc_cli.distributed.item import with_absolute_paths
+from embdc_cli.distributed.outcome import Outcome
+from embdc_cli.distributed.worker import Interrupted
 from embdc_cli.encoding.recipe import recipe_of
 from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import ResourceError, Stopped
@@ -32,7 +34,10 @@ QUICK = EncodeOptions(effort=0)
 
 
 class Here:
-    """A pool of one worker, which is this process. `endings`: item number -> what happens instead of its work."""
+    """A pool of one worker, which is this process.
+
+    endings: item number -> what happens instead of its work. stopped: what `stop` finds, from the last item begun on.
+    """
 
     def __init__(self, endings: dict[int, BaseException] | None = None, stopped: Iterable[Any] = ()) -> None:
         self.endings, self.stopped = endings or {}, list(stopped)
@@ -60,9 +65,8 @@ class Here:
                 yield Outcome(index, item, self._function(item))
 
     def stop(self) -> Iterator[Outcome[Any, Any]]:
-        for index, result in enumerate(self.stopped, start=len(self.begun) - len(self.stopped)):
-            error = Interrupted() if result is None else None
-            yield Outcome(index, self.begun[index], result, error)
+        for index, result in enumerate(self.stopped, start=len(self.begun) - 1):
+            yield Outcome(index, self.begun[-1], result, Interrupted() if result is None else None)
 
 
 class Heard:
@@ -162,6 +166,20 @@ def test_a_stop(
     assert summary["exit"] == code
     assert summary["totals"]["stopped"] == max(1, len(under_way) - under_way.count(DONE))
     assert [item["input"] for item in items] == [job["input"] for job in jobs[: len(items)]]
+
+
+def test_a_stop_right_after_an_item_was_taken(run: Any, jobs: list[batch.Document]) -> None:
+    """The pool cannot know that it was, and gives it again."""
+    told: list[str] = []
+
+    def finished(item: batch.Document, error: BaseException | None) -> None:
+        told.append(item["input"])
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    items = run(jobs, Here(stopped=[DROPPED, DROPPED]), finished=finished)
+    assert told == ["0.npy", "1.npy", "2.npy"]
+    assert [item["status"] for item in items] == ["done", "failed", "stopped"]
 
 
 def test_nothing_to_do_needs_no_cluster(run: Any) -> None:

@@ -16,8 +16,9 @@ import pytest
 from embdc_cli import pipeline
 from embdc_cli.codebook.training import TrainOptions, train
 from embdc_cli.distributed import holding, training
-from embdc_cli.distributed.cluster import Lost, Outcome, Workers
+from embdc_cli.distributed.cluster import Workers
 from embdc_cli.distributed.holding import Distant, Input, described
+from embdc_cli.distributed.outcome import Lost, Outcome
 from embdc_cli.distributed.training import OnCluster
 from embdc_cli.errors import EmbdcError, ResourceError, SourceError, Stopped
 from embdc_cli.options import EncodeOptions

@@ -12,7 +12,9 @@ import pytest
 
 from embdc_cli.cli.app import main
 from embdc_cli.codebook.training import TrainOptions, train
-from embdc_cli.distributed.cluster import Pool, Workers, connected
+from embdc_cli.distributed import holding
+from embdc_cli.distributed.cluster import Workers, connected
+from embdc_cli.distributed.pool import Pool
 from embdc_cli.distributed.training import OnCluster
 from embdc_cli.reporter import Silent
 from tests.codebook.sources import gaussian
@@ -49,7 +51,12 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     ("options", "stage", "done"),
-    [({"holdout": 0.2}, "tables", 2), ({"kind": "vq", "refine": 1, "holdout": 0, "reconstruction": "off"}, "open", 3)],
+    [
+        ({"holdout": 0.2}, "tables", 2),
+        pytest.param(
+            {"kind": "vq", "refine": 1, "holdout": 0, "reconstruction": "off"}, "open", 3, marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_the_same_codebook_though_a_node_is_lost(
     options: dict[str, Any], stage: str, done: int, inputs: Path, nodes: Nodes
@@ -61,6 +68,7 @@ def test_the_same_codebook_though_a_node_is_lost(
     finally:
         nodes.add()
     assert reporter.killed
+    assert not holding._open, "no input is read here"
     train(NAMES, "here", TrainOptions(**options))
     assert (inputs / "ray").read_bytes() == (inputs / "here").read_bytes()
 
