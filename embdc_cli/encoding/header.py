@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
+from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.spec import CAP_RANK
 from embdc_cli.encoding.plan import StreamPlan
 from embdc_cli.values import Beside, StreamSpec
@@ -67,7 +67,6 @@ def header_of(
             for number, spec in enumerate(specs)
         ),
         recipe=recipe,
-        recipe_digest=recipe_digest(recipe),
         input_head_digest=item.source.get(_HEAD, ""),
         target=recipe["target"],
         codec={"name": codec},
