@@ -67,6 +67,10 @@ class Storage(ABC):
         del ranges
         yield
 
+    def forget(self) -> None:
+        """Let go of bytes that opening brought beforehand; none, for most."""
+        return
+
     def close(self) -> None:
         """Release what was opened here; nothing, for most."""
         return
@@ -178,6 +182,9 @@ class RemoteFile(Storage):
             if (data := reader.find(wanted)) is not None:
                 return data
         return None
+
+    def forget(self) -> None:
+        self._object.forget()
 
     def close(self) -> None:
         self._object.close()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli.container import spec
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import RemoteFile
@@ -84,6 +85,14 @@ def test_an_archive_of_a_thousand_items_opens_with_one_request(store: Store, web
             assert tail is not None
             assert 190_000 < tail.opening_bytes < RemoteFile.end_bytes
     assert (store.asked(), len(web.asked)) == (1, 1)
+
+
+def test_joining_keeps_small_objects_only(web: Web, tmp_path: Path) -> None:
+    """What opening brought of a larger one would be most of the memory that thousands of parts take."""
+    web.bodies = {"small.embdc": of_items(20), "middle.embdc": of_items(200)}
+    assert len(web.bodies["small.embdc"]) < spec.OPENING_BYTES < len(web.bodies["middle.embdc"]) < RemoteFile.end_bytes
+    assert embdc.cat([web.url(name) for name in web.bodies], tmp_path / "a.embdc", join="items")["items"] == 220
+    assert len(web.asked) == 3  # the larger one again
 
 
 def test_other_file_systems_are_asked_for_the_size_first(archive: Path) -> None:
