@@ -10,6 +10,7 @@ from embdc_cli.container.join import Mode
 from embdc_cli.container.join import join as join_parts
 from embdc_cli.container.readahead import Range
 from embdc_cli.container.reader import ArchiveReader
+from embdc_cli.container.spec import OPENING_BYTES
 from embdc_cli.container.storage import LocalFile, Storage, open_storage
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
 from embdc_cli.output import CountedOutput, check_not_input, destination
@@ -35,6 +36,8 @@ def cat(inputs: Sequence[str], output: str, *, join: str | None = None, force: b
             reader = stack.enter_context(ArchiveReader(_storage(path)))
             if not reader.complete:
                 raise IncompleteError(f"cat: {path} is incomplete", hint="encode it again, or with --resume")
+            if reader.file_bytes > OPENING_BYTES:  # thousands of parts are open at once; a smaller one is all there
+                reader.storage.forget()
             readers.append(reader)
         apart = join == "items" or (join is None and _named_apart(readers))
         mode: Mode = "items" if apart else "time"

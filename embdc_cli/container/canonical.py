@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final, NoReturn
+
+import numpy as np
 
 from embdc_cli.container.spec import MAX_JSON_BYTES, MAX_JSON_DEPTH
 from embdc_cli.errors import CorruptArchive, UsageError
 
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET: Final = re.compile(r"[\[\]{}]")
+_LEVELS: Final = np.array([(chr(octet) in "[{") - (chr(octet) in "]}") for octet in range(256)], np.int8)
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 64) - 1
 _INT_DIGITS: Final = 20  # of 2^64 - 1
 
@@ -64,11 +64,10 @@ def _canonical(value: object) -> bytes:
 
 def _check_depth(text: str, what: str) -> None:
     # before parsing: the parser recurses once per level
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
-        depth += 1 if bracket.group() in "[{" else -1
-        if depth > MAX_JSON_DEPTH:
-            raise CorruptArchive(f"{what}: expected JSON at most {MAX_JSON_DEPTH} levels deep, found more")
+    between_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    levels = _LEVELS[np.frombuffer(between_strings.encode(), np.uint8)].cumsum(dtype=np.int32)
+    if levels.max(initial=0) > MAX_JSON_DEPTH:
+        raise CorruptArchive(f"{what}: expected JSON at most {MAX_JSON_DEPTH} levels deep, found more")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -147,14 +148,15 @@ class Entry:
 
 
 class Entries(Sequence[Entry]):
-    """The chunks of one stream in order of rows; made when asked for, so that millions of them cost arrays only."""
+    """The chunks of one stream in order of rows; made when asked for, so that millions of them cost arrays only.
 
-    def __init__(self, part: Part, number: int) -> None:
+    rows: of the part's table, int64, those chunks in that order.
+    """
+
+    def __init__(self, part: Part, rows: np.ndarray) -> None:
         self._part = part
-        rows = np.flatnonzero((part.table.data["stream"] == number) & ~part.lost)
-        data = part.table.data[rows]
-        self._rows = rows[np.argsort(data["row0"], kind="stable")]
-        ordered = part.table.data[self._rows]
+        self._rows = rows
+        ordered = part.table.data[rows]
         self.starts: np.ndarray = ordered["row0"]
         self.stops: np.ndarray = ordered["row0"] + ordered["rows"]
         self.pts0: np.ndarray = ordered["pts0"]
@@ -282,9 +284,18 @@ def items_of(parts: Sequence[Part]) -> tuple[Item, ...]:
     items = []
     for part in parts:
         streams: list[list[Stream]] = [[] for _ in part.header.items]
-        for number, header in enumerate(part.header.streams):
-            stream = Stream(part.first_item + header.item, part.number, number, header, Entries(part, number))
+        for number, (header, rows) in enumerate(zip(part.header.streams, _rows_of_streams(part), strict=True)):
+            stream = Stream(part.first_item + header.item, part.number, number, header, Entries(part, rows))
             streams[header.item].append(stream)
         for local, item in enumerate(part.header.items):
             items.append(Item(part.first_item + local, part.number, local, item, tuple(streams[local])))
     return tuple(items)
+
+
+def _rows_of_streams(part: Part) -> list[np.ndarray]:
+    """For each stream the rows of the part's table with its readable chunks, which are in order (`admission`)."""
+    streams = part.table.data["stream"]
+    order = np.argsort(streams, kind="stable")
+    order = order[~part.lost[order]]
+    bounds = np.searchsorted(streams[order], np.arange(len(part.header.streams) + 1)).tolist()
+    return [order[first:last] for first, last in pairwise(bounds)]

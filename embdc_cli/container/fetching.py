@@ -49,6 +49,11 @@ class ChunkReader:
         with self._lock:
             return sum(len(models.payload) for models in self._models.values())
 
+    def forget(self) -> None:
+        """Let go of models that are kept; they are read again when they are wanted."""
+        with self._lock:
+            self._models.clear()
+
     def fetch(self, entries: Iterable[Entry], on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
         """(entry with its full record, codec payload) of each of `entries`, in their order.
 

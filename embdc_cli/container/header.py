@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from embdc_cli import dtypes
@@ -87,7 +88,7 @@ _CAPS = {
 
 @dataclass(frozen=True)
 class Header:
-    """The header of one part. recipe_digest is recomputed on reading, it is not stored beside the recipe.
+    """The header of one part.
 
     version: of the part as it was read; what is written is of the present one.
     """
@@ -95,7 +96,6 @@ class Header:
     items: tuple[ItemHeader, ...]
     streams: tuple[StreamHeader, ...]
     recipe: dict[str, Any]
-    recipe_digest: str
     input_head_digest: str
     target: dict[str, Any]
     codec: dict[str, Any]
@@ -103,6 +103,11 @@ class Header:
     features: tuple[str, ...] = ()
     min_reader: int = 0
     version: int = spec.MAJOR
+
+    @cached_property
+    def recipe_digest(self) -> str:
+        """`recipe_digest` of the recipe, beside which it is not stored."""
+        return recipe_digest(self.recipe)
 
     def to_payload(self) -> bytes:
         """The JSON of HEAD. Raises: UsageError when it is too large or names something no reader accepts."""
@@ -131,12 +136,10 @@ class Header:
         names = {(stream.item, stream.name) for stream in streams}
         if len(names) != len(streams):
             raise CorruptArchive(f"{_WHAT}: two streams of one item have the same name")
-        recipe = top.mapping("recipe")
         return Header(
             items=items,
             streams=streams,
-            recipe=recipe,
-            recipe_digest=recipe_digest(recipe),
+            recipe=top.mapping("recipe"),
             input_head_digest=top.text("input_head_digest", 0, 128),
             target=top.mapping("target"),
             codec=top.mapping("codec"),

@@ -99,6 +99,7 @@ def join(
         with source.reader.storage.ahead([(source.part.offset, source.part.offset + source.part.length)]):
             _copy(source, writer, shift)
         _advance(source, shift, segments, ends)
+        source.reader.forget()
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)
     summary = summarise([_summary(source.part) for source in sources], mode)

@@ -55,7 +55,7 @@ def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRo
         rows = _lost(stream, int(begins[at]), after.row0, item, part, before, after)
         found.append((low, after.offset, rows))
     promised = stream.header.rows
-    if (not part.complete or part.lost.any()) and promised is not None and promised > stream.rows:
+    if promised is not None and promised > stream.rows and (not part.complete or part.lost.any()):
         last = entries[-1] if len(entries) else None
         low = last.offset + last.length if last else part.offset
         rows = _lost(stream, stream.rows, promised, item, part, last, None)

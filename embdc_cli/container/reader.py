@@ -217,6 +217,12 @@ class ArchiveReader:
         """
         return verify(self.storage, self.parts, self.items, self.damage, progress, digests=digests)
 
+    def forget(self) -> None:
+        """Let go of all that can be read again: models, times, and bytes that opening brought beforehand."""
+        self._chunks.forget()
+        self._timelines.clear()
+        self.storage.forget()
+
     def close(self) -> None:
         """Close what `open` opened."""
         self.storage.close()

@@ -11,7 +11,7 @@ from embdc_cli.container.framing import ChunkHeader, parse_header
 from embdc_cli.container.storage import Storage
 from embdc_cli.errors import UnsupportedArchive
 
-_CODES: Final = sorted(spec.TYPE_CODES.values())
+_UNKNOWN: Final = np.array([code not in spec.TYPE_CODES.values() for code in range(256)])
 
 
 def check_type(header: ChunkHeader, where: str) -> None:
@@ -25,7 +25,7 @@ def check_listed(storage: Storage, start: int, chunks: np.ndarray) -> None:
 
     start: of the part. The index does not tell their types, so their headers are read.
     """
-    offsets = [start + offset for offset in chunks["offset"][~np.isin(chunks["code"], _CODES)].tolist()]
+    offsets = [start + offset for offset in chunks["offset"][_UNKNOWN[chunks["code"]]].tolist()]
     if offsets:
         headers = storage.read_many([(offset, offset + spec.CHUNK_BYTES) for offset in offsets])
         for offset, raw in zip(offsets, headers, strict=True):

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Literal
 from embdc_cli.container.contents import Part
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.recover import whole_bytes
-from embdc_cli.encoding.header import SOURCE_FACTS
+from embdc_cli.encoding.header import HEAD_DIGEST, SOURCE_FACTS
 from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import (
     CorruptArchive,
@@ -248,6 +248,8 @@ def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | Non
         return False
     known = part.source(0)
     if "rows" in known:  # some of them only, cut out by `embdc split`
+        return False
+    if part.header.input_head_digest != source.get(HEAD_DIGEST, ""):  # joined, perhaps of this input more than once
         return False
     same = all(key in source and known.get(key) == source[key] for key in SOURCE_FACTS)
     return same and part.header.recipe_digest == digest

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader, recipe_digest
+from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.spec import CAP_RANK
 from embdc_cli.encoding.plan import StreamPlan
 from embdc_cli.values import Beside, StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform
 MAX_MODES = 64  # bases of a mixture
-_HEAD = "head_digest"
+HEAD_DIGEST = "head_digest"
 SOURCE_FACTS = ("size_bytes", "ends_digest")  # a pipe tells its size last, and must give the bytes a file gives
 
 
@@ -45,7 +45,7 @@ def header_of(
     own = len(specs) - len(beside)
     main = ItemHeader(
         name=item.name,
-        source={key: value for key, value in item.source.items() if key not in (_HEAD, *SOURCE_FACTS)},
+        source={key: value for key, value in item.source.items() if key not in (HEAD_DIGEST, *SOURCE_FACTS)},
         encoder=item.encoder,
         timebase=None if timebase is None else (timebase.numerator, timebase.denominator),
     )
@@ -67,8 +67,7 @@ def header_of(
             for number, spec in enumerate(specs)
         ),
         recipe=recipe,
-        recipe_digest=recipe_digest(recipe),
-        input_head_digest=item.source.get(_HEAD, ""),
+        input_head_digest=item.source.get(HEAD_DIGEST, ""),
         target=recipe["target"],
         codec={"name": codec},
         limits=limits,

@@ -21,6 +21,8 @@ from embdc_cli.scratch import disk_errors, scratch_file, scratch_folder
 from embdc_cli.traffic import Traffic
 
 Range = tuple[int, int]
+Known = tuple[int, bytes]
+"""Where the bytes of the first request begin, and they."""
 
 _PAUSES_SECONDS: Final = (0.2, 0.8, 3.2)
 """Between one try and the next of what may succeed then."""
@@ -44,7 +46,7 @@ class RemoteObject:
         self._copy_max = copy_max
         self._copy: BinaryIO | None = None
         self._tag: str | None = None
-        self._known: tuple[int, bytes] = 0, b""  # what the first request brought
+        self._known: Known = 0, b""  # what the first request brought
         self._connect()
         try:
             self.size = self._open(first_bytes, last_bytes)
@@ -55,21 +57,21 @@ class RemoteObject:
         """The bytes [start, stop) of each range, all within the object, in one round trip. Raises: SourceError."""
         if self._process != os.getpid():
             self._connect()  # connections and event loops do not survive a fork
-        wanted = [one for one in ranges if one[0] < one[1] and self._at_hand(one) is None]
+        known = self._known
+        gaps = [self._gap(one, known) for one in ranges]
         try:
-            received = iter(self._received(wanted))
+            received = iter(self._received([one for one in gaps if one[0] < one[1]]))
         except read_errors() as error:
             raise unreadable(self.url, error) from error
         found = []
-        for one in ranges:
-            data = b"" if one[0] >= one[1] else self._at_hand(one)
-            found.append(next(received) if data is None else data)
+        for (start, stop), (low, high) in zip(ranges, gaps, strict=True):
+            data = next(received) if low < high else b""
+            found.append(self._at_hand(start, low, known) + data + self._at_hand(high, stop, known))
         return found
 
     def read_all(self) -> bytes:
         """All of it; what the first request brought is not asked for again. Raises: SourceError."""
-        start, stop = self._known[0], self._known[0] + len(self._known[1])
-        return b"".join(self.read_many([(0, start), (start, stop), (stop, self.size)]))
+        return self.read_many([(0, self.size)])[0]
 
     def forget(self) -> None:
         """Drop what the first request brought, for somebody who keeps it elsewhere."""
@@ -103,12 +105,22 @@ class RemoteObject:
         self._known = start, self._received([(start, stop)])[0] if start < stop else b""
         return int(size)
 
-    def _at_hand(self, wanted: Range) -> bytes | None:
-        """What is here already of the object, if it is all of `wanted`."""
-        (start, stop), (known, data) = wanted, self._known
-        if known <= start and stop <= known + len(data):
-            return data[start - known : stop - known]
-        return os.pread(self._copy.fileno(), stop - start, start) if self._copy is not None else None
+    def _gap(self, wanted: Range, known: Known) -> Range:
+        """What of a range is to be asked for: all of it, or what it has before or behind that which is `known`."""
+        start, stop = wanted
+        first, last = known[0], known[0] + len(known[1])
+        if start >= stop or self._copy is not None:
+            return stop, stop
+        if first <= start < last:
+            return min(last, stop), stop
+        return start, first if first < stop <= last else stop
+
+    def _at_hand(self, start: int, stop: int, known: Known) -> bytes:
+        """Bytes that are here already."""
+        if self._copy is not None and start < stop:
+            return os.pread(self._copy.fileno(), stop - start, start)
+        first, data = known
+        return data[start - first : stop - first] if start < stop else b""
 
     def _received(self, ranges: Sequence[Range]) -> list[bytes]:
         if not ranges:

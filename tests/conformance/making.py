@@ -284,7 +284,6 @@ def lossless_header(streams: list[StreamHeader], timebase: tuple[int, int] | Non
         items=(ItemHeader(None, {"kind": "vector"}, None, timebase),),
         streams=tuple(streams),
         recipe={"codec": "lossless"},
-        recipe_digest="",
         input_head_digest="",
         target={"kind": "lossless", "value": 0.0},
         codec={"name": "lossless"},

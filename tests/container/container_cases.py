@@ -59,7 +59,6 @@ def header_of(plan: Plan) -> Header:
         items=(ItemHeader(None, {"kind": "dump", "seed": plan.seed}, None, plan.timebase),),
         streams=tuple(streams),
         recipe={"codec": plan.recipe, "effort": 1},
-        recipe_digest="",
         input_head_digest=f"{plan.seed:064x}",
         target={"kind": "bpv", "value": 0.5},
         codec={"name": "transform"},

@@ -154,5 +154,5 @@ def test_a_repeated_key_is_named_as_such() -> None:
 
 
 def test_a_bracket_inside_a_string_is_no_depth() -> None:
-    value = {"a": "[" * 99 + '"\\', "b": -0.5, "c": (1 << 64) - 1, "ä": [None, True, 1e-07]}
+    value = {"a": ['"' + "[" * 99, "\\", "[" * 99], "b": -0.5, "c": (1 << 64) - 1, "ä": [None, True, 1e-07]}
     assert canonical.loads(canonical.dumps(value, "test"), "test") == value

@@ -251,6 +251,13 @@ def test_incomplete_archives_are_not_joined() -> None:
         joined(archive(ONE)[:-1], archive(TWO))
 
 
+def test_joining_keeps_no_models_of_parts_that_are_copied() -> None:
+    readers = [opened(archive(plan)) for plan in (ONE, TWO)]
+    before = [reader.held_bytes for reader in readers]
+    join(readers, io.BytesIO())
+    assert [reader.held_bytes for reader in readers] == before
+
+
 def test_joining_reads_in_bounded_memory() -> None:
     plan = Plan(rows=200, payload_bytes=4000, bias=False)
     reader = opened(archive(plan))

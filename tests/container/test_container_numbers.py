@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from embdc_cli.container import index, spec, table, times, varint
 from embdc_cli.container.framing import is_critical, signature_of
 from embdc_cli.container.packed_json import DICTIONARY
+from embdc_cli.errors import CorruptArchive
 
 PAGE = Path(__file__).parents[2] / "man" / "embdc.5"
 
@@ -143,6 +144,31 @@ def test_columns_come_back(values: list[int]) -> None:
     assert varint.unpack_differences(varint.pack_differences(array), len(array), "test").tolist() == values
     unsigned = array.view(np.uint64)
     assert varint.decode(varint.encode(unsigned), "test").tolist() == unsigned.tolist()
+
+
+columns = st.one_of(
+    st.binary(max_size=24),  # any bytes, and some of which more are columns
+    st.lists(st.sampled_from([b"\0\1", b"\0\3", b"\2", b"\x81\1", b"\xff" * 9 + b"\1", b"\x80\0"])).map(b"".join),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(columns, st.integers(0, varint._FEW))
+@example(b"\0\0", 1)
+@example(b"\xff" * 9 + b"\2", 1)
+@example(b"\xff" * 9 + b"\x80", 1)
+@example(b"\2\x80", 1)
+@example(b"\0\1\0\1", 2)
+def test_few_values_are_those_of_many(column: bytes, count: int) -> None:
+    def outcome(few: int) -> list[int] | None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(varint, "_FEW", few)
+            try:
+                return varint.unpack(column, count, "test").tolist()
+            except CorruptArchive:
+                return None
+
+    assert outcome(count) == outcome(-1)
 
 
 def test_columns_have_the_documented_bytes() -> None:

@@ -111,6 +111,16 @@ def archive_of_many(job: Job) -> None:
     embdc.cat(parts, job.out, join="items", force=True)
 
 
+def archive_of_the_same_twice(job: Job) -> None:
+    copy = shutil.copy(job.out, job.out.with_name("copy.embdc"))
+    embdc.cat([copy, copy], job.out, join="time", force=True)
+
+
+def archive_rewritten(job: Job) -> None:
+    copy = shutil.copy(job.out, job.out.with_name("copy.embdc"))
+    embdc.cat([copy], job.out, force=True)
+
+
 def archive_of_a_part(job: Job) -> None:
     parts = embdc.split(job.out, job.out.with_name("part-{n}.embdc"), every="1s")["outputs"]
     assert len(parts) > 1
@@ -161,6 +171,8 @@ CASES: list[tuple[str, str, Change, Change, str]] = [
         ("archive cut", nothing, archive_cut, DONE),
         ("no archive", nothing, no_archive, DONE),
         ("archive of many", nothing, archive_of_many, DONE),
+        ("archive of the same twice", nothing, archive_of_the_same_twice, DONE),
+        ("archive rewritten", nothing, archive_rewritten, SKIPPED),
         ("other target", nothing, with_options(preset=None, target_nmse=0.2), DONE),
         ("other effort", nothing, with_options(preset=None, effort=0, target_cosine=0.9), DONE),
         ("other codec", nothing, with_options(preset=None, lossless=True), DONE),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli.container.storage import RemoteFile
 from tests.remote import s3_server, web_server
 from tests.remote.s3_server import Store
 from tests.remote.web_server import Web
@@ -54,16 +55,16 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture(scope="session")
 def features() -> np.ndarray:
-    """(300, 9, 64) float16."""
-    return embeddings(300, 9, 64).astype(np.float16)
+    """(600, 9, 64) float16."""
+    return embeddings(600, 9, 64).astype(np.float16)
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory, features: np.ndarray) -> Path:
-    """An archive of `features` of several chunks, larger than what opening reads."""
+    """An archive of `features` of several chunks, larger than what opening reads, the rest than a gap."""
     path = tmp_path_factory.mktemp("remote") / "a.embdc"
     embdc.encode(features, path, lossless=True, chunk_frames=16)
-    assert path.stat().st_size > 200_000
+    assert path.stat().st_size > RemoteFile.end_bytes + 2 * RemoteFile.gap_bytes
     return path
 
 

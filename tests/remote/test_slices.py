@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
-from embdc_cli.container import spec
+from embdc_cli.container.storage import RemoteFile
 from tests.remote.s3_server import Store
 
-ROWS, LENGTH = 600, 8
+ROWS, LENGTH = 2400, 8
 
 
 @pytest.fixture(scope="module")
 def lossy(tmp_path_factory: pytest.TempPathFactory, features: np.ndarray) -> Path:
     """An archive with models far from most chunks, and too large for its opening."""
     path = tmp_path_factory.mktemp("slices") / "a.embdc"
-    values = np.concatenate([features, features[::-1]])
+    values = np.concatenate([features, features[::-1]] * 2)
     embdc.encode(values, path, chunk_frames=LENGTH, target_nmse=0.0001, effort=0)
-    assert path.stat().st_size > 3 * spec.OPENING_BYTES
+    assert path.stat().st_size > 3 * RemoteFile.end_bytes
     return path
 
 
