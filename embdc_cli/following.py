@@ -146,9 +146,8 @@ class _PartDecoder:
         assert isinstance(chunk.record, DataRecord)
         header = self.header.streams[chunk.record.stream]
         record, start = DataRecord.from_content(chunk.view, ragged=header.ragged, where=where)
-        rows = record.rows if header.axes.startswith("t") else 1
         spec = StreamSpec(
-            header.name, header.dtype, header.axes, header.row_shape, rows, header.special_tokens, header.ragged
+            header.name, header.dtype, header.axes, header.row_shape, record.rows, header.special_tokens, header.ragged
         )
         segment = self._segment(record, where)
         if record.kind not in segment.codecs:
@@ -226,10 +225,10 @@ def decode_growing(source: str, output: str, options: DecodeOptions, reporter: R
                 one.spec.dtype,
                 one.spec.row_shape,
             ):
-                raise UsageError(
-                    f"--follow: expected one stream, found {spec.name!r} and {one.spec.name!r}",
-                    hint="choose one with --stream",
+                found = " and ".join(
+                    f"{each.name!r} ({each.dtype} {list(each.row_shape)})" for each in (spec, one.spec)
                 )
+                raise UsageError(f"--follow: expected one stream, found {found}", hint="choose one with --stream")
             spec = one.spec
             dtype = spec.dtype if options.dtype is None else dtypes.parse(options.dtype)
             target = replace(spec, dtype=dtype, rows=one.rows)

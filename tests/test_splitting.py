@@ -14,6 +14,7 @@ import embdc_cli as embdc
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding import causal
 from embdc_cli.errors import EmbdcError, IncompleteError, OutputExists, UsageError
 from tests.container.container_cases import Plan, header_of, times_of
 from tests.synthetic import embeddings
@@ -147,11 +148,15 @@ def test_codebooks_are_in_every_part_as_they_were_in_the_whole(tmp_path: Path, e
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"codec": "vq", "target_nmse": 0.1}, {"one_pass": True}])
-def test_any_codec(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_any_codec(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(causal, "WINDOW_BYTES", 40 * 4 * 8 * 2)  # of which one pass makes segments
     whole = made(tmp_path / "a.embdc", **options)
     parts = [part["output"] for part in embdc.split(whole, every="3s")["outputs"]]
     assert np.array_equal(np.concatenate([values(Path(part)) for part in parts]), values(whole))
-    assert all(embdc.verify(part, deep=True)["ok"] for part in parts)
+    for part in parts:
+        assert embdc.verify(part, deep=True)["ok"]
+        segments = [chunk["segment"] for chunk in embdc.inspect(part, chunks=True)["chunks"]]
+        assert sorted(set(segments)) == list(range(max(segments) + 1))  # counted from 0
 
 
 def test_what_a_part_says_of_itself(tmp_path: Path) -> None:
