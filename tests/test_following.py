@@ -227,10 +227,12 @@ def test_the_time_that_its_reader_takes_is_not_that_of_the_writer(
 
 def test_unfinished_work_that_is_deleted_ends_at_once(whole: bytes, tmp_path: Path) -> None:
     part = tmp_path / ".a.embdc.part-1"
-    part.touch()
-    Writer(part, [whole[: len(whole) // 2]], part.unlink).start()
+    part.write_bytes(whole[: len(whole) // 2])
+    arriving = embdc.follow(tmp_path / "a.embdc", stream="data", idle_timeout=600)
+    assert next(arriving).row0 == 0
+    part.unlink()
     with pytest.raises(IncompleteError, match="deleted unfinished"):
-        list(embdc.follow(tmp_path / "a.embdc", stream="data", idle_timeout=600))
+        list(arriving)
 
 
 def test_a_writer_that_resumes_is_followed_on_and_one_that_begins_anew_is_not(whole: bytes, tmp_path: Path) -> None:
