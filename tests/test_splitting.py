@@ -57,6 +57,12 @@ def payloads(path: Path) -> list[bytes]:
         return [payload for _, payload in reader.fetch(data.entries)]
 
 
+def summary(path: Path | str) -> dict[str, Any]:
+    with ArchiveReader.open(path) as reader:
+        assert reader.parts[0].summary is not None
+        return reader.parts[0].summary
+
+
 @pytest.mark.parametrize("kind", ["steady", "variable", "gap"])
 @pytest.mark.parametrize("every", ["1.1s", "100s", "10ms"])
 def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every: str) -> None:
@@ -73,6 +79,7 @@ def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every
         assert np.array_equal(seconds(path), clock[done : done + rows])
         assert told["seconds"] == pytest.approx([clock[done, 0] - clock[0, 0], clock[done + rows - 1, 1] - clock[0, 0]])
         assert told["file_bytes"] == path.stat().st_size
+        assert summary(path)["duration_seconds"] == pytest.approx(told["seconds"][1] - told["seconds"][0])
         done += rows
     assert done == ROWS
     embdc.cat(parts, tmp_path / "again.embdc")
@@ -107,13 +114,18 @@ def test_streams_of_one_clock_are_cut_where_both_have_boundaries(tmp_path: Path)
         for stream, size in ((0, 3), (1, 2)):
             for row0 in range(0, 20, size):
                 rows = min(size, 20 - row0)
-                counts = (1,) * rows if stream else None
+                counts = (3,) * rows if stream else None
                 record = DataRecord(stream, 0, row0, rows, 0, 0, token_counts=counts, pts0=int(starts[row0]))
                 writer.data(replace(record, pts1=int(ends[row0 + rows - 1])), bytes([row0]))
         writer.finish({})
     parts = embdc.split(tmp_path / "a.embdc", every=0.033)["outputs"]
     assert [part["rows"] for part in parts] == [6, 6, 6, 2]
     for number, part in enumerate(parts):
+        sums = [entry["sums"] for entry in summary(part["output"])["streams"]]
+        assert [(one["values"], one["tokens"]) for one in sums] == [
+            (part["rows"] * 8, part["rows"] * 2),
+            (part["rows"] * 12, part["rows"] * 3),
+        ]
         with ArchiveReader.open(part["output"]) as reader:
             assert reader.verify() == ()
             assert [stream.rows for stream in reader.streams] == [part["rows"]] * 2
@@ -153,7 +165,12 @@ def test_any_codec(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.
     whole = made(tmp_path / "a.embdc", **options)
     parts = [part["output"] for part in embdc.split(whole, every="3s")["outputs"]]
     assert np.array_equal(np.concatenate([values(Path(part)) for part in parts]), values(whole))
+    (known,) = summary(whole)["streams"]
+    sums = [entry["sums"] for part in parts for entry in summary(part)["streams"]]
+    for name in sums[0]:
+        assert sum(one[name] for one in sums) == pytest.approx(known["sums"][name], rel=0.001)
     for part in parts:
+        assert [entry["codec"] for entry in summary(part)["streams"]] == [known["codec"]]
         assert embdc.verify(part, deep=True)["ok"]
         segments = [chunk["segment"] for chunk in embdc.inspect(part, chunks=True)["chunks"]]
         assert sorted(set(segments)) == list(range(max(segments) + 1))  # counted from 0
@@ -163,7 +180,7 @@ def test_what_a_part_says_of_itself(tmp_path: Path) -> None:
     whole = made(tmp_path / "a.embdc")
     first, second = [part["output"] for part in embdc.split(whole, every="4s")["outputs"]]
     told = embdc.inspect(second)
-    assert told["source"]["rows"] == [104, ROWS]
+    assert told["source"] == embdc.inspect(whole)["source"] | {"rows": [104, ROWS]}
     assert told["target"] == embdc.inspect(whole)["target"]
     assert told["achieved"]["nmse"] is None  # the energy of a part is not in the archive
     (again,) = embdc.split(second, str(tmp_path / "x{n}.embdc"), every="100s")["outputs"]
@@ -200,6 +217,17 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def repaired(path: Path) -> None:
+    made(path)
+    entry = embdc.inspect(path, chunks=True)["chunks"][3]
+    data = bytearray(path.read_bytes())
+    start = entry["offset"] + entry["bytes"] // 2
+    data[start : start + 20] = bytes(20)
+    path.write_bytes(data)
+    embdc.repair(path, path.with_name("repaired"))
+    path.with_name("repaired").replace(path)
+
+
 def two_parts(path: Path) -> None:
     made(path)
     path.write_bytes(path.read_bytes() * 2)
@@ -210,6 +238,7 @@ def two_parts(path: Path) -> None:
     [
         (no_times, {"every": "1s"}, UsageError, "keeps no times to cut by"),
         (cut_off, {"every": "1s"}, IncompleteError, "is incomplete"),
+        (repaired, {"every": "1s"}, IncompleteError, "has lost rows"),
         (two_parts, {"every": "1s"}, UsageError, "expected one part, found 2"),
         (made, {"every": "0s"}, UsageError, "--every: expected a time above 0"),
         (made, {"every": "soon"}, UsageError, "--every: expected a time"),
