@@ -200,12 +200,16 @@ def test_names(tmp_path: Path) -> None:
     assert names == [f"p{number:02d}.e" for number in range(25)]
     with pytest.raises(OutputExists, match=r"p00\.e exists"):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
-    (tmp_path / "to/p24.e").rename(tmp_path / "kept")
+    (tmp_path / "to/p00.e").rename(tmp_path / "kept")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()}
     with pytest.raises(OutputExists):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()} == before
     assert len(embdc.split(whole, tmp_path / "to/p{n}.e", every=0.32, force=True)["outputs"]) == 25
+    tenths = embdc.split(whole, tmp_path / "t{n}", every="800ms")["outputs"]
+    assert [Path(part["output"]).name for part in tenths] == [f"t{number}" for number in range(10)]
+    with pytest.raises(UsageError, match="is also the input"):
+        embdc.split(whole.rename(tmp_path / "a0"), tmp_path / "a{n}", every="800ms", force=True)
 
 
 def no_times(path: Path) -> None:
