@@ -105,6 +105,7 @@ def test_a_chunk_is_given_before_the_next_one_is_there(whole: bytes, tmp_path: P
     path = tmp_path / "a.embdc"
     behind = edges(whole, tmp_path)
     path.write_bytes(whole[: behind[2]])
+    files = len(os.listdir("/dev/fd"))
     arriving = embdc.follow(path, stream="data", idle_timeout=20)
     assert [next(arriving).row0 for _ in range(3)] == [0, 8, 16]
     with path.open("ab") as out:
@@ -112,6 +113,24 @@ def test_a_chunk_is_given_before_the_next_one_is_there(whole: bytes, tmp_path: P
     with path.open("ab") as out:
         out.write(whole[behind[3] - 1 : behind[3]])
     assert next(arriving).row0 == 24
+    arriving.close()  # type: ignore[attr-defined]
+    assert len(os.listdir("/dev/fd")) == files
+
+
+def test_what_gets_its_name_while_it_is_opened_is_found_there(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, final = tmp_path / ".a.embdc.part-12345678", tmp_path / "a.embdc"
+    part.write_bytes(whole)
+    opened = growing.LocalFile
+
+    def renamed(name: str) -> growing.LocalFile:
+        if part.exists():
+            os.replace(part, final)
+        return opened(name)
+
+    monkeypatch.setattr(growing, "LocalFile", renamed)
+    assert sum(one.rows for one in embdc.follow(final, stream="data", idle_timeout=5)) == ROWS
 
 
 def until_it_fails(arriving: Iterator[Any]) -> tuple[list[int], EmbdcError]:
@@ -127,8 +146,9 @@ def until_it_fails(arriving: Iterator[Any]) -> tuple[list[int], EmbdcError]:
 def test_a_writer_that_is_killed_leaves_what_is_whole_and_says_so(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.embdc"
     behind = edges(whole, tmp_path)
-    for kept, chunks in ((behind[4] + 10, 5), (behind[0], 1), (8, 0), (len(whole) - 1, 12)):
-        path.write_bytes(whole[:kept])
+    size = len(whole)
+    for kept, chunks in ((behind[4] + 10, 5), (behind[0], 1), (8, 0), (size - 1, 12), (size + 5, 12)):
+        path.write_bytes((whole * 2)[:kept])
         found, error = until_it_fails(embdc.follow(path, stream="data", idle_timeout=0.05))
         assert found == list(range(0, 8 * chunks, 8))
         assert isinstance(error, IncompleteError)
