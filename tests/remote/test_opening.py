@@ -48,7 +48,9 @@ def test_objects_smaller_than_an_opening(store: Store, web: Web, size: int) -> N
             ArchiveReader.open(url)
 
 
-def test_what_is_not_there_or_not_allowed(store: Store) -> None:
+def test_what_is_not_there_or_not_allowed(store: Store, web: Web) -> None:
+    with pytest.raises(SourceError, match=f"^{web.url('none')}: no such object$"):
+        embdc.open(web.url("none"))
     with pytest.raises(SourceError, match=f"^{store.url('none')}: no such object$"):
         embdc.open(store.url("none"))
     with pytest.raises(SourceError, match=r"^s3://no-such-bucket-here/a: no such object$"):

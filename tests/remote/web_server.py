@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,12 +60,18 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(body):
             self._send(416, b"", {"Content-Range": f"bytes */{len(body)}"}, fault)
             return
+        if fault == "less":  # which a server may send, and says
+            stop -= 1
+        if fault == "elsewhere":
+            start, stop = start + 1, stop + 1
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(body)}"}
         if name in self.web.tags:
             headers["ETag"] = self.web.tags[name]
         self._send(206, body[start:stop], headers, fault)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], fault: str) -> None:
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, headers = gzip.compress(body), {**headers, "Content-Encoding": "gzip"}
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
