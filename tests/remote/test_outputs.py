@@ -89,6 +89,20 @@ def test_a_large_object_is_a_multipart_upload(store: Store, tmp_path: Path) -> N
     assert unfinished(store) == []
 
 
+def test_parts_grow_so_that_large_objects_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def put(self: upload.Upload, part: bytes | None) -> None:
+        sizes.append(len(part or b""))
+        self._begun += 1
+
+    monkeypatch.setattr(upload.Upload, "_put", put)
+    monkeypatch.setattr(upload, "PART_BYTES", 10)
+    monkeypatch.setattr(upload, "_GROWS_AFTER", 2)
+    upload.Upload("memory://outputs/a").write(bytes(99))
+    assert sizes == [10, 10, 20, 20, 30]
+
+
 def test_what_exists_is_not_overwritten(store: Store, features: np.ndarray, archive: Path) -> None:
     fsspec.filesystem("s3").pipe_file(f"{store.bucket}/a.embdc", b"mine")
     for write in (
@@ -183,10 +197,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("number", "command", "code"), [
-    (signal.SIGTERM, "encode", 75), (signal.SIGTERM, "decode", 143), (signal.SIGINT, "cat", 130),
+@pytest.mark.parametrize(("number", "command", "part", "code"), [
+    (signal.SIGTERM, "encode", 2, 75), (signal.SIGTERM, "decode", 3, 143), (signal.SIGINT, "cat", 2, 130),
 ])  # fmt: skip
-def test_a_signal_leaves_nothing_behind(store: Store, tmp_path: Path, number: int, command: str, code: int) -> None:
+def test_a_signal_leaves_nothing_behind(
+    store: Store, tmp_path: Path, number: int, command: str, part: int, code: int
+) -> None:
+    """part: that which is on its way, of three."""
     archive = large_archive(tmp_path)
     embdc.decode(archive, tmp_path / "a.npy")
     source = [str(tmp_path / "a.npy"), "--lossless"] if command == "encode" else [str(archive)]
@@ -194,7 +211,7 @@ def test_a_signal_leaves_nothing_behind(store: Store, tmp_path: Path, number: in
 
     def hold(request: Request, answer: Callable[[], list[bytes]], start: Callable[..., Any]) -> None:
         del answer, start
-        if "partNumber=2" in request.query:
+        if f"partNumber={part}" in request.query:
             under_way.set()
             go_on.wait(60)
 
