@@ -134,6 +134,20 @@ def test_outputs_that_are_refused(
         embdc.encode(features[:20], output.format(bucket=f"s3://{store.bucket}"), **options)
 
 
+def test_a_bucket_that_is_missing_is_told_before_any_work(store: Store) -> None:
+    with pytest.raises(UsageError, match="The specified bucket does not exist"):
+        upload.check_object("s3://no-such-bucket-here/a.embdc", force=False)
+
+
+def test_who_may_only_write_has_to_say_so(store: Store, archive: Path) -> None:
+    store.faults.append(times(1000, denied, lambda request: request.method != "PUT"))
+    with pytest.raises(SourceError, match="access is denied"):
+        embdc.cat([archive], store.url("a.embdc"))
+    embdc.cat([archive], store.url("a.embdc"), force=True)
+    store.faults.clear()
+    assert list(contents(store)) == ["a.embdc"]
+
+
 def test_what_is_current_is_skipped(store: Store, tmp_path: Path, features: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", features)
     url = store.url("a.embdc")
