@@ -39,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             self.web.asked.append(wanted)
             fault = self.web.faults.pop(0) if self.web.faults else ""
         body = self.web.bodies.get(name)
+        if body is not None and self._encoded:  # then ranges are of what is encoded
+            body = gzip.compress(body)
         if fault == "hang":
             self.web.released.wait(60)
             self.close_connection = True
@@ -52,6 +54,10 @@ class Handler(BaseHTTPRequestHandler):
             self._range(name, body, wanted, fault)
         else:
             self._send(200, body, {}, fault)
+
+    @property
+    def _encoded(self) -> bool:
+        return "gzip" in self.headers.get("Accept-Encoding", "")
 
     def _range(self, name: str, body: bytes, wanted: str, fault: str) -> None:
         first, last = wanted.removeprefix("bytes=").split("-")
@@ -70,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
         self._send(206, body[start:stop], headers, fault)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], fault: str) -> None:
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
-            body, headers = gzip.compress(body), {**headers, "Content-Encoding": "gzip"}
+        if self._encoded:
+            headers = {**headers, "Content-Encoding": "gzip"}
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
