@@ -121,7 +121,7 @@ class _PartDecoder:
         self._first_item = first_item
         self._folder = Path(path).parent
         self._codebooks = codebooks
-        self._choices = choices
+        self._choices = choices or DecoderChoices()
         self._embedded: dict[bytes, bytes] = {}
         self._segments: dict[tuple[int, int], _Segment] = {}
         self._current: dict[int, int] = {}  # segment of each stream
@@ -146,9 +146,8 @@ class _PartDecoder:
         assert isinstance(chunk.record, DataRecord)
         header = self.header.streams[chunk.record.stream]
         record, start = DataRecord.from_content(chunk.view, ragged=header.ragged, where=where)
-        rows = record.rows if header.axes.startswith("t") else 1
         spec = StreamSpec(
-            header.name, header.dtype, header.axes, header.row_shape, rows, header.special_tokens, header.ragged
+            header.name, header.dtype, header.axes, header.row_shape, record.rows, header.special_tokens, header.ragged
         )
         segment = self._segment(record, where)
         if record.kind not in segment.codecs:
@@ -158,7 +157,8 @@ class _PartDecoder:
             values, symbol_crc = segment.codecs[record.kind].decode(
                 bytes(chunk.view[start:]), record.rows, record.token_counts
             )
-        if symbol_crc != record.symbol_crc:
+        # fewer levels than there are have other integers; each level checks itself
+        if self._choices.levels is None and symbol_crc != record.symbol_crc:
             raise CorruptArchive(
                 f"{where}: stream {header.name!r}: decoded integers have checksum {symbol_crc:08x}, "
                 f"expected {record.symbol_crc:08x}"
@@ -226,10 +226,10 @@ def decode_growing(source: str, output: str, options: DecodeOptions, reporter: R
                 one.spec.dtype,
                 one.spec.row_shape,
             ):
-                raise UsageError(
-                    f"--follow: expected one stream, found {spec.name!r} and {one.spec.name!r}",
-                    hint="choose one with --stream",
+                found = " and ".join(
+                    f"{each.name!r} ({each.dtype} {list(each.row_shape)})" for each in (spec, one.spec)
                 )
+                raise UsageError(f"--follow: expected one stream, found {found}", hint="choose one with --stream")
             spec = one.spec
             dtype = spec.dtype if options.dtype is None else dtypes.parse(options.dtype)
             target = replace(spec, dtype=dtype, rows=one.rows)

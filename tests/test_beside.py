@@ -223,6 +223,17 @@ def test_parts_of_a_split_join_to_the_same_streams(folder: Path, tmp_path: Path)
             assert np.array_equal(one[name][:].numpy(), other[name][:].numpy())
 
 
+def test_parts_begin_at_times_of_the_clock_that_all_go_by(folder: Path, tmp_path: Path) -> None:
+    path = encode(folder, tmp_path / "a.embdc", BOTH[1], lossless=True, chunk_frames=1)
+    for number, part in enumerate(embdc.split(path, every="4s")["outputs"]):
+        with embdc.open(part["output"]) as archive:
+            inside = SPOKEN[(SPOKEN[:, 0] >= 4 * number) & (SPOKEN[:, 0] < 4 * number + 4), 0]
+            timeline = archive["text"].timeline
+            assert timeline is not None
+            assert np.allclose(timeline.starts * float(timeline.timebase) - BEGIN, inside, atol=1e-6)
+            assert archive["patch"].shape[0] == 24
+
+
 def test_joined_videos_keep_their_streams_together(folder: Path, tmp_path: Path) -> None:
     first = encode(folder, tmp_path / "a.embdc", *BOTH)
     second = tmp_path / "b.embdc"
@@ -262,9 +273,12 @@ def test_the_same_inputs_are_skipped_and_another_addition_is_not(folder: Path, t
     assert statuses == ["done", "skipped", "done"]
 
 
-def test_follow_counts_from_the_first_frame(folder: Path, whole: Path) -> None:
-    begun = {one.stream: one.seconds[0] for one in reversed(list(embdc.follow(whole))) if one.seconds is not None}
-    assert begun == {"patch": 0.0, "audio": 0.0, "text": 0.5}
+def test_follow_counts_from_the_first_frame(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.embdc").write_bytes(whole.read_bytes() * 2)
+    arrived = list(embdc.follow(tmp_path / "two.embdc", appends=True, idle_timeout=0.1))
+    begun = {(one.item, one.stream): one.seconds[0] for one in reversed(arrived) if one.seconds is not None}
+    names = ("patch", "audio", "text")
+    assert begun == {(item, names[item % 3]): 0.5 if item % 3 == 2 else 0.0 for item in range(6)}
 
 
 def test_a_clock_that_cannot_be_is_refused(whole: Path) -> None:

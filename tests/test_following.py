@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -10,15 +11,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import embdc_cli as embdc
-from embdc_cli.container import growing
+from embdc_cli import following
+from embdc_cli.container import growing, spec, times
 from embdc_cli.container.growing import unfinished_work
+from embdc_cli.encoding import causal
 from embdc_cli.errors import CorruptArchive, EmbdcError, IncompleteError, SourceError, UsageError
+from tests.container.container_cases import forged, split
 from tests.synthetic import embeddings
 
 ROWS = 96
@@ -32,10 +38,12 @@ def fast_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An archive of two segments at least, with times: 12 chunks."""
+    """An archive of four segments, with times: 12 chunks."""
     folder = tmp_path_factory.mktemp("whole")
     np.savez(folder / "a.npz", data=embeddings(ROWS, 4, 8), timestamps=np.arange(ROWS) / 25)
-    embdc.encode(folder / "a.npz", folder / "a.embdc", chunk_frames=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(causal, "WINDOW_BYTES", 24 * 4 * 8 * 2)
+        embdc.encode(folder / "a.npz", folder / "a.embdc", chunk_frames=8, one_pass=True)
     return (folder / "a.embdc").read_bytes()
 
 
@@ -85,10 +93,19 @@ def test_rows_come_as_they_are_written_and_end_at_the_tail(whole: bytes, tmp_pat
     assert found[0].tensor.shape == (8, 4, 8)
 
 
+def test_models_of_segments_that_are_over_are_let_go(whole: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.embdc").write_bytes(whole)
+    segments = {chunk["segment"] for chunk in embdc.inspect(tmp_path / "a.embdc", chunks=True)["chunks"]}
+    assert len(segments) == 4
+    for _ in embdc.follow(tmp_path / "a.embdc", stream="data"):
+        assert sum(type(one) is following._Segment for one in gc.get_objects()) == 1
+
+
 def test_a_chunk_is_given_before_the_next_one_is_there(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.embdc"
     behind = edges(whole, tmp_path)
     path.write_bytes(whole[: behind[2]])
+    files = len(os.listdir("/dev/fd"))
     arriving = embdc.follow(path, stream="data", idle_timeout=20)
     assert [next(arriving).row0 for _ in range(3)] == [0, 8, 16]
     with path.open("ab") as out:
@@ -96,6 +113,24 @@ def test_a_chunk_is_given_before_the_next_one_is_there(whole: bytes, tmp_path: P
     with path.open("ab") as out:
         out.write(whole[behind[3] - 1 : behind[3]])
     assert next(arriving).row0 == 24
+    arriving.close()  # type: ignore[attr-defined]
+    assert len(os.listdir("/dev/fd")) == files
+
+
+def test_what_gets_its_name_while_it_is_opened_is_found_there(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, final = tmp_path / ".a.embdc.part-12345678", tmp_path / "a.embdc"
+    part.write_bytes(whole)
+    opened = growing.LocalFile
+
+    def renamed(name: str) -> growing.LocalFile:
+        if part.exists():
+            os.replace(part, final)
+        return opened(name)
+
+    monkeypatch.setattr(growing, "LocalFile", renamed)
+    assert sum(one.rows for one in embdc.follow(final, stream="data", idle_timeout=5)) == ROWS
 
 
 def until_it_fails(arriving: Iterator[Any]) -> tuple[list[int], EmbdcError]:
@@ -111,8 +146,9 @@ def until_it_fails(arriving: Iterator[Any]) -> tuple[list[int], EmbdcError]:
 def test_a_writer_that_is_killed_leaves_what_is_whole_and_says_so(whole: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.embdc"
     behind = edges(whole, tmp_path)
-    for kept, chunks in ((behind[4] + 10, 5), (behind[0], 1), (8, 0), (len(whole) - 1, 12)):
-        path.write_bytes(whole[:kept])
+    size = len(whole)
+    for kept, chunks in ((behind[4] + 10, 5), (behind[0], 1), (8, 0), (size - 1, 12), (size + 5, 12)):
+        path.write_bytes((whole * 2)[:kept])
         found, error = until_it_fails(embdc.follow(path, stream="data", idle_timeout=0.05))
         assert found == list(range(0, 8 * chunks, 8))
         assert isinstance(error, IncompleteError)
@@ -149,12 +185,74 @@ def test_bytes_that_are_wrong_for_a_moment_only_are_waited_for(
     assert sum(one.rows for one in embdc.follow(path, stream="data", idle_timeout=20)) == ROWS
 
 
+def halved(content: bytes) -> bytes:
+    """A TIMES chunk with the first half of its rows."""
+    record, starts, ends = times.from_content(content, "test")
+    half = record.rows // 2
+    return times.to_content(record.item, record.row0, starts[:half], ends[:half])
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit", "words"),
+    [
+        (spec.DATA, lambda content: content[:20] + b"\1\2\3\4" + content[24:], "decoded integers have checksum"),
+        (spec.MODELS, lambda content: content[:-1] + bytes([content[-1] ^ 1]), "made with other models"),
+        (spec.TIMES, halved, "times of rows 8 to 15 are lost"),
+        (spec.TIMES, None, "times of rows 0 to 7 are lost"),
+    ],
+)
+def test_what_is_whole_and_yet_wrong_is_no_value(
+    whole: bytes, tmp_path: Path, kind: bytes, edit: Callable[[bytes], bytes] | None, words: str
+) -> None:
+    """The first chunk of a kind, edited or left out, with right checksums."""
+    chunks = split(whole)
+    at = [kind for kind, _ in chunks].index(kind)
+    chunks[at : at + 1] = [] if edit is None else [(kind, edit(chunks[at][1]))]
+    path = tmp_path / "a.embdc"
+    path.write_bytes(forged(chunks))
+    with pytest.raises(CorruptArchive, match=words):
+        list(embdc.follow(path, stream="data", idle_timeout=0.05))
+
+
+class Clock:
+    """A clock for `growing` that only sleeping moves, and what is done when it has come so far."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.later: list[tuple[float, Callable[[], Any]]] = []
+        patch.setattr(growing, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        while self.later and self.later[0][0] <= self.now:
+            self.later.pop(0)[1]()
+
+
+def test_the_time_that_its_reader_takes_is_not_that_of_the_writer(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, path = Clock(monkeypatch), tmp_path / "a.embdc"
+    behind = edges(whole, tmp_path)
+    path.write_bytes(whole[: behind[2]])
+    arriving = embdc.follow(path, stream="data", idle_timeout=10)
+    assert [next(arriving).row0 for _ in range(3)] == [0, 8, 16]
+    clock.now += 1000
+    clock.later.append((clock.now + 9, lambda: path.write_bytes(whole[: behind[3]])))
+    assert next(arriving).row0 == 24
+    begun = clock.now
+    with pytest.raises(IncompleteError, match="nothing new for 10 s"):
+        next(arriving)
+    assert 10 < clock.now - begun < 10.1
+
+
 def test_unfinished_work_that_is_deleted_ends_at_once(whole: bytes, tmp_path: Path) -> None:
     part = tmp_path / ".a.embdc.part-1"
-    part.touch()
-    Writer(part, [whole[: len(whole) // 2]], part.unlink).start()
+    part.write_bytes(whole[: len(whole) // 2])
+    arriving = embdc.follow(tmp_path / "a.embdc", stream="data", idle_timeout=600)
+    assert next(arriving).row0 == 0
+    part.unlink()
     with pytest.raises(IncompleteError, match="deleted unfinished"):
-        list(embdc.follow(tmp_path / "a.embdc", stream="data", idle_timeout=600))
+        list(arriving)
 
 
 def test_a_writer_that_resumes_is_followed_on_and_one_that_begins_anew_is_not(whole: bytes, tmp_path: Path) -> None:
@@ -223,6 +321,10 @@ def test_ragged_rows_and_a_codebook_that_is_embedded(tmp_path: Path) -> None:
     (one,) = embdc.follow(tmp_path / "r.embdc")
     assert one.token_counts == (3, 1, 4)
     assert np.array_equal(one.values, np.concatenate(rows))
+    brain = torch.from_numpy(embeddings(8, 4, 8)).bfloat16()
+    embdc.encode(brain, tmp_path / "b.embdc", lossless=True)
+    (one,) = embdc.follow(tmp_path / "b.embdc")
+    assert torch.equal(one.tensor, brain)
     np.save(tmp_path / "a.npy", embeddings(64, 16, 8))
     embdc.train_codebook([tmp_path / "a.npy"], tmp_path / "c.embdcb", holdout=0)
     for embed in ("yes", "no"):
@@ -255,6 +357,21 @@ def test_the_command_writes_an_array_per_chunk(whole: bytes, tmp_path: Path) -> 
     assert done.stderr.decode().splitlines()[0].endswith("nothing new for 0 s")
 
 
+def test_what_is_added_is_written_too_and_counted(
+    whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "a.embdc"
+    for appends, parts in ((False, 1), (True, 2)):
+        path.write_bytes(whole)
+        values = decoded(path)
+        Clock(monkeypatch).later.append((9, lambda: path.write_bytes(whole * 2)))
+        options: dict[str, Any] = {"appends": appends, "idle_timeout": 10, "stream": "data", "format": "raw"}
+        document = embdc.decode(path, "-", follow=True, **options)
+        assert document["streams"] == [{"name": "data", "shape": [ROWS * parts, 4, 8], "dtype": "float16"}]
+        assert document["frames"] == ROWS * parts
+        assert capfdbinary.readouterr().out == values.tobytes() * parts
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -285,5 +402,11 @@ def test_several_streams_need_a_choice(tmp_path: Path) -> None:
     assert {one.stream for one in embdc.follow(path, stream="b")} == {"b"}
     with pytest.raises(UsageError, match="'c' is not in the archive"):
         list(embdc.follow(path, stream="c"))
-    with pytest.raises(EmbdcError, match="expected one stream, found 'a' and 'b'"):
+    with pytest.raises(
+        EmbdcError, match=r"expected one stream, found 'a' \(float16 \[4, 8\]\) and 'b' \(float16 \[2, 4\]\)"
+    ):
         embdc.decode(path, "-", follow=True, format="raw")
+    embdc.encode({"a": embeddings(8, 4, 8).astype(np.float32)}, tmp_path / "c.embdc", lossless=True)
+    path.write_bytes((tmp_path / "c.embdc").read_bytes() + path.read_bytes())
+    with pytest.raises(EmbdcError, match=r"found 'a' \(float32 \[4, 8\]\) and 'a' \(float16 \[4, 8\]\)"):
+        embdc.decode(path, "-", follow=True, format="raw", stream="a", appends=True, idle_timeout=0.05)

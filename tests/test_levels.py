@@ -91,6 +91,8 @@ def test_at_least_one(archive: Path) -> None:
         embdc.open(archive, levels=0)
 
 
-def test_decode_takes_them(archive: Path, tmp_path: Path) -> None:
+def test_decode_takes_them(archive: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     embdc.decode(archive, tmp_path / "a.npy", levels=2)
     assert np.array_equal(np.load(tmp_path / "a.npy"), read(archive, 2)[0])
+    embdc.decode(archive, "-", levels=2, follow=True, format="raw")
+    assert capfdbinary.readouterr().out == read(archive, 2)[0].tobytes()

@@ -14,6 +14,7 @@ import embdc_cli as embdc
 from embdc_cli.container.chunk import DataRecord
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter
+from embdc_cli.encoding import causal
 from embdc_cli.errors import EmbdcError, IncompleteError, OutputExists, UsageError
 from tests.container.container_cases import Plan, header_of, times_of
 from tests.synthetic import embeddings
@@ -56,6 +57,12 @@ def payloads(path: Path) -> list[bytes]:
         return [payload for _, payload in reader.fetch(data.entries)]
 
 
+def summary(path: Path | str) -> dict[str, Any]:
+    with ArchiveReader.open(path) as reader:
+        assert reader.parts[0].summary is not None
+        return reader.parts[0].summary
+
+
 @pytest.mark.parametrize("kind", ["steady", "variable", "gap"])
 @pytest.mark.parametrize("every", ["1.1s", "100s", "10ms"])
 def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every: str) -> None:
@@ -72,6 +79,7 @@ def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every
         assert np.array_equal(seconds(path), clock[done : done + rows])
         assert told["seconds"] == pytest.approx([clock[done, 0] - clock[0, 0], clock[done + rows - 1, 1] - clock[0, 0]])
         assert told["file_bytes"] == path.stat().st_size
+        assert summary(path)["duration_seconds"] == pytest.approx(told["seconds"][1] - told["seconds"][0])
         done += rows
     assert done == ROWS
     embdc.cat(parts, tmp_path / "again.embdc")
@@ -106,13 +114,18 @@ def test_streams_of_one_clock_are_cut_where_both_have_boundaries(tmp_path: Path)
         for stream, size in ((0, 3), (1, 2)):
             for row0 in range(0, 20, size):
                 rows = min(size, 20 - row0)
-                counts = (1,) * rows if stream else None
+                counts = (3,) * rows if stream else None
                 record = DataRecord(stream, 0, row0, rows, 0, 0, token_counts=counts, pts0=int(starts[row0]))
                 writer.data(replace(record, pts1=int(ends[row0 + rows - 1])), bytes([row0]))
         writer.finish({})
     parts = embdc.split(tmp_path / "a.embdc", every=0.033)["outputs"]
     assert [part["rows"] for part in parts] == [6, 6, 6, 2]
     for number, part in enumerate(parts):
+        sums = [entry["sums"] for entry in summary(part["output"])["streams"]]
+        assert [(one["values"], one["tokens"]) for one in sums] == [
+            (part["rows"] * 8, part["rows"] * 2),
+            (part["rows"] * 12, part["rows"] * 3),
+        ]
         with ArchiveReader.open(part["output"]) as reader:
             assert reader.verify() == ()
             assert [stream.rows for stream in reader.streams] == [part["rows"]] * 2
@@ -147,18 +160,27 @@ def test_codebooks_are_in_every_part_as_they_were_in_the_whole(tmp_path: Path, e
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"codec": "vq", "target_nmse": 0.1}, {"one_pass": True}])
-def test_any_codec(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_any_codec(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(causal, "WINDOW_BYTES", 40 * 4 * 8 * 2)  # of which one pass makes segments
     whole = made(tmp_path / "a.embdc", **options)
     parts = [part["output"] for part in embdc.split(whole, every="3s")["outputs"]]
     assert np.array_equal(np.concatenate([values(Path(part)) for part in parts]), values(whole))
-    assert all(embdc.verify(part, deep=True)["ok"] for part in parts)
+    (known,) = summary(whole)["streams"]
+    sums = [entry["sums"] for part in parts for entry in summary(part)["streams"]]
+    for name in sums[0]:
+        assert sum(one[name] for one in sums) == pytest.approx(known["sums"][name], rel=0.001)
+    for part in parts:
+        assert [entry["codec"] for entry in summary(part)["streams"]] == [known["codec"]]
+        assert embdc.verify(part, deep=True)["ok"]
+        segments = [chunk["segment"] for chunk in embdc.inspect(part, chunks=True)["chunks"]]
+        assert sorted(set(segments)) == list(range(max(segments) + 1))  # counted from 0
 
 
 def test_what_a_part_says_of_itself(tmp_path: Path) -> None:
     whole = made(tmp_path / "a.embdc")
     first, second = [part["output"] for part in embdc.split(whole, every="4s")["outputs"]]
     told = embdc.inspect(second)
-    assert told["source"]["rows"] == [104, ROWS]
+    assert told["source"] == embdc.inspect(whole)["source"] | {"rows": [104, ROWS]}
     assert told["target"] == embdc.inspect(whole)["target"]
     assert told["achieved"]["nmse"] is None  # the energy of a part is not in the archive
     (again,) = embdc.split(second, str(tmp_path / "x{n}.embdc"), every="100s")["outputs"]
@@ -178,12 +200,16 @@ def test_names(tmp_path: Path) -> None:
     assert names == [f"p{number:02d}.e" for number in range(25)]
     with pytest.raises(OutputExists, match=r"p00\.e exists"):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
-    (tmp_path / "to/p24.e").rename(tmp_path / "kept")
+    (tmp_path / "to/p00.e").rename(tmp_path / "kept")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()}
     with pytest.raises(OutputExists):
         embdc.split(whole, tmp_path / "to/p{n}.e", every="320ms")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "to").iterdir()} == before
     assert len(embdc.split(whole, tmp_path / "to/p{n}.e", every=0.32, force=True)["outputs"]) == 25
+    tenths = embdc.split(whole, tmp_path / "t{n}", every="800ms")["outputs"]
+    assert [Path(part["output"]).name for part in tenths] == [f"t{number}" for number in range(10)]
+    with pytest.raises(UsageError, match="is also the input"):
+        embdc.split(whole.rename(tmp_path / "a0"), tmp_path / "a{n}", every="800ms", force=True)
 
 
 def no_times(path: Path) -> None:
@@ -193,6 +219,17 @@ def no_times(path: Path) -> None:
 def cut_off(path: Path) -> None:
     made(path)
     path.write_bytes(path.read_bytes()[:-10])
+
+
+def repaired(path: Path) -> None:
+    made(path)
+    entry = embdc.inspect(path, chunks=True)["chunks"][3]
+    data = bytearray(path.read_bytes())
+    start = entry["offset"] + entry["bytes"] // 2
+    data[start : start + 20] = bytes(20)
+    path.write_bytes(data)
+    embdc.repair(path, path.with_name("repaired"))
+    path.with_name("repaired").replace(path)
 
 
 def two_parts(path: Path) -> None:
@@ -205,6 +242,7 @@ def two_parts(path: Path) -> None:
     [
         (no_times, {"every": "1s"}, UsageError, "keeps no times to cut by"),
         (cut_off, {"every": "1s"}, IncompleteError, "is incomplete"),
+        (repaired, {"every": "1s"}, IncompleteError, "has lost rows"),
         (two_parts, {"every": "1s"}, UsageError, "expected one part, found 2"),
         (made, {"every": "0s"}, UsageError, "--every: expected a time above 0"),
         (made, {"every": "soon"}, UsageError, "--every: expected a time"),

@@ -52,9 +52,8 @@ def _chunks(storage: LocalFile, appends: bool, idle_seconds: float) -> Iterator[
             cut_back = False
             for chunk in scan.more(storage.size):
                 last = chunk
-                came = time.monotonic()  # before the caller takes its time with it, and after
                 yield chunk
-                came = time.monotonic()
+                came = time.monotonic()  # after the caller has taken its time with it
         if scan.sealed and scan.place == storage.size and not appends:
             return
         waited = time.monotonic() - came

@@ -58,10 +58,10 @@ class Event(NamedTuple):
 
 
 def unit_edges(chunks: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """The clips that begin a unit, of (first chunk, chunk after the last) of every clip, for each stream."""
+    """The clips that begin a unit, of (first chunk, chunk after the last) of every clip, rising, for each stream."""
     begins = np.ones(len(chunks[0][0]), bool)
     for first, stop in chunks:
-        begins[1:] &= first[1:] >= np.maximum.accumulate(stop)[:-1]
+        begins[1:] &= first[1:] >= stop[:-1]
     return np.flatnonzero(begins)
 
 

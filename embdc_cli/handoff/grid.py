@@ -53,7 +53,7 @@ def visual(archive: Archive, chosen: Chosen, model: LanguageModel, options: Deco
 
 def _is_flat(chosen: Chosen) -> bool:
     """Whether rows are tokens, or have different numbers of them, so that only a stream of grids says what they are."""
-    return chosen.view.spec.ragged or len(chosen.view.spec.row_shape) == 1
+    return len(chosen.view.spec.row_shape) == 1
 
 
 def _recorded(chosen: Chosen, model: LanguageModel, options: DecodeOptions) -> np.ndarray:

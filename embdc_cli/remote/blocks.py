@@ -41,19 +41,22 @@ class Blocks:
         """Fill `buffer` from `offset`, up to the end of a block; how many bytes that are. Raises: SourceError."""
         number, start = divmod(offset, BLOCK_BYTES)
         size = min(len(buffer), BLOCK_BYTES - start, self.size - offset)
+        goes_on: bool | None = None
         while True:
             with self._lock:
+                if goes_on is None:  # not of the second look, after the block has come
+                    goes_on = self._last in (number - 1, number)
+                    self._last = number
                 if number in self._slots:
                     self._slots.move_to_end(number)
                     done = os.preadv(self._file.fileno(), [buffer[:size]], self._slots[number] * BLOCK_BYTES + start)
                     coming = None
                 else:
                     coming = self._begun(number)
-                if self._last in (number - 1, number):
+                if goes_on:
                     for following in range(number + 1, min(number + 1 + _AHEAD, self._count)):
                         if following not in self._slots:
                             self._begun(following)
-                self._last = number
             if coming is None:
                 return done
             coming.result()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
@@ -66,7 +67,8 @@ class Upload(io.RawIOBase):
         self.complete = False
         self._failure: Exception | None = None
         self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._send_all, name="embdc-upload", daemon=True)
+        self._ended = threading.Event()
+        self._thread = self._thread_of(self._send_all)
 
     def __enter__(self) -> Upload:
         return self
@@ -94,13 +96,13 @@ class Upload(io.RawIOBase):
     def _finish(self) -> None:
         """Send the rest and make the object appear."""
         if self._begun == 0:
-            self._thread = threading.Thread(target=self._send_small, name="embdc-upload", daemon=True)
+            self._thread = self._thread_of(self._send_small)
             self._thread.start()
         else:
             if self._buffer:
                 self._put(bytes(self._buffer))
             self._put(None)
-        self._thread.join()
+        self._ended.wait()  # a join that a signal interrupts takes the thread for dead in CPython 3.11
         if self._failure is not None:
             raise unwritable(self._url, self._failure) from self._failure
 
@@ -108,7 +110,7 @@ class Upload(io.RawIOBase):
         """End what was begun; waits for the request that is on its way."""
         self._abandoned.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._ended.wait()
 
     def _put(self, part: bytes | None) -> None:
         if self._begun == 0:
@@ -126,6 +128,15 @@ class Upload(io.RawIOBase):
             with suppress(queue.Empty):
                 return self._parts.get(timeout=_LOOK_SECONDS)
         return None
+
+    def _thread_of(self, send: Callable[[], None]) -> threading.Thread:
+        def work() -> None:
+            try:
+                send()
+            finally:
+                self._ended.set()
+
+        return threading.Thread(target=work, name="embdc-upload", daemon=True)
 
     def _send_small(self) -> None:
         try:

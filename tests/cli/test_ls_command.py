@@ -76,6 +76,9 @@ def test_every_form_has_the_same_rows(run: Run) -> None:
     assert [line["complete"] for line in lines] == ["true", "true", "false"]
     assert [line["seconds"] for line in lines] == ["", "", ""]
     assert run("out", "--format", "paths", "-0")[1] == b"out/a.embdc\0out/b.embdc\0out/broken.embdc\0"
+    Path("out/a.embdc").write_bytes(Path("out/a.embdc").read_bytes() + Path("out/b.embdc").read_bytes())
+    assert len(run("out")[1].splitlines()) == 4  # items, of
+    assert run("out", "--format", "paths")[1] == b"out/a.embdc\nout/b.embdc\nout/broken.embdc\n"
 
 
 def test_table(run: Run) -> None:

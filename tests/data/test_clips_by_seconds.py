@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import embdc_cli as embdc
@@ -44,6 +44,8 @@ STEPS = st.lists(st.sampled_from([10_000, 33_333, 33_334, 40_000, 100_000, 700_0
     stride=st.none() | st.sampled_from([0.04, 0.5]),
     fps=st.none() | st.sampled_from([1, 7.5, 30]),
 )
+@example(steps=[33_333, 33_334, 33_333], origin=0, seconds=0.1, stride=None, fps=30)  # a row a third of a tick late
+@example(steps=[111_111, 111_111], origin=0, seconds=1 / 3, stride=None, fps=None)  # an end a third of a tick early
 def test_against_the_definition(
     folder: Path, steps: list[int], origin: int, seconds: float, stride: float | None, fps: float | None
 ) -> None:
@@ -75,6 +77,13 @@ def test_against_the_definition(
         assert one.get("row_count", len(rows)) == len(rows)
         assert one["start"] == (rows[0] if rows else 0)
         assert ("row_count" in one) == (fps is None)
+
+
+def test_clips_that_are_chunks_are_units_of_their_own(folder: Path) -> None:
+    encode(folder / "chunks.embdc", 40_000 * np.arange(40))
+    (archive,) = Manifest.of([folder / "chunks.embdc"])
+    assert len(archive.streams[0].chunks) == 5
+    assert len(ShuffledClips([folder / "chunks.embdc"], seconds=0.32)._units) == 5
 
 
 def test_items_of_other_rates_are_cut_by_the_same_seconds(folder: Path) -> None:

@@ -58,6 +58,7 @@ def test_clips_of_unequal_rows() -> None:
     samples = [{"values": torch.ones(n, 2, 3) * n, "row_count": n} for n in (2, 0, 3)]
     batch = collate(samples)
     assert (batch["values"].shape, batch["row_offsets"].tolist()) == ((5, 2, 3), [0, 2, 2, 5])
+    assert set(batch) == {"values", "row_offsets"}
     padded = collate_padded(samples)
     assert padded["mask"].tolist() == [[True, True, False], [False] * 3, [True] * 3]
     assert torch.equal(padded["values"][padded["mask"]], batch["values"])

@@ -118,6 +118,10 @@ def test_each_chunk_is_decoded_once(
     assert len(decoded) <= sum(-(-length // 8) for length in with_clips)
 
 
+def test_clips_that_are_chunks_are_units_of_their_own(paths: list[Path]) -> None:
+    assert len(ShuffledClips(paths, 8)._units) == sum(length // 8 for length in LENGTHS)
+
+
 def test_epochs_and_seeds_are_orders_of_their_own(paths: list[Path]) -> None:
     def order(epoch: int, seed: int = 0) -> list[Place]:
         clips = ShuffledClips(paths, 4, seed=seed)

@@ -121,6 +121,12 @@ def archive_rewritten(job: Job) -> None:
     embdc.cat([copy], job.out, force=True)
 
 
+def archive_behind_that_of_another(job: Job) -> None:
+    np.save(job.source.with_name("b.npy"), rows(5))
+    embdc.encode(job.source.with_name("b.npy"), job.out.with_name("b.embdc"), preset="fast", chunk_frames=8)
+    job.out.write_bytes(job.out.with_name("b.embdc").read_bytes() + job.out.read_bytes())
+
+
 def archive_of_a_part(job: Job) -> None:
     parts = embdc.split(job.out, job.out.with_name("part-{n}.embdc"), every="1s")["outputs"]
     assert len(parts) > 1
@@ -183,6 +189,7 @@ CASES: list[tuple[str, str, Change, Change, str]] = [
     ]
 ] + [
     ("dump", "archive of another", nothing, archive_of_another, DONE),
+    ("dump", "archive behind another", nothing, archive_behind_that_of_another, DONE),
     ("dump", "codebook", with_codebook("one"), nothing, SKIPPED),
     ("dump", "codebook now", nothing, with_codebook("one"), DONE),
     ("dump", "other codebook", with_codebook("one"), with_codebook("two"), DONE),

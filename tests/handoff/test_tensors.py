@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from safetensors.torch import load_file
 
 import embdc_cli as embdc
 from embdc_cli.cli.app import main
+from embdc_cli.handoff import handover
+from embdc_cli.handoff.model import read_model
 
 ROWS, SECONDS = 6, 0.25
 
@@ -78,21 +81,36 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archived(folder, "dump", {"image_embeds": rows(6 + 8, 16), "image_grid_thw": thw})
     archived(folder, "short", {"image_embeds": rows(6 + 7, 16), "image_grid_thw": thw})
     archived(folder, "odd", {"image_embeds": rows(6, 16), "image_grid_thw": np.array([[1, 3, 8]])})
+    archived(folder, "extra", {"image_embeds": rows(6 + 9, 16), "image_grid_thw": thw})
+    archived(folder, "empty", {"image_embeds": rows(6, 16), "image_grid_thw": np.array([[1, 4, 6], [0, 4, 6]])})
+    timed = {"video_embeds": rows(ROWS, 16), "video_grid_thw": np.array([[1, 4, 6]])}
+    archived(folder, "timed", timed, timed=True)
+    pictures = {"image_embeds": [rows(6, 16), rows(8, 16)], "image_grid_thw": thw}
+    embdc.encode(pictures, folder / "ragged.embdc", lossless=True)
     archived(folder, "frames", {"patch": rows(ROWS, 25, 16), "image_newline": rows(16, seed=3)})
+    archived(folder, "fewer", {"patch": rows(4, 25, 16), "image_newline": rows(16, seed=3)})
+    embdc.cat([folder / "frames.embdc", folder / "fewer.embdc"], folder / "lengths.embdc", join="items")
     archived(folder, "pooled", {"patch": rows(ROWS, 9, 16), "image_newline": rows(16, seed=3)})
     archived(folder, "plain", {"patch": rows(ROWS, 25, 16)})
+    archived(folder, "newline", {"patch": rows(ROWS, 25, 16), "image_newline": rows(8)})
     archived(folder, "cls", {"patch": rows(ROWS, 26, 16)})
     archived(folder, "narrow", {"patch": rows(ROWS, 2, 3, 8)})
     archived(folder, "two", {"a": rows(ROWS, 2, 3, 16), "b": rows(ROWS, 2, 3, 16)})
+    archived(
+        folder, "uneven", {"patch": rows(ROWS, 2, 3, 16), "ds0": rows(ROWS, 2, 3, 16), "ds1": rows(ROWS, 3, 2, 16)}
+    )
     archived(folder, "vectors", {"patch": rows(ROWS, 16)})
     archived(folder, "long", {"patch": rows(700, 2, 3, 16)})
-    for name, value in (("nan", np.nan), ("large", 1e5)):
+    for name, value in (("nan", np.nan), ("large", 1e5), ("huge", 3.4e38)):
         x = rows(ROWS, 2, 3, 16)
         x[4, 1, 2, 5] = value
         archived(folder, name, {"patch": x})
     np.save(folder / "sound.npy", rows(40, 12, seed=4))
     add = f"audio={folder / 'sound.npy'}@25hz"
     embdc.encode(folder / "grid.npz", folder / "heard.embdc", lossless=True, add=add)
+    np.savez(folder / "seen.npz", seen=rows(ROWS, 2, 3, 16), timestamps=np.arange(ROWS) * SECONDS)
+    add = f"patch={folder / 'sound.npy'}@25hz"
+    embdc.encode(folder / "seen.npz", folder / "seen.embdc", key="seen", lossless=True, add=add)
     embdc.cat([folder / "grid.embdc", folder / "flat.embdc"], folder / "items.embdc", join="items")
     return folder
 
@@ -102,6 +120,7 @@ SCHEMA: list[tuple[str, str, dict[str, Any], dict[str, tuple[str, list[int]]]]] 
     ("grid", "vllm:qwen25", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3]),
                                  "second_per_grid_ts": ("F32", [1])}),
     ("heard", "vllm:qwen2", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
+    ("seen", "vllm:qwen2", {}, {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
     ("heard", "vllm:qwen2", {"stream": "patch", "item": "0"},
      {"video_embeds": ("BF16", [36, 16]), "video_grid_thw": ("I64", [1, 3])}),
     ("grid", "vllm:qwen2", {"modality": "image", "dtype": "f16"},
@@ -110,6 +129,8 @@ SCHEMA: list[tuple[str, str, dict[str, Any], dict[str, tuple[str, list[int]]]]] 
     ("items", "vllm:qwen2", {"grid": "2x3", "frames": ":2"},
      {"video_embeds": ("BF16", [24, 16]), "video_grid_thw": ("I64", [2, 3])}),
     ("dump", "vllm:qwen25", {"modality": "image"},
+     {"image_embeds": ("BF16", [14, 16]), "image_grid_thw": ("I64", [2, 3])}),
+    ("ragged", "vllm:qwen25", {"modality": "image"},
      {"image_embeds": ("BF16", [14, 16]), "image_grid_thw": ("I64", [2, 3])}),
     ("deep", "vllm:qwen3", {"modality": "image"},
      {"image_embeds": ("BF16", [36, 48]), "image_grid_thw": ("I64", [6, 3])}),
@@ -129,6 +150,24 @@ SCHEMA: list[tuple[str, str, dict[str, Any], dict[str, tuple[str, list[int]]]]] 
     ("frames", "llava:one_token", {"modality": "image", "frames": "::3"},
      {"image_features": ("BF16", [2 * 26, 16]), "token_counts": ("I64", [2])}),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "consumer", "options"), [case[:3] for case in SCHEMA])
+def test_as_many_tokens_as_the_model_takes_and_no_more(
+    name: str, consumer: str, options: dict[str, Any], archives: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted before anything is decoded is what comes out."""
+    stack, _, model = consumer.partition(":")
+    model = f"{stack}:{models / model}"
+    out = archives / "o.safetensors"
+    tokens = sum(embdc.decode(archives / f"{name}.embdc", out, consumer=model, force=True, **options)["tokens"])
+    for most in (tokens, tokens - 1):
+        monkeypatch.setattr(handover, "read_model", lambda name, most=most: replace(read_model(name), max_tokens=most))
+        if most == tokens:
+            embdc.hand_over(archives / f"{name}.embdc", model, **options)
+            continue
+        with pytest.raises(embdc.UsageError, match=f"expected at most {most} tokens, found {tokens}"):
+            embdc.hand_over(archives / f"{name}.embdc", model, **options)
 
 
 @pytest.mark.parametrize(("name", "consumer", "options", "expected"), SCHEMA)
@@ -164,6 +203,10 @@ def test_values_and_places_of_tokens(archives: Path, models: Path) -> None:
     assert torch.equal(part["video_embeds"], torch.from_numpy(whole[1:4]).reshape(-1, 16))
     assert part["video_grid_thw"].tolist() == [[3, 4, 6]]
     assert part["second_per_grid_ts"].tolist() == [SECONDS]
+    np.savez(archives / "jumps.npz", patch=whole, timestamps=[0, 0.1, 0.5, 0.6, 0.9, 1.5])
+    embdc.encode(archives / "jumps.npz", archives / "jumps.embdc", lossless=True, force=True)
+    jumps = embdc.hand_over(archives / "jumps.embdc", f"vllm:{models / 'qwen25'}")["video"]
+    assert jumps["second_per_grid_ts"].tolist() == [pytest.approx(0.3)]  # the mean
     (deep,) = embdc.hand_over(archives / "deep.embdc", f"sglang:{models / 'qwen3'}", dtype="f32")["video_data"]
     layers = [whole, rows(ROWS, 2, 3, 16, seed=1), rows(ROWS, 2, 3, 16, seed=2)]
     assert torch.equal(deep["feature"], torch.from_numpy(np.concatenate(layers, axis=-1)).reshape(-1, 48))
@@ -212,6 +255,17 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("vectors", "vllm:qwen2", {}, 2, r"expected \[T,N,D\] or \[T,H,W,D\], or a stream video_grid_thw .* found neither"),
     ("dump", "vllm:qwen2", {}, 2, "or a stream video_grid_thw"),
     ("dump", "vllm:qwen2", {"modality": "image", "frames": ":6"}, 2, "rows are tokens of whole pictures"),
+    ("timed", "vllm:qwen2", {"time": "0s..1s"}, 2, "rows are tokens of whole pictures"),
+    ("dump", "vllm:qwen2", {"modality": "image", "on_damage": "skip"}, 2, "rows would not belong together"),
+    ("deep", "sglang:qwen3", {"on_damage": "skip"}, 2, "rows would not belong together"),
+    ("deep", "sglang:qwen3", {"stream": "ds0"}, 2, "or 48 channels, found 16 and 1 such"),
+    ("uneven", "sglang:qwen3", {}, 2, r"stream 'ds1', expected the shape \[6, 2, 3, 16\] of 'patch', found"),
+    ("dump", "vllm:qwen2", {"stream": "image_grid_thw"}, 2, "expected embeddings, found int64"),
+    ("extra", "vllm:qwen2", {"modality": "image"}, 2, "expected 14 tokens by 'image_grid_thw', found 15"),
+    ("empty", "vllm:qwen2", {"modality": "image"}, 2, "expected edges in multiples of 2 patches"),
+    ("ragged", "hf:onevision", {"modality": "image"}, 2, "expected equally many tokens in every row"),
+    ("newline", "hf:onevision", {}, 2, "stream 'image_newline', expected 16 values, found 8"),
+    ("plain", "hf:onevision", {"grid": "4x4"}, 2, "expected 25 tokens of 'patch', found 4x4 = 16"),
     ("short", "vllm:qwen2", {"modality": "image"}, 2, "expected 14 tokens by 'image_grid_thw', found 13"),
     ("odd", "vllm:qwen2", {"modality": "image"}, 2, "expected edges in multiples of 2 patches"),
     ("cls", "hf:onevision", {}, 2, "expected 9 tokens a frame, or 25 to be pooled, found 26"),
@@ -222,6 +276,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("grid", "vllm:qwen2", {"frames": "6:"}, 2, "no rows of 'patch' are asked for, it has 6"),
     ("long", "vllm:qwen2", {}, 2, "expected at most 4096 tokens, found 4200"),
     ("nan", "vllm:qwen2", {}, 4, "'patch', row 4, channel 5: expected a finite bfloat16, found nan"),
+    ("huge", "vllm:qwen2", {}, 4, r"row 4, channel 5: expected a finite bfloat16, found 3.4e\+38"),
+    ("lengths", "hf:onevision", {}, 2, "expected videos with equally many tokens, found 37 and 55"),
     ("large", "vllm:qwen2", {"dtype": "f16"}, 4, "row 4, channel 5: expected a finite float16, found 100000"),
     ("grid", "vllm:qwen2", {"on_damage": "nan"}, 2, "expected fail or skip with --for, found nan"),
     ("grid", "vllm:qwen2", {"modality": "audio"}, 2, "--modality: expected one of image, video, found 'audio'"),
@@ -283,6 +339,12 @@ def test_the_command_writes_a_file_or_standard_output(
 
 
 def test_names_of_other_formats_are_refused(archives: Path, models: Path, tmp_path: Path) -> None:
+    same = shutil.copy(archives / "grid.embdc", tmp_path / "grid.safetensors")
+    with pytest.raises(embdc.UsageError, match="is also the input"):
+        embdc.decode(same, same, consumer=f"vllm:{models / 'qwen2'}", force=True)
+    with pytest.raises(embdc.UsageError) as error:
+        embdc.hand_over(archives / "cls.embdc", f"hf:{models / 'onevision'}")
+    assert error.value.hint == "1 more than the grid: leave special tokens out when encoding"
     for name in ("o.pt", "o.npy", "o"):
         with pytest.raises(embdc.UsageError, match="expected safetensors, found"):
             embdc.decode(archives / "grid.embdc", tmp_path / name, consumer=f"vllm:{models / 'qwen2'}")
@@ -307,6 +369,8 @@ def test_damage_is_an_error_or_left_out_and_told(archives: Path, models: Path, t
     (tmp_path / "cut.embdc").write_bytes(bad[: chunk["offset"] + 10])
     document = embdc.decode(tmp_path / "cut.embdc", out, consumer=consumer, force=True)
     assert (document["exit"], document["frames"]) == (3, 2)
+    document = embdc.decode(tmp_path / "cut.embdc", out, consumer=consumer, force=True, frames=":2")
+    assert (document["exit"], document["lost"]) == (3, [])  # all that was asked for, of what is not whole
     with pytest.raises(embdc.IncompleteError):
         embdc.hand_over(tmp_path / "cut.embdc", consumer)
 

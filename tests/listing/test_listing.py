@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from embdc_cli.container import spec, storage
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.writing import NullOutput
+from embdc_cli.listing.places import places
+from embdc_cli.listing.rows import work_rows
 from embdc_cli.source.digest import ends_digest
 from tests.container.container_cases import Plan, archive
 
@@ -148,6 +151,9 @@ def test_parts_behind_each_other_are_items(tmp_path: Path, behind: bytes) -> Non
     assert [(row["item"], row["status"]) for row in rows] == [(0, "complete"), (1, "complete")]
     assert len({row["root"] for row in rows}) == 2
     assert all(row["seconds"] > 0 for row in rows)
+    assert embdc.ls(tmp_path, incomplete=True)["items"] == []
+    (tmp_path / "two.embdc").write_bytes(archive(Plan(seed=2)))
+    assert [row["item_bytes"] for row in embdc.ls(tmp_path)["items"]] == [rows[1]["item_bytes"]]
 
 
 def test_a_broken_archive_costs_its_own_row(folder: Path) -> None:
@@ -265,6 +271,17 @@ def test_work_that_cannot_be_gone_on_with_by_its_input_names_none(
     for place in (tmp_path, folder):
         (row,) = embdc.ls(place, incomplete=True)["items"]
         assert (row["status"], row["input"]) == ("unfinished", None)
+    document = embdc.ls(folder)  # what is there, and the work that is to be added to it
+    assert listed(document) == [("a.embdc", 0, "unfinished"), ("a.embdc", 0, "complete"), ("v.embdc", 0, "complete")]
+    assert document["totals"] | {"archives": 3, "complete": 2, "unfinished": 1} == document["totals"]
+    (work,) = [place for place in places(str(folder), recursive=False) if place.work is not None]
+    Path(work.file).unlink()  # it is finished meanwhile
+    assert work_rows(work, None) == []
+
+
+def test_links_to_folders_are_not_walked(folder: Path) -> None:
+    (folder / "again").symlink_to(folder)
+    assert len(embdc.ls(folder, recursive=True)["items"]) == 2
 
 
 def test_a_part_without_a_plan_is_not_listed(tmp_path: Path) -> None:
@@ -295,10 +312,15 @@ def test_expected_inputs(folder: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert undone["totals"]["complete"] == 0  # of what is listed
 
 
-def test_expected_beside_their_inputs(folder: Path) -> None:
-    inputs = [folder / "a.npy", folder / "b.npy"]
+def test_expected_beside_their_inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(folder / "a.npy", folder / "we[i]rd.embdc", monkeypatch, chunk_frames=8)
+    inputs = [folder / "a.npy", folder / "we[i]rd.npy", folder / "b.npy"]
+    files = len(os.listdir("/dev/fd"))
     document = embdc.ls(expect=inputs)
-    assert listed(document) == [("a.embdc", 0, "complete"), ("b.embdc", None, "missing")]
+    assert listed(document) == [
+        ("a.embdc", 0, "complete"), ("we[i]rd.embdc", 0, "unfinished"), ("b.embdc", None, "missing"),
+    ]  # fmt: skip
+    assert len(os.listdir("/dev/fd")) == files
     with pytest.raises(embdc.UsageError, match="expected one folder"):
         embdc.ls([folder, folder], expect=inputs)
     with pytest.raises(embdc.UsageError, match="would hold both"):

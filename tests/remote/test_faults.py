@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from pathlib import Path
 
@@ -91,12 +92,54 @@ def test_what_changed_meanwhile_is_not_mixed(store: Store, web: Web, archive: Pa
     system = fsspec.filesystem("s3")
     system.put_file(str(archive), f"{store.bucket}/a.embdc")
     web.bodies["a.embdc"], web.tags["a.embdc"] = archive.read_bytes(), '"one"'
-    files = [RemoteFile(store.url("a.embdc")), RemoteFile(web.url("a.embdc"))]
+    web.bodies["untagged"] = archive.read_bytes()
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/faults/a", archive.read_bytes())
+    files = [RemoteFile(url) for url in (store.url("a.embdc"), web.url("a.embdc"), web.url("untagged"))]
+    short = RemoteFile("memory://faults/a")
     system.pipe_file(f"{store.bucket}/a.embdc", archive.read_bytes()[::-1])
     web.tags["a.embdc"] = '"two"'
+    web.bodies["untagged"] += b"more"
     for one in files:
         with pytest.raises(SourceError, match="changed while it was read"):
             one.read(0, 10)
+    memory.pipe_file("/faults/a", b"less")
+    with pytest.raises(SourceError, match="cannot be read, expected 10 bytes at offset 0, found 4"):
+        short.read(0, 10)
+
+
+@pytest.mark.parametrize("fault", ["less", "elsewhere"])
+def test_other_bytes_than_were_asked_for_are_not_taken(web: Web, archive: Path, fault: str) -> None:
+    web.bodies["a.embdc"] = archive.read_bytes()
+    file = RemoteFile(web.url("a.embdc"))
+    web.faults.append(fault)
+    with pytest.raises(SourceError, match="cannot be read"):
+        file.read(0, 10)
+
+
+def test_a_tag_that_is_weak_says_nothing(web: Web, archive: Path) -> None:
+    web.bodies["a.embdc"], web.tags["a.embdc"] = archive.read_bytes(), 'W/"one"'
+    file = RemoteFile(web.url("a.embdc"))
+    web.tags["a.embdc"] = 'W/"two"'
+    assert file.read(0, 10) == archive.read_bytes()[:10]
+
+
+def test_of_several_ranges_only_what_failed_is_asked_for_again(web: Web, archive: Path) -> None:
+    web.bodies["a.embdc"] = data = archive.read_bytes()
+    file = RemoteFile(web.url("a.embdc"))
+    web.asked.clear()
+    web.faults += ["", "503"]
+    assert file.read_many([(0, 10), (20, 30)]) == [data[:10], data[20:30]]
+    assert len(web.asked) == 3
+
+
+@pytest.mark.parametrize(("fault", "words"), [("403", "access is denied"), ("400", "cannot be read")])
+def test_what_will_not_change_is_asked_for_once(web: Web, archive: Path, fault: str, words: str) -> None:
+    web.bodies["a.embdc"] = archive.read_bytes()
+    web.faults += [fault] * 9
+    with pytest.raises(SourceError, match=words):
+        RemoteFile(web.url("a.embdc"))
+    assert len(web.asked) == 1
 
 
 def test_a_flipped_bit_is_no_value(store: Store, archive: Path) -> None:
@@ -120,3 +163,29 @@ def test_ranges_that_a_server_does_not_know(web: Web, archive: Path, features: n
         for one in threads:
             one.join()
     assert len(web.asked) == 2
+
+
+def test_a_forked_process_has_connections_of_its_own(web: Web, archive: Path) -> None:
+    web.bodies["a.embdc"] = archive.read_bytes()
+    file = RemoteFile(web.url("a.embdc"))
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(file.read(0, 10)))
+    child.start()
+    try:
+        assert receiver.poll(30)
+        assert receiver.recv() == archive.read_bytes()[:10]
+    finally:
+        child.kill()
+        child.join()
+
+
+def test_a_copy_that_breaks_off_begins_again_and_a_short_one_is_none(web: Web, archive: Path) -> None:
+    web.bodies["a.embdc"], web.ranges = archive.read_bytes(), False
+    web.faults += ["", "half"]
+    file = RemoteFile(web.url("a.embdc"))
+    assert file.read(0, 1 << 30) == archive.read_bytes()
+    file.close()
+    web.faults += ["", "short"]
+    with pytest.raises(SourceError, match=f"cannot be read, expected {archive.stat().st_size} bytes, found"):
+        RemoteFile(web.url("a.embdc"))

@@ -17,6 +17,7 @@ from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.storage import RemoteFile
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.errors import CorruptArchive, SourceError
+from embdc_cli.remote.errors import MissingObject, unreadable
 from tests.container.container_cases import Plan, header_of
 from tests.remote.s3_server import Store, denied
 from tests.remote.web_server import Web
@@ -109,7 +110,9 @@ def test_objects_smaller_than_an_opening(store: Store, web: Web, size: int) -> N
             ArchiveReader.open(url)
 
 
-def test_what_is_not_there_or_not_allowed(store: Store) -> None:
+def test_what_is_not_there_or_not_allowed(store: Store, web: Web) -> None:
+    with pytest.raises(SourceError, match=f"^{web.url('none')}: no such object$"):
+        embdc.open(web.url("none"))
     with pytest.raises(SourceError, match=f"^{store.url('none')}: no such object$"):
         embdc.open(store.url("none"))
     with pytest.raises(SourceError, match=r"^s3://no-such-bucket-here/a: no such object$"):
@@ -127,6 +130,34 @@ def test_credentials_that_are_not_there(store: Store, monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(SourceError, match="access is denied: Unable to locate credentials"):
         ArchiveReader.open(store.url("a.embdc"), skip_instance_cache=True)
+
+
+class Answered(OSError):
+    """What a client makes of an answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"answered {status}\nat length")
+        self.status = status
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (None, "no such object"),
+        (FileNotFoundError("a"), "no such object"),
+        (Answered(404), "no such object"),
+        (Answered(410), "no such object"),
+        (Answered(500), "cannot be read, answered 500"),
+        (Answered(403), "cannot be read, access is denied: answered 403"),
+        (OSError("no route"), "cannot be read, no route"),
+    ],
+)
+def test_what_fsspec_does_not_find_for_another_reason(cause: Exception | None, words: str) -> None:
+    error = FileNotFoundError("a")
+    error.__cause__ = cause
+    found = unreadable("gs://b/a", error)
+    assert found.message == f"gs://b/a: {words}"
+    assert isinstance(found, MissingObject) == (words == "no such object")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,20 @@ def test_a_large_object_is_a_multipart_upload(store: Store, tmp_path: Path) -> N
     assert unfinished(store) == []
 
 
+def test_parts_grow_so_that_large_objects_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def put(self: upload.Upload, part: bytes | None) -> None:
+        sizes.append(len(part or b""))
+        self._begun += 1
+
+    monkeypatch.setattr(upload.Upload, "_put", put)
+    monkeypatch.setattr(upload, "PART_BYTES", 10)
+    monkeypatch.setattr(upload, "_GROWS_AFTER", 2)
+    upload.Upload("memory://outputs/a").write(bytes(99))
+    assert sizes == [10, 10, 20, 20, 30]
+
+
 def test_what_exists_is_not_overwritten(store: Store, features: np.ndarray, archive: Path) -> None:
     fsspec.filesystem("s3").pipe_file(f"{store.bucket}/a.embdc", b"mine")
     for write in (
@@ -118,6 +132,20 @@ def test_outputs_that_are_refused(
 ) -> None:
     with pytest.raises(kind, match=words):
         embdc.encode(features[:20], output.format(bucket=f"s3://{store.bucket}"), **options)
+
+
+def test_a_bucket_that_is_missing_is_told_before_any_work(store: Store) -> None:
+    with pytest.raises(UsageError, match="The specified bucket does not exist"):
+        upload.check_object("s3://no-such-bucket-here/a.embdc", force=False)
+
+
+def test_who_may_only_write_has_to_say_so(store: Store, archive: Path) -> None:
+    store.faults.append(times(1000, denied, lambda request: request.method != "PUT"))
+    with pytest.raises(SourceError, match="access is denied"):
+        embdc.cat([archive], store.url("a.embdc"))
+    embdc.cat([archive], store.url("a.embdc"), force=True)
+    store.faults.clear()
+    assert list(contents(store)) == ["a.embdc"]
 
 
 def test_what_is_current_is_skipped(store: Store, tmp_path: Path, features: np.ndarray) -> None:
@@ -183,10 +211,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize(("number", "command", "code"), [
-    (signal.SIGTERM, "encode", 75), (signal.SIGTERM, "decode", 143), (signal.SIGINT, "cat", 130),
+@pytest.mark.parametrize(("number", "command", "part", "code"), [
+    (signal.SIGTERM, "encode", 2, 75), (signal.SIGTERM, "decode", 3, 143), (signal.SIGINT, "cat", 2, 130),
 ])  # fmt: skip
-def test_a_signal_leaves_nothing_behind(store: Store, tmp_path: Path, number: int, command: str, code: int) -> None:
+def test_a_signal_leaves_nothing_behind(
+    store: Store, tmp_path: Path, number: int, command: str, part: int, code: int
+) -> None:
+    """part: that which is on its way, of three."""
     archive = large_archive(tmp_path)
     embdc.decode(archive, tmp_path / "a.npy")
     source = [str(tmp_path / "a.npy"), "--lossless"] if command == "encode" else [str(archive)]
@@ -194,7 +225,7 @@ def test_a_signal_leaves_nothing_behind(store: Store, tmp_path: Path, number: in
 
     def hold(request: Request, answer: Callable[[], list[bytes]], start: Callable[..., Any]) -> None:
         del answer, start
-        if "partNumber=2" in request.query:
+        if f"partNumber={part}" in request.query:
             under_way.set()
             go_on.wait(60)
 

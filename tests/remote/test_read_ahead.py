@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,5 +155,22 @@ def test_blocks_are_read_by_many_threads(web: Web, small_blocks: int) -> None:
         one.start()
     for one in threads:
         one.join()
+    assert os.fstat(kept._file.fileno()).st_size <= blocks._LEAST * small_blocks
     kept.close()
     assert wrong == []
+
+
+def test_the_block_that_was_used_least_recently_is_dropped(web: Web, small_blocks: int) -> None:
+    web.bodies["a"] = bytes(30 * small_blocks)
+    kept = blocks.Blocks(RemoteObject(web.url("a"), first_bytes=small_blocks), keep_max=1)
+
+    def asked_for(number: int) -> int:
+        before = len(web.asked)
+        kept.read_into(number * small_blocks, memoryview(bytearray(10)))
+        return len(web.asked) - before
+
+    assert blocks._LEAST == 8
+    # none beside the one before, so that nothing is read ahead
+    assert [asked_for(number) for number in (4, 8, 12, 16, 20, 24, 28)] == [1] * 7
+    assert [asked_for(number) for number in (4, 26, 22, 4, 8)] == [0, 1, 1, 0, 1]
+    kept.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
             self.web.asked.append(wanted)
             fault = self.web.faults.pop(0) if self.web.faults else ""
         body = self.web.bodies.get(name)
+        if body is not None and self._encoded:  # then ranges are of what is encoded
+            body = gzip.compress(body)
         if fault == "hang":
             self.web.released.wait(60)
             self.close_connection = True
@@ -52,6 +55,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(200, body, {}, fault)
 
+    @property
+    def _encoded(self) -> bool:
+        return "gzip" in self.headers.get("Accept-Encoding", "")
+
     def _range(self, name: str, body: bytes, wanted: str, fault: str) -> None:
         first, last = wanted.removeprefix("bytes=").split("-")
         start = int(first) if first else max(0, len(body) - int(last))
@@ -59,12 +66,18 @@ class Handler(BaseHTTPRequestHandler):
         if start >= len(body):
             self._send(416, b"", {"Content-Range": f"bytes */{len(body)}"}, fault)
             return
+        if fault == "less":  # which a server may send, and says
+            stop -= 1
+        if fault == "elsewhere":
+            start, stop = start + 1, stop + 1
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(body)}"}
         if name in self.web.tags:
             headers["ETag"] = self.web.tags[name]
         self._send(206, body[start:stop], headers, fault)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], fault: str) -> None:
+        if self._encoded:
+            headers = {**headers, "Content-Encoding": "gzip"}
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
