@@ -13,6 +13,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.cli.app import main
+from embdc_cli.container import spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
 from embdc_cli.source.beside import Addition
@@ -300,3 +301,75 @@ def test_the_default_output_holds_an_item_and_what_lies_beside_it(
         assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
         assert len(np.load("both.npy")) == AUDIO
         Path("both.npy").unlink()
+
+
+@pytest.fixture(scope="module")
+def several(folder: Path, whole: Path) -> Path:
+    """Three items, of which the second has two streams beside it, and the others one."""
+    one = encode(folder, folder / "one.embdc", BOTH[0], record_name=True)
+    path = folder / "several.embdc"
+    path.write_bytes(one.read_bytes() + whole.read_bytes() + one.read_bytes())
+    return path
+
+
+ITEMS = {0: ("video", ["patch", "audio"]), 2: ("2", ["patch", "audio", "text"]), 5: ("video", ["patch", "audio"])}
+NAMES = ("video/patch", "video/audio", "2/patch", "2/audio", "2/text", "5/patch", "5/audio")
+
+
+def test_every_command_says_that_a_stream_beside_an_item_is_of_that_item(several: Path, tmp_path: Path) -> None:
+    seen = embdc.inspect(several, chunks=True, stats=True, planes=True)
+    listed = embdc.ls(several)
+    assert {one["item"]: (one["name"], one["streams"]) for one in seen["items"]} == ITEMS
+    assert {row["item"]: [one["name"] for one in row["streams"]] for row in listed["items"]} == {
+        number: streams for number, (_, streams) in ITEMS.items()
+    }
+    pairs = [(number, name) for number, (_, streams) in ITEMS.items() for name in streams]
+    for field, name in (("streams", "name"), ("stats", "name"), ("planes", "name"), ("chunks", "stream")):
+        assert list(dict.fromkeys((one["item"], one[name]) for one in seen[field])) == pairs
+    assert sorted({(one.item, one.stream) for one in embdc.follow(several, appends=True, idle_timeout=0.1)}) == sorted(
+        pairs
+    )
+    with embdc.open(several) as archive:
+        assert archive.streams == list(NAMES)
+    for number in ITEMS:
+        out = tmp_path / f"{number}.npz"
+        embdc.decode(several, out, item=str(number))
+        with np.load(out) as found:
+            assert sorted(found) == sorted(name for name, pair in zip(NAMES, pairs, strict=True) if pair[0] == number)
+    with pytest.raises(UsageError, match="'1' is not in the archive") as refusal:
+        embdc.decode(several, tmp_path / "x.npz", item="1")
+    assert refusal.value.hint == "items: video, 2"
+    hits = embdc.search(several, query=np.ones(6, np.float32), stream="audio", k=3 * AUDIO, pooled=True)["hits"]
+    assert {one["item"] for one in hits} == set(ITEMS)
+
+
+def test_an_item_is_as_large_as_its_streams_and_those_beside_it(whole: Path) -> None:
+    (row,) = embdc.ls(whole)["items"]
+    assert row["seconds"] == 20.0  # the last word ends later
+    with ArchiveReader.open(whole) as reader:
+        chunks = reader.parts[0].table.chunks
+    sizes = np.diff(np.append(chunks["offset"], whole.stat().st_size))
+    codes = [spec.TYPE_CODES[kind] for kind in (spec.DATA, spec.MODELS, spec.TIMES)]
+    assert row["item_bytes"] == sizes[np.isin(chunks["code"], codes)].sum()
+
+
+def test_damage_beside_an_item_is_told_of_that_item(several: Path, tmp_path: Path) -> None:
+    chunks = embdc.inspect(several, chunks=True)["chunks"]
+    place = next(one for one in chunks if (one["item"], one["stream"]) == (2, "text"))
+    data = bytearray(several.read_bytes())
+    data[place["offset"] + 30] ^= 1
+    (tmp_path / "a.embdc").write_bytes(data)
+    problems = embdc.verify(tmp_path / "a.embdc")["problems"]
+    lost = [(one["item"], one["stream"]) for problem in problems for one in problem["lost"]]
+    assert lost == [(2, "text")]
+
+
+def test_items_whose_names_are_numbers_of_others_keep_all_their_streams(tmp_path: Path) -> None:
+    for name in ("1", "x"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "1.npy", embeddings(5, 2, 4))
+        embdc.encode(tmp_path / name / "1.npy", tmp_path / f"{name}.embdc", effort=0, record_name=True)
+    (tmp_path / "both.embdc").write_bytes((tmp_path / "1.embdc").read_bytes() + (tmp_path / "x.embdc").read_bytes())
+    with embdc.open(tmp_path / "both.embdc") as archive:
+        assert archive.streams == ["1/data", "1-2/data"]
+        assert [archive[name].item.number for name in archive] == [0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from embdc_cli.container.opening import open_ends
 from embdc_cli.container.storage import open_storage
 from embdc_cli.errors import CorruptArchive, SourceError
 from embdc_cli.failure import Failure
+from embdc_cli.item_streams import owned
 from embdc_cli.listing.places import Place
 
 Row = dict[str, Any]
@@ -31,7 +33,7 @@ def archive_rows(place: Place, made_of: str | None) -> list[Row]:
     """
     size, parts = _ends(place)
     status: Status = "complete" if all(part.complete for part in parts) else "incomplete"
-    return [_item_row(place.path, made_of, status, size, parts[item.part], item) for item in items_of(parts)]
+    return _item_rows(place.path, made_of, status, size, parts)
 
 
 def work_rows(place: Place, made_of: str | None) -> list[Row]:
@@ -42,7 +44,7 @@ def work_rows(place: Place, made_of: str | None) -> list[Row]:
         return []
     except CorruptArchive:
         return [_row(place.path, "unfinished", input=made_of)]
-    return [_item_row(place.path, made_of, "unfinished", size, parts[item.part], item) for item in items_of(parts)]
+    return _item_rows(place.path, made_of, "unfinished", size, parts)
 
 
 def _ends(place: Place) -> tuple[int, list[Part]]:
@@ -76,7 +78,14 @@ def _row(path: str, status: Status, **known: Any) -> Row:
     }
 
 
-def _item_row(path: str, made_of: str | None, status: Status, size: int, part: Part, item: Item) -> Row:
+def _item_rows(path: str, made_of: str | None, status: Status, size: int, parts: Sequence[Part]) -> list[Row]:
+    found = owned(items_of(parts))
+    return [_item_row(path, made_of, status, size, parts[item.part], item, streams) for item, streams in found]
+
+
+def _item_row(
+    path: str, made_of: str | None, status: Status, size: int, part: Part, item: Item, streams: Sequence[Stream]
+) -> Row:
     source = part.source(item.local)
     return _row(
         path,
@@ -85,9 +94,9 @@ def _item_row(path: str, made_of: str | None, status: Status, size: int, part: P
         name=item.header.name,
         input=made_of,
         seconds=part.seconds(item.local),
-        streams=[_stream(part, stream) for stream in item.streams],
+        streams=[_stream(part, stream) for stream in streams],
         encoder=(item.header.encoder or {}).get("name"),
-        item_bytes=_bytes(part, item) if part.tail is not None else None,
+        item_bytes=_bytes(part, streams) if part.tail is not None else None,
         file_bytes=size,
         recipe_digest=part.header.recipe_digest,
         source_bytes=source.get("size_bytes"),
@@ -106,15 +115,16 @@ def _stream(part: Part, stream: Stream) -> dict[str, Any]:
     return {"name": stream.name, "shape": shape, "dtype": header.dtype, "codec": codec}
 
 
-def _bytes(part: Part, item: Item) -> int:
-    """Bytes of the chunks of values, models and times that belong to the item."""
+def _bytes(part: Part, streams: Sequence[Stream]) -> int:
+    """Bytes of the chunks of values, models and times of `streams`, all those of an item."""
     table = part.table
-    numbers = [stream.number for stream in item.streams]
+    numbers = [stream.number for stream in streams]
+    clocks = {stream.header.item for stream in streams}
     places = np.concatenate(
         [
             table.data["chunk"][np.isin(table.data["stream"], numbers)],
             table.models["chunk"][np.isin(table.models["stream"], numbers)],
-            table.times["chunk"][table.times["item"] == item.local],
+            table.times["chunk"][np.isin(table.times["item"], list(clocks))],
         ]
     )
     return sum(map(chunk_bytes, table.chunks["content"][places].tolist()))
