@@ -16,7 +16,7 @@ from embdc_cli.cli.app import main
 from embdc_cli.container import spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
-from embdc_cli.source.beside import Addition
+from embdc_cli.source.beside import Addition, with_paths
 from tests.synthetic import embeddings
 
 FRAMES, AUDIO, WORDS = 120, 1000, 7
@@ -103,9 +103,47 @@ def test_rows_by_time_of_each_stream(whole: Path) -> None:
         ("a=b.npy@50hz-20ms", Addition("a", "b.npy", Fraction(50), Fraction(-1, 50))),
         ("a=b.npy@t.npy", Addition("a", "b.npy", times="t.npy")),
         ("a.b-c_1=b.npz", Addition("a.b-c_1", "b.npz")),
+        ("a=b@c.npy", Addition("a", "b@c.npy")),
+        ("a=@b.npy", Addition("a", "@b.npy")),
+        ("a=b@c.npy@50hz", Addition("a", "b@c.npy", Fraction(50))),
+        ("a=b.npy@50hz@25fps", Addition("a", "b.npy@50hz", Fraction(25))),
+        ("a=b@50hz", Addition("a", "b", Fraction(50))),
+        ("a=b@50hz.npy", Addition("a", "b@50hz.npy")),
+        ("a=b@50hz-c.npy", Addition("a", "b@50hz-c.npy")),
+        ("a=b@c.npy@t.npy", Addition("a", "b@c.npy", times="t.npy")),
+        ("a=b.npy@t@u.npy", Addition("a", "b.npy", times="t@u.npy")),
+        ("a=b.npy@c.npy@t.npy", Addition("a", "b.npy@c.npy", times="t.npy")),
+        ("a=s3://user@host/x.npy", Addition("a", "s3://user@host/x.npy")),
+        ("a=s3://user@host/x.npy@50hz", Addition("a", "s3://user@host/x.npy", Fraction(50))),
+        ("a=s3://user@host/x.H5@t.npy", Addition("a", "s3://user@host/x.H5", times="t.npy")),
+        ("a=x.npy@s3://user@host/t.NPY", Addition("a", "x.npy", times="s3://user@host/t.NPY")),
+        ("a=https://u@h/x.npy?v=1@50hz", Addition("a", "https://u@h/x.npy?v=1", Fraction(50))),
+        ("a=https://u@h/x.npy?v=1@t.npy", Addition("a", "https://u@h/x.npy?v=1", times="t.npy")),
+        ("a=s3://bucket/x@y.h5", Addition("a", "s3://bucket/x@y.h5")),
     ],
 )
-def test_grammar(text: str, expected: Addition) -> None:
+def test_grammar(text: str, expected: Addition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Addition.parse(text) == expected
+    assert Addition.parse(with_paths(text, lambda path: path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("there", "text", "expected"),
+    [
+        ("b@c", "a=b@c", Addition("a", "b@c")),
+        ("b.npy@t.npy", "a=b.npy@t.npy", Addition("a", "b.npy@t.npy")),
+        ("b.npy@50", "a=b.npy@50", Addition("a", "b.npy@50")),
+        ("b.npy@50", "a=b.npy@50@50hz", Addition("a", "b.npy@50", Fraction(50))),
+        ("b", "a=b@t.npy", Addition("a", "b", times="t.npy")),
+        ("b@50hz", "a=b@50hz", Addition("a", "b", Fraction(50))),
+    ],
+)
+def test_a_name_with_an_at_in_it_is_known_where_there_is_such_a_file(
+    there: str, text: str, expected: Addition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(there).touch()
     assert Addition.parse(text) == expected
 
 
@@ -114,7 +152,7 @@ def test_grammar(text: str, expected: Addition) -> None:
     [
         *("", "a", "a=", "=b.npy@50hz", "a b=c.npy@50hz", "a/b=c.npy@50hz", "a=@50hz", "a=b.npy@", "a=b.npy@hz"),
         *("a=b.npy@0hz", "a=b.npy@-5hz", "a=b.npy@50", "a=b.npy@50hz+", "a=b.npy@50hz+soon", "a=b.npy@1/0hz"),
-        "a=b.npy@50hz*2",
+        *("a=b.npy@50hz*2", "a=b.npy@c.h5", "a=s3://user@host/x.npy@50", "a=b@50", "a=b@"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error_before_any_work(folder: Path, tmp_path: Path, text: str) -> None:
