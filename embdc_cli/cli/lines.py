@@ -81,6 +81,11 @@ def listed(totals: Document) -> str:
     return f"{line}; {wording.size(totals['file_bytes'])}"
 
 
+def traffic(io: Document) -> str:
+    """How much of archives was read."""
+    return f"{wording.size(io['bytes'])} in {wording.plural(io['requests'], 'read')}"
+
+
 def divided(document: Document, *, verbose: bool) -> Iterator[str]:
     """What `embdc split` wrote."""
     parts = document["outputs"]

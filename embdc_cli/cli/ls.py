@@ -13,7 +13,7 @@ import typer
 from embdc_cli import output, worklist
 from embdc_cli.cli import library, quantities, streams
 from embdc_cli.cli.console import Console, is_terminal
-from embdc_cli.cli.lines import listed
+from embdc_cli.cli.lines import listed, traffic
 from embdc_cli.cli.ls_table import table
 from embdc_cli.cli.options import Force, Words
 from embdc_cli.cli.parameters import choice, command, flag, option
@@ -87,7 +87,7 @@ def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -
     listing = library.listing(arguments, vars(which) | {"expect": expect})
     rows = _told(listing, console)
     if form == "json":
-        console.document({"items": list(rows), "totals": listing.totals(), "exit": listing.exit_code()})
+        console.document(listing.document(rows))
     elif form == "table":
         console.table(table(list(rows)))
         console.say(listed(listing.totals()))
@@ -96,6 +96,8 @@ def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -
             rows = _to_encode(rows, console)
         with output.destination(manifest.output or "-", force=manifest.force) as out:
             _writer(form, null=manifest.null)(rows, out)
+    if words.verbose:
+        console.say(f"read {traffic(listing.io())}")
     return listing.exit_code()
 
 

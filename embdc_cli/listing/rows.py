@@ -15,6 +15,7 @@ from embdc_cli.errors import CorruptArchive, SourceError
 from embdc_cli.failure import Failure
 from embdc_cli.item_streams import owned
 from embdc_cli.listing.places import Place
+from embdc_cli.traffic import Traffic
 
 Row = dict[str, Any]
 Status = Literal["complete", "incomplete", "unfinished", "missing", "failed"]
@@ -26,20 +27,20 @@ FIELDS: Final = (
 """The fields of every row, in order; what is not known is None."""
 
 
-def archive_rows(place: Place, made_of: str | None) -> list[Row]:
+def archive_rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Row]:
     """A row for each item of an archive, read from its head and tail. made_of: its input, as far as that is known.
 
-    Raises: SourceError, CorruptArchive, UnsupportedArchive.
+    traffic: what was read is added to it. Raises: SourceError, CorruptArchive, UnsupportedArchive.
     """
-    size, parts = _ends(place)
+    size, parts = _ends(place, traffic)
     status: Status = "complete" if all(part.complete for part in parts) else "incomplete"
     return _item_rows(place.path, made_of, status, size, parts)
 
 
-def work_rows(place: Place, made_of: str | None) -> list[Row]:
+def work_rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Row]:
     """The rows of unfinished work, of which there may be no header yet; none when it was finished meanwhile."""
     try:
-        size, parts = _ends(place)
+        size, parts = _ends(place, traffic)
     except SourceError:
         return []
     except CorruptArchive:
@@ -47,12 +48,13 @@ def work_rows(place: Place, made_of: str | None) -> list[Row]:
     return _item_rows(place.path, made_of, "unfinished", size, parts)
 
 
-def _ends(place: Place) -> tuple[int, list[Part]]:
+def _ends(place: Place, traffic: Traffic) -> tuple[int, list[Part]]:
     """(bytes of the file, its parts)"""
     storage = open_storage(place.file)
     try:
         return storage.size, open_ends(storage)
     finally:
+        traffic.add(storage.traffic)
         storage.close()
 
 

@@ -88,6 +88,7 @@ def test_table(run: Run) -> None:
     assert second.endswith(f"{size / 1000:.2f} kB  complete")
     total = size + Path("out/b.embdc").stat().st_size
     assert (code, err) == (0, f"2 archives, 2 items; {total / 1000:.2f} kB\n")
+    assert run("out", "-v")[2] == f"read {total / 1000:.2f} kB in 2 reads\n"
     Path("out/b.embdc").write_bytes(Path("out/a.embdc").read_bytes()[:-1])
     code, out, err = run("out", "--format", "table")
     assert (code, "incomplete" in out.decode(), ", 1 incomplete;" in err) == (0, True, True)
