@@ -26,6 +26,7 @@ PLAIN = {
     "scratch",
     "tokens",
     "traffic",
+    "unfinished",
     "values",
 }
 """Plain values and means that any part may use; they import only each other."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import SourceError
 from embdc_cli.remote.errors import read_errors, unreadable
 from embdc_cli.remote.filesystem import filesystem, is_url
+from embdc_cli.unfinished import parts_of, resumable_name
 
 SUFFIX: Final = ".embdc"
-_WORK: Final = re.compile(r"\.(.+\.embdc)\.part-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -59,18 +58,19 @@ def places_of(output: str) -> Iterator[Place]:
     """The archive at a path, if it is there, and unfinished work on it."""
     if os.path.exists(output):
         yield Place(output)
-    folder, name = os.path.split(output)
-    for part in sorted(glob.glob(f".{glob.escape(name)}.part-*", root_dir=folder or ".")):
-        work = _work(folder, part)
+    for part in parts_of(Path(output)):
+        work = _work(os.path.dirname(output), part.name)
         if work is not None:
             yield Place(output, work)
 
 
 def _work(folder: str, name: str) -> WorkInProgress | None:
     """The unfinished work whose part has this name. Without a plan it is being written, or left over: None."""
-    found = _WORK.fullmatch(name)
-    work = WorkInProgress(Path(folder, found[1]), found[2]) if found else None
-    return work if work is not None and work.plan.exists() else None
+    found = resumable_name(name)
+    if found is None or not found[0].endswith(SUFFIX):
+        return None
+    work = WorkInProgress(Path(folder, found[0]), found[1])
+    return work if work.plan.exists() else None
 
 
 def _folder(folder: str, *, recursive: bool) -> Iterator[Place]:
