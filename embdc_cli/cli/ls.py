@@ -21,7 +21,7 @@ from embdc_cli.errors import EmbdcError, UsageError
 
 EXAMPLES = """
 embdc ls archives
-embdc ls 's3://bucket/set/*.embdc' -o manifest.parquet
+embdc ls 's3://bucket/set/*.embdc' -o list.parquet
 embdc ls -r archives --json | jq .totals
 embdc ls archives --incomplete --expect list.txt
 embdc ls --incomplete archives | embdc encode --files-from - --resume
@@ -59,7 +59,7 @@ class Which:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ListOutput:
     """In which form, and where it goes."""
 
     TITLE: ClassVar = "Output"
@@ -75,12 +75,12 @@ class Manifest:
     null: Annotated[bool, flag("-0", "--null", help="End paths and inputs with NUL, not newline.")] = False
 
 
-def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -> int:
-    """List the items of archives, from heads and tails only, as a table or a manifest."""
+def ls(*, paths: Paths = None, which: Which, target: ListOutput, words: Words) -> int:
+    """List the items of archives, from heads and tails only, as a table or a file."""
     console = Console(**vars(words))
     arguments = list(paths or [])
     streams.refuse_stdin(arguments)
-    form = _form(manifest, incomplete=which.incomplete, json=words.json)
+    form = _form(target, incomplete=which.incomplete, json=words.json)
     expect = (
         None if which.expect is None else worklist.open_list(which.expect, streams.stdin, null=False, option="--expect")
     )
@@ -94,40 +94,40 @@ def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -
     else:
         if form == "inputs":
             rows = _to_encode(rows, console)
-        with output.destination(manifest.output or "-", force=manifest.force) as out:
-            _writer(form, null=manifest.null)(rows, out)
+        with output.destination(target.output or "-", force=target.force) as out:
+            _writer(form, null=target.null)(rows, out)
     if words.verbose:
         console.say(f"read {traffic(listing.io())}")
     return listing.exit_code()
 
 
-def _form(manifest: Manifest, *, incomplete: bool, json: bool) -> str:
+def _form(target: ListOutput, *, incomplete: bool, json: bool) -> str:
     """`json` or one of FORMATS. Raises: UsageError for what does not go together."""
-    file = manifest.output not in (None, "-")
+    file = target.output not in (None, "-")
     if json:
-        if manifest.format is not None or manifest.output is not None or manifest.null:
+        if target.format is not None or target.output is not None or target.null:
             raise UsageError("--json: not with --format, -o or -0", hint="--format ndjson has a line for every item")
         return "json"
     piped = file or not is_terminal(sys.stdout)
-    form = manifest.format or _SUFFIXES.get(os.path.splitext(manifest.output or "")[1])
+    form = target.format or _SUFFIXES.get(os.path.splitext(target.output or "")[1])
     form = form or (("inputs" if incomplete else "ndjson") if piped else "table")
-    if manifest.null and form not in ("paths", "inputs"):
+    if target.null and form not in ("paths", "inputs"):
         raise UsageError(f"--null: expected paths or inputs, found {form}", hint="--format paths or --format inputs")
     if form == "table" and file:
         raise UsageError("--format table: only on standard output", hint="leave out -o, or --format")
     if form == "parquet":
-        streams.check_output([manifest.output or "-"], json=False)
+        streams.check_output([target.output or "-"], json=False)
     return form
 
 
 def _writer(form: str, *, null: bool) -> Write:
-    from embdc_cli.listing import manifest  # beside numpy, which --help must not load
+    from embdc_cli.listing import files  # beside numpy, which --help must not load
 
-    names = {"paths": manifest.write_names("path", null=null), "inputs": manifest.write_names("input", null=null)}
+    names = {"paths": files.write_names("path", null=null), "inputs": files.write_names("input", null=null)}
     writers: dict[str, Write] = {
-        "ndjson": manifest.write_ndjson,
-        "csv": manifest.write_csv,
-        "parquet": manifest.write_parquet,
+        "ndjson": files.write_ndjson,
+        "csv": files.write_csv,
+        "parquet": files.write_parquet,
         **names,
     }
     return writers[form]

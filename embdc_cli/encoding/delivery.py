@@ -35,7 +35,7 @@ from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.upload import Upload
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
-from embdc_cli.values import Beside
+from embdc_cli.values import AddedStream
 
 
 @dataclass
@@ -221,7 +221,7 @@ def current_bytes(
     digest: str,
     source: dict[str, Any],
     name: str | None = None,
-    others: Sequence[Beside] = (),
+    others: Sequence[AddedStream] = (),
     *,
     append: bool = False,
 ) -> int | None:
@@ -242,7 +242,9 @@ def current_bytes(
         return None  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None, others: Sequence[Beside]) -> bool:
+def _is_made_of(
+    part: Part, digest: str, source: dict[str, Any], name: str | None, others: Sequence[AddedStream]
+) -> bool:
     first, *rest = part.header.items
     if first.name != name or [item.source for item in rest] != [one.source for one in others]:
         return False

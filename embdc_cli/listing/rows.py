@@ -1,4 +1,4 @@
-"""A row of a manifest: one item of one archive, or an archive of which nothing can be told."""
+"""A row of the list: one item of one archive, or an archive of which nothing can be told."""
 
 from __future__ import annotations
 

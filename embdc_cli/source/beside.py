@@ -27,7 +27,7 @@ from embdc_cli.source.location import locate
 from embdc_cli.source.open import open_dump
 from embdc_cli.source.time_spec import parse_time
 from embdc_cli.source.timeline import TICKS_PER_SECOND, timeline_of
-from embdc_cli.values import Beside, Dump, SteadyTicks, StreamSpec, Tensor, Timeline
+from embdc_cli.values import AddedStream, Dump, SteadyTicks, StreamSpec, Tensor, Timeline
 
 _FORM: Final = "NAME=FILE, NAME=FILE@50hz, @25fps, @50hz+0.5s or @times.npy"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -127,7 +127,7 @@ def additions(texts: Sequence[str]) -> list[Addition]:
 
 
 @contextmanager
-def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[Beside]]:
+def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[AddedStream]]:
     """The dumps beside the input, open. Raises: UsageError, SourceError."""
     reading = EncodeOptions(lossless=options.lossless, codec=options.codec, spool_max=options.spool_max)
     with ExitStack() as stack:
@@ -139,7 +139,7 @@ def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[Beside
         yield found
 
 
-def _beside(addition: Addition, dump: Dump, spool_max: int) -> Beside:
+def _beside(addition: Addition, dump: Dump, spool_max: int) -> AddedStream:
     tensors = [one for one in dump.tensors if one.spec.name not in dump.exact_streams]
     if len(tensors) != 1 or not tensors[0].spec.timed:
         names = ", ".join(one.spec.name for one in tensors[:4])
@@ -153,7 +153,7 @@ def _beside(addition: Addition, dump: Dump, spool_max: int) -> Beside:
         timeline, source["times_digest"] = _read_times(addition.times, tensor.spec.known_rows, spool_max)
     else:
         timeline = _timeline(addition, dump, tensor.spec.known_rows)
-    return Beside(_Named(tensor, replace(tensor.spec, name=addition.name)), timeline, source, dump.warnings)
+    return AddedStream(_Named(tensor, replace(tensor.spec, name=addition.name)), timeline, source, dump.warnings)
 
 
 def _timeline(addition: Addition, dump: Dump, rows: int) -> Timeline:
