@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -144,12 +145,17 @@ def _told(rows: Iterable[Row], console: Console) -> Iterator[Row]:
 def _to_encode(rows: Iterable[Row], console: Console) -> Iterator[Row]:
     """The rows whose input `embdc encode --files-from` gives their archive, with a note on the others."""
     for row in rows:
-        path, made_of = row["path"], row["input"]
+        path, made_of, added = row["path"], row["input"], row["add"] or []
         if made_of is None:
             if not row["complete"]:
                 console.note(f"{path}: {row['status']}, not known what it is made of; name its input in --expect LIST")
-        elif os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
-            console.note(f"{path}: {row['status']}, made with -o: `embdc encode {made_of} -o {path} --resume` goes on")
+        elif added or os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
+            options = [word for one in added for word in ("--add", one)]
+            command = shlex.join(["embdc", "encode", made_of, *options, "-o", path, "--resume"])
+            how = "--add" if added else "-o"
+            console.note(
+                f"{path}: {row['status']}, made with {how}: `{command}` goes on, with the options of the first run"
+            )
         else:
             yield row
 

@@ -66,10 +66,13 @@ class WorkInProgress:
         self.planned = True
         return state
 
-    def made_of(self) -> str | None:
-        """The input, path or URL, as the plan names it."""
-        found = (self.load() or {}).get("input")
-        return found if isinstance(found, str) else None
+    def made_of(self) -> tuple[str | None, list[str]]:
+        """The input, path or URL, and what `--add` put beside it, as the plan names them; else (None, [])."""
+        plan = self.load() or {}
+        name, added = plan.get("input"), plan.get("add", [])
+        if not isinstance(name, str) or not isinstance(added, list) or not all(isinstance(one, str) for one in added):
+            return None, []
+        return name, added
 
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""

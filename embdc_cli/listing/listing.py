@@ -131,7 +131,7 @@ def _rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Row]:
     try:
         if place.work is None:
             return archive_rows(place, made_of, traffic)
-        return work_rows(place, made_of or place.work.made_of(), traffic)
+        return work_rows(place, place.work, made_of, traffic)
     except Exception as error:  # noqa: BLE001  # one broken archive must not cost the list of the others
         return [failed_row(place.path, made_of, error)]
 

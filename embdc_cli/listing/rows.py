@@ -11,6 +11,7 @@ from embdc_cli.container.contents import Item, Part, Stream, items_of
 from embdc_cli.container.framing import chunk_bytes
 from embdc_cli.container.opening import open_ends
 from embdc_cli.container.storage import open_storage
+from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import CorruptArchive, SourceError
 from embdc_cli.failure import Failure
 from embdc_cli.item_streams import owned
@@ -21,8 +22,8 @@ Row = dict[str, Any]
 Status = Literal["complete", "incomplete", "unfinished", "missing", "failed"]
 
 FIELDS: Final = (
-    "path", "item", "name", "status", "complete", "input", "seconds", "streams", "encoder", "item_bytes", "file_bytes",
-    "recipe_digest", "source_bytes", "source_digest", "root", "error", "exit",
+    "path", "item", "name", "status", "complete", "input", "add", "seconds", "streams", "encoder", "item_bytes",
+    "file_bytes", "recipe_digest", "source_bytes", "source_digest", "root", "error", "exit",
 )  # fmt: skip
 """The fields of every row, in order; what is not known is None."""
 
@@ -37,15 +38,17 @@ def archive_rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Ro
     return _item_rows(place.path, made_of, status, size, parts)
 
 
-def work_rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Row]:
+def work_rows(place: Place, work: WorkInProgress, made_of: str | None, traffic: Traffic) -> list[Row]:
     """The rows of unfinished work, of which there may be no header yet; none when it was finished meanwhile."""
+    planned, added = work.made_of()
+    known = {"input": made_of or planned, "add": added or None}
     try:
         size, parts = _ends(place, traffic)
     except SourceError:
         return []
     except CorruptArchive:
-        return [_row(place.path, "unfinished", input=made_of)]
-    return _item_rows(place.path, made_of, "unfinished", size, parts)
+        return [_row(place.path, "unfinished", **known)]
+    return [{**row, **known} for row in _item_rows(place.path, None, "unfinished", size, parts)]
 
 
 def _ends(place: Place, traffic: Traffic) -> tuple[int, list[Part]]:
