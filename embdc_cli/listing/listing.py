@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
-from embdc_cli.listing.places import SUFFIX, Place, places, places_of
-from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
+from embdc_cli.listing.places import SUFFIX, Place, places, places_of, uploads
+from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, uploading_row, work_rows
 from embdc_cli.parallel import ordered_map
+from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.traffic import Traffic
 from embdc_cli.worklist import assign_outputs
@@ -67,7 +68,8 @@ class Listing:
 
     def totals(self) -> dict[str, int]:
         """The field `totals` of the JSON document. What is not finished and what cannot be read count as archives."""
-        names = ("archives", "items", "complete", "incomplete", "unfinished", "missing", "failed", "file_bytes")
+        statuses = ("complete", "incomplete", "unfinished", "uploading", "missing", "failed")
+        names = ("archives", "items", *statuses, "file_bytes")
         return {name: self._counts[name] for name in names}
 
     def exit_code(self) -> int:
@@ -98,12 +100,15 @@ def list_rows(arguments: Sequence[str], wanted: Wanted, traffic: Traffic) -> Ite
             for output in made_of:
                 yield from places_of(output)
         for argument in arguments:
+            begun = _uploads(argument, wanted, made_of)
             try:
-                yield from places(argument, recursive=wanted.recursive)
+                there = places(argument, recursive=wanted.recursive)
+                yield from (place for place in there if not (begun and place.path == argument))  # no folder yet
             except SourceError as error:
                 if len(arguments) == 1:
                     raise
                 yield failed_row(argument, None, error)
+            yield from begun
 
     def read(one: Place | Row) -> tuple[list[Row], Traffic]:
         own = Traffic()
@@ -114,6 +119,21 @@ def list_rows(arguments: Sequence[str], wanted: Wanted, traffic: Traffic) -> Ite
         listed.update(_key(row["path"]) for row in rows[:1] if made_of)
         yield from (row for row in rows if not (wanted.incomplete and row["complete"]))
     yield from (missing_row(path, made_of[path]) for path in made_of if path not in listed)
+
+
+def _uploads(argument: str, wanted: Wanted, made_of: Mapping[str, str]) -> list[Row]:
+    """The rows of what is being uploaded, or of why that cannot be told, which costs no other row.
+
+    Asked for only where it is wanted: it is one more request, and one more permission.
+    """
+    if not (wanted.incomplete and is_url(argument)):
+        return []
+    try:
+        return [uploading_row(url, made_of.get(_key(url))) for url in uploads(argument, recursive=wanted.recursive)]
+    except MissingObject:
+        return []  # no bucket, as `places` says
+    except SourceError as error:
+        return [failed_row(argument, None, error)]
 
 
 def _once(found: Iterable[Place | Row]) -> Iterator[Place | Row]:

@@ -13,6 +13,7 @@ from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import SourceError
 from embdc_cli.remote.errors import read_errors, unreadable
 from embdc_cli.remote.filesystem import filesystem, is_url
+from embdc_cli.remote.multipart import unfinished_uploads
 from embdc_cli.unfinished import parts_of, resumable_name
 
 SUFFIX: Final = ".embdc"
@@ -98,13 +99,28 @@ def _folder(folder: str, *, recursive: bool) -> Iterator[Place]:
 
 
 def _remote(url: str, *, recursive: bool) -> Iterator[Place]:
-    # ? begins the query of a web address; elsewhere it is a pattern
-    pattern = any(letter in url for letter in ("*[" if url.startswith("http") else "*[?"))
-    if not pattern and url.endswith(SUFFIX):
+    if not _is_pattern(url) and url.endswith(SUFFIX):
         yield Place(url)
         return
-    for path in _listed(url, pattern=pattern, recursive=recursive):
+    for path in _listed(url, pattern=_is_pattern(url), recursive=recursive):
         yield Place(path)
+
+
+def uploads(url: str, *, recursive: bool) -> list[str]:
+    """URLs of the archives that are being uploaded into the folder that a URL names; none for another URL.
+
+    Raises: as `unfinished_uploads`.
+    """
+    if _is_pattern(url) or url.endswith(SUFFIX):
+        return []
+    depth = url.rstrip("/").count("/") + 1
+    found = [one for one in unfinished_uploads(url) if one.endswith(SUFFIX)]
+    return [one for one in found if recursive or one.count("/") == depth]
+
+
+def _is_pattern(url: str) -> bool:
+    # ? begins the query of a web address; elsewhere it is a pattern
+    return any(letter in url for letter in ("*[" if url.startswith("http") else "*[?"))
 
 
 def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:

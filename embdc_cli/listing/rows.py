@@ -19,7 +19,7 @@ from embdc_cli.listing.places import Place
 from embdc_cli.traffic import Traffic
 
 Row = dict[str, Any]
-Status = Literal["complete", "incomplete", "unfinished", "missing", "failed"]
+Status = Literal["complete", "incomplete", "unfinished", "uploading", "missing", "failed"]
 
 FIELDS: Final = (
     "path", "item", "name", "status", "complete", "input", "add", "seconds", "streams", "encoder", "item_bytes",
@@ -65,6 +65,11 @@ def failed_row(path: str, made_of: str | None, error: BaseException) -> Row:
     """The row of an archive that cannot be read."""
     failure = Failure.of(error)
     return _row(path, "failed", input=made_of, error=failure.message, exit=failure.exit)
+
+
+def uploading_row(path: str, made_of: str | None) -> Row:
+    """The row of an archive whose upload was begun and not completed."""
+    return _row(path, "uploading", input=made_of)
 
 
 def missing_row(path: str, made_of: str) -> Row:
