@@ -80,7 +80,6 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         **{key: figures[key] for key in ("values", "bits_per_value", "ratio_fp16", "ratio_fp32")},
         "items": [
             {
-                "item": one.number,
                 "name": one.name,
                 "streams": [stream.name for stream in streams],
                 "seconds": reader.parts[one.part].seconds(one.local),
