@@ -321,7 +321,7 @@ def ls(
     expect: Iterable[Name] | None = None,
     jobs: int = 8,
 ) -> dict[str, Any]:
-    """Every item of the archives in folders, behind patterns, paths and URLs: `items`, `totals` and `exit`.
+    """Every item of the archives in folders, behind patterns, paths and URLs: `items`, `totals`, `io` and `exit`.
 
     Only heads and tails are read, of `jobs` archives at once. An archive that cannot be read is an item with `error`;
     `exit` is 3 then. recursive: also the folders in folders. incomplete: only what is cut, unfinished, missing or

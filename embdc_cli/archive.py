@@ -26,10 +26,11 @@ from embdc_cli.codebook.find import find
 from embdc_cli.codec.stage import ChunkCodec
 from embdc_cli.codec.table import DecoderChoices, codec_for
 from embdc_cli.container.chunk import DataRecord
-from embdc_cli.container.contents import Entry, Item, Stream
+from embdc_cli.container.contents import Entry, Stream
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.device import check_device, computing_device
 from embdc_cli.errors import CorruptArchive, UsageError
+from embdc_cli.item_streams import stream_names
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.recent import Recent
 from embdc_cli.remote.filesystem import is_url
@@ -105,15 +106,7 @@ class Archive:
         self._device_lock = threading.Lock()  # that of the parent may be held for ever
         self._coded, self._syntheses = Recent(_CHUNK_BYTES), Recent(_CODEC_BYTES)
         self._token_counts: dict[str, np.ndarray] = {}
-        several = len({item.clock for item in self._reader.items}) > 1
-        self._streams: dict[str, tuple[Stream, Item]] = {}  # no views: what is dropped is freed at once, without cycles
-        for item in self._reader.items:
-            main = self._reader.items[item.clock]  # what lies beside it is named as its own streams are
-            for stream in item.streams:
-                name = f"{main.name}/{stream.name}" if several else stream.name
-                if name in self._streams:  # two items of one name
-                    name = f"{item.number}/{stream.name}"
-                self._streams[name] = stream, item
+        self._streams = stream_names(self._reader.items)  # no views: what is dropped is freed at once, without cycles
         self._pid = os.getpid()  # last: until then other threads of a forked child wait
 
     def __getstate__(self) -> dict[str, Any]:
@@ -158,7 +151,7 @@ class Archive:
     @cached_property
     def _decoding_device(self) -> str:
         """Where slices are decoded, in torch's words. It depends on the archive, never on what is asked of it."""
-        streams = (stream.spec for stream, _ in self._streams.values())
+        streams = (stream.spec for stream in self._streams.values())
         size = sum(spec.known_rows * spec.row_values * dtypes.item_bytes(spec.dtype) for spec in streams)
         if self.device == "auto" and size >= _WORTH_BYTES:
             from embdc_cli.entropy.cuda import why_not
@@ -212,7 +205,7 @@ class Archive:
         found = self._streams.get(name)
         if found is None:
             raise UsageError(f"stream {name!r} is not in the archive", hint=f"it has {', '.join(self._streams)}")
-        return StreamView(self, name, *found)
+        return StreamView(self, name, found, self._reader.items[found.item])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._streams)

@@ -16,6 +16,7 @@ from embdc_cli.archive import Archive
 from embdc_cli.container.contents import Entry
 from embdc_cli.device import check_device
 from embdc_cli.errors import CorruptArchive, IncompleteError, UsageError
+from embdc_cli.item_streams import owner
 from embdc_cli.options import DecodeOptions
 from embdc_cli.output import check_not_input, copy_stream, destination
 from embdc_cli.parallel import ordered_map
@@ -133,10 +134,11 @@ def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:
     views = [archive[name] for name in archive]
     if options.item is not None:
         items = archive.reader.items
-        mains = [items[view.item.clock] for view in views]  # what lies beside an item comes with it
-        views = [view for view, main in zip(views, mains, strict=True) if options.item in (str(main.number), main.name)]
+        owners = [owner(items, view.item.number) for view in views]
+        views = [view for view, one in zip(views, owners, strict=True) if options.item in (str(one.number), one.name)]
         if not views:
-            raise UsageError(f"--item: {options.item!r} is not in the archive", hint=f"items: {_items(archive)}")
+            have = ", ".join(dict.fromkeys(one.name for one in owners))
+            raise UsageError(f"--item: {options.item!r} is not in the archive", hint=f"items: {have}")
     if options.stream is not None:
         named = [view for view in views if options.stream in (view.name, view.spec.name)]
         if not named:
@@ -144,10 +146,6 @@ def select(archive: Archive, options: DecodeOptions) -> list[StreamView]:
             raise UsageError(f"--stream: {options.stream!r} is not in the archive", hint=f"streams: {have}")
         views = named
     return views
-
-
-def _items(archive: Archive) -> str:
-    return ", ".join(dict.fromkeys(archive.reader.items[archive[name].item.clock].name for name in archive))
 
 
 def _selected(archive: Archive, view: StreamView, options: DecodeOptions) -> Selection:

@@ -42,7 +42,8 @@ _FORMATS: Final = ("npy", "raw")
 class Arrived:
     """Rows [row0, row0 + rows) of a stream, one chunk of it.
 
-    item: number of its item in the file. values: (rows, *row_shape) in storage dtype, flat (tokens, D) when ragged.
+    item: number of the item that it belongs to, as `decode --item` takes it. values: (rows, *row_shape) in storage
+    dtype, flat (tokens, D) when ragged.
     seconds: start of each row after the first row of the item whose clock it goes by, mostly its own, (rows,) float64;
     None where no times are kept.
     """
@@ -164,7 +165,8 @@ class _PartDecoder:
                 f"expected {record.symbol_crc:08x}"
             )
         seconds = self._seconds(header.item, record) if header.timed else None
-        item = self._first_item + header.item
+        clock = self.header.items[header.item].clock
+        item = self._first_item + (header.item if clock is None else clock)
         return Arrived(item, spec, record.row0, record.rows, values, seconds, record.token_counts)
 
     def _segment(self, record: DataRecord, where: str) -> _Segment:

@@ -18,6 +18,7 @@ from embdc_cli.container.contents import Damage, Entry, Item, LostRows, Part, St
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.distribution import opened
 from embdc_cli.errors import CorruptArchive, IncompleteError, TargetMissed
+from embdc_cli.item_streams import owned, owner
 from embdc_cli.metrics import FIGURES, SUMS, pooled, sizes
 from embdc_cli.options import EncodeOptions
 from embdc_cli.reporter import Reporter, Silent
@@ -54,7 +55,9 @@ def inspect(
         if stats:
             document["stats"] = [_stream_statistics(reader, stream) for stream in reader.streams]
         if chunks:
-            document["chunks"] = [_chunk(stream, entry) for stream in reader.streams for entry in stream.entries]
+            document["chunks"] = [
+                _chunk(reader, stream, entry) for stream in reader.streams for entry in stream.entries
+            ]
         if planes:
             document["planes"] = [_planes(archive, stream) for stream in reader.streams]
         document["io"] = reader.traffic.document()
@@ -78,10 +81,10 @@ def _document(path: str, reader: ArchiveReader) -> dict[str, Any]:
         "items": [
             {
                 "name": one.name,
-                "streams": [stream.name for stream in one.streams],
+                "streams": [stream.name for stream in streams],
                 "seconds": reader.parts[one.part].seconds(one.local),
             }
-            for one in reader.items
+            for one, streams in owned(reader.items)
         ],
         "streams": [_stream(reader, stream) for stream in reader.streams],
         "codec": {**header.codec, "recipe": header.recipe, "recipe_digest": header.recipe_digest},
@@ -105,7 +108,7 @@ def _stream(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
     codec = known[stream.number].get("codec", header.codec) if stream.number < len(known) else header.codec
     return {
         "name": stream.name,
-        "item": stream.item,
+        "item": owner(reader.items, stream.item).number,
         "shape": list(stream.spec.shape),
         "dtype": header.dtype,
         "axes": header.axes,
@@ -147,7 +150,7 @@ def _stream_statistics(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
     worst = [entry.record.cosine_min for entry in stream.entries]
     return {
         "name": stream.name,
-        "item": stream.item,
+        "item": owner(reader.items, stream.item).number,
         "payload_bytes": payload,
         "payload_bits_per_value": 8 * payload / values if values else None,
         "segments": len({entry.record.segment for entry in stream.entries}),
@@ -155,11 +158,11 @@ def _stream_statistics(reader: ArchiveReader, stream: Stream) -> dict[str, Any]:
     }
 
 
-def _chunk(stream: Stream, entry: Entry) -> dict[str, Any]:
+def _chunk(reader: ArchiveReader, stream: Stream, entry: Entry) -> dict[str, Any]:
     record = entry.record
     return {
         "stream": stream.name,
-        "item": stream.item,
+        "item": owner(reader.items, stream.item).number,
         "segment": record.segment,
         "rows": [record.row0, record.stop],
         "offset": entry.offset,
@@ -181,7 +184,7 @@ def _planes(archive: Archive, stream: Stream) -> dict[str, Any]:
             table = plane_table.add(table, blocks)
     return {
         "name": stream.name,
-        "item": stream.item,
+        "item": owner(archive.reader.items, stream.item).number,
         "payload_bytes": payload_bytes,
         "vectors": [list(ends) for ends in plane_table.vectors_of(table.shape[1])],
         "bits": [[round(bits, 1) for bits in octave] for octave in table.tolist()],
@@ -199,7 +202,12 @@ def _damage(reader: ArchiveReader, one: Damage) -> dict[str, Any]:
         "bytes": one.length,
         "what": one.what,
         "lost": [
-            {"stream": rows.stream, "item": rows.item, "rows": [rows.row0, rows.stop], "seconds": rows.seconds}
+            {
+                "stream": rows.stream,
+                "item": owner(reader.items, rows.item).number,
+                "rows": [rows.row0, rows.stop],
+                "seconds": rows.seconds,
+            }
             for rows in lost
         ],
     }

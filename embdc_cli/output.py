@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from embdc_cli.errors import OutputExists, UsageError
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.upload import Upload, check_object
 from embdc_cli.scratch import disk_errors, kept_folder, scratch_file
+from embdc_cli.unfinished import part_prefix, parts_of, plan_path, plans_alone
 
 _TRIES: Final = 100
 
@@ -92,7 +92,7 @@ def atomic_output(path: str, *, force: bool) -> Iterator[BinaryIO]:
 def _temporary(target: Path) -> tuple[int, str]:
     """A new file beside `target`, whose lock says as long as this process lives that it is not stale."""
     for _ in range(_TRIES):
-        handle, part = tempfile.mkstemp(prefix=f".{target.name}.part-", dir=target.parent)
+        handle, part = tempfile.mkstemp(prefix=part_prefix(target), dir=target.parent)
         with suppress(OSError):  # file systems without locks, on which nothing is removed either
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.exists(part):
@@ -106,16 +106,13 @@ def remove_stale(target: Path) -> None:
 
     Those that nobody has locked, unless a plan lies beside them with which `--resume` can go on; and plans alone.
     """
-    found = sorted(target.parent.glob(f".{glob.escape(target.name)}.part-*"))
-    for part in found:
-        if not part.name.endswith((".plan", ".plan.new")) and not part.with_name(part.name + ".plan").exists():
+    for part in parts_of(target):
+        if not plan_path(part).exists():
             with suppress(OSError), open(part, "r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()
-    for plan in found:
-        part_name = plan.name.removesuffix(".new").removesuffix(".plan")
-        if part_name != plan.name and not plan.with_name(part_name).exists():
-            plan.unlink(missing_ok=True)
+    for plan in plans_alone(target):
+        plan.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from embdc_cli.output import check_not_input, check_output
 from embdc_cli.parallel import one_blas_thread
 from embdc_cli.reporter import Reporter, Silent
 from embdc_cli.source import beside
-from embdc_cli.values import Beside, Dump, Feed
+from embdc_cli.values import AddedStream, Dump, Feed
 
 if TYPE_CHECKING:
     from embdc_cli.source.array import ArrayInput
@@ -115,7 +115,7 @@ def _check_additions(options: EncodeOptions) -> None:
         raise UsageError(f"--add: not with {given[0]}")
 
 
-def _check_beside(opened: Dump | Feed, others: Sequence[Beside]) -> None:
+def _check_beside(opened: Dump | Feed, others: Sequence[AddedStream]) -> None:
     """Raises: UsageError for an input without a clock, or streams of one name."""
     own = opened.specs if isinstance(opened, Feed) else [tensor.spec for tensor in opened.tensors]
     timed = opened.timebase is not None if isinstance(opened, Feed) else opened.timeline is not None

@@ -21,6 +21,7 @@ from embdc_cli.container.contents import Entry
 from embdc_cli.decoding import cut_off, losses, lost_words, select
 from embdc_cli.dtypes import FLOATS
 from embdc_cli.errors import CorruptArchive, IncompleteError, SourceError, UsageError
+from embdc_cli.item_streams import owner
 from embdc_cli.nearest import Nearest, Queries
 from embdc_cli.options import DecodeOptions, EncodeOptions, SearchOptions
 from embdc_cli.parallel import one_blas_thread, ordered_map
@@ -145,7 +146,8 @@ class Search:
         Raises: CorruptArchive for rows or times that are damaged or lost, unless these are to be skipped.
         """
         view, number = place.view, len(self._origins)
-        self._origins.append(Origin(place.archive, view.item.number, view.spec.name, view.spec, self._times(view)))
+        item = owner(archive.reader.items, view.item.number).number
+        self._origins.append(Origin(place.archive, item, view.spec.name, view.spec, self._times(view)))
         done = 0
         damaged = []
         pieces = list(view.pieces(place.rows))
@@ -163,7 +165,7 @@ class Search:
         shown = "" if place.archive is None else f"{place.archive}: "
         for loss in losses(view, damaged, place.behind):
             reporter.note(f"{shown}{lost_words(loss)}")
-            self.lost.append({"archive": place.archive, "item": view.item.number, **loss, "stream": view.spec.name})
+            self.lost.append({"archive": place.archive, "item": item, **loss, "stream": view.spec.name})
 
     def _times(self, view: StreamView) -> Timeline | None:
         try:

@@ -34,7 +34,11 @@ class Traffic:
         """The sum of `several`."""
         found = cls()
         for one in several:
-            found.requests += one.requests
-            found.round_trips += one.round_trips
-            found.bytes += one.bytes
+            found.add(one)
         return found
+
+    def add(self, other: Traffic) -> None:
+        """Count what `other` has counted."""
+        self.requests += other.requests
+        self.round_trips += other.round_trips
+        self.bytes += other.bytes

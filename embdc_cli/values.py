@@ -271,7 +271,7 @@ class ArrayTensor:
 
 
 @dataclass(frozen=True)
-class Beside:
+class AddedStream:
     """A tensor that goes by the clock of an input, with rows and times of its own.
 
     timeline: microseconds after the first row of the input. source, warnings: as of `Dump`.
@@ -310,7 +310,7 @@ class Dump:
     warnings: list[str] = field(default_factory=list)
     incomplete: str | None = None
     exact_streams: frozenset[str] = frozenset()
-    beside: Sequence[Beside] = ()
+    beside: Sequence[AddedStream] = ()
     close: Callable[[], None] = lambda: None
 
 
@@ -332,5 +332,5 @@ class Feed:
     encoder: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     incomplete: str | None = None
-    beside: Sequence[Beside] = ()
+    beside: Sequence[AddedStream] = ()
     close: Callable[[], None] = lambda: None

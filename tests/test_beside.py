@@ -13,9 +13,10 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.cli.app import main
+from embdc_cli.container import spec
 from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.errors import CorruptArchive, EmbdcError, SourceError, UsageError
-from embdc_cli.source.beside import Addition
+from embdc_cli.source.beside import Addition, with_paths
 from tests.synthetic import embeddings
 
 FRAMES, AUDIO, WORDS = 120, 1000, 7
@@ -102,9 +103,47 @@ def test_rows_by_time_of_each_stream(whole: Path) -> None:
         ("a=b.npy@50hz-20ms", Addition("a", "b.npy", Fraction(50), Fraction(-1, 50))),
         ("a=b.npy@t.npy", Addition("a", "b.npy", times="t.npy")),
         ("a.b-c_1=b.npz", Addition("a.b-c_1", "b.npz")),
+        ("a=b@c.npy", Addition("a", "b@c.npy")),
+        ("a=@b.npy", Addition("a", "@b.npy")),
+        ("a=b@c.npy@50hz", Addition("a", "b@c.npy", Fraction(50))),
+        ("a=b.npy@50hz@25fps", Addition("a", "b.npy@50hz", Fraction(25))),
+        ("a=b@50hz", Addition("a", "b", Fraction(50))),
+        ("a=b@50hz.npy", Addition("a", "b@50hz.npy")),
+        ("a=b@50hz-c.npy", Addition("a", "b@50hz-c.npy")),
+        ("a=b@c.npy@t.npy", Addition("a", "b@c.npy", times="t.npy")),
+        ("a=b.npy@t@u.npy", Addition("a", "b.npy", times="t@u.npy")),
+        ("a=b.npy@c.npy@t.npy", Addition("a", "b.npy@c.npy", times="t.npy")),
+        ("a=s3://user@host/x.npy", Addition("a", "s3://user@host/x.npy")),
+        ("a=s3://user@host/x.npy@50hz", Addition("a", "s3://user@host/x.npy", Fraction(50))),
+        ("a=s3://user@host/x.H5@t.npy", Addition("a", "s3://user@host/x.H5", times="t.npy")),
+        ("a=x.npy@s3://user@host/t.NPY", Addition("a", "x.npy", times="s3://user@host/t.NPY")),
+        ("a=https://u@h/x.npy?v=1@50hz", Addition("a", "https://u@h/x.npy?v=1", Fraction(50))),
+        ("a=https://u@h/x.npy?v=1@t.npy", Addition("a", "https://u@h/x.npy?v=1", times="t.npy")),
+        ("a=s3://bucket/x@y.h5", Addition("a", "s3://bucket/x@y.h5")),
     ],
 )
-def test_grammar(text: str, expected: Addition) -> None:
+def test_grammar(text: str, expected: Addition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Addition.parse(text) == expected
+    assert Addition.parse(with_paths(text, lambda path: path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("there", "text", "expected"),
+    [
+        ("b@c", "a=b@c", Addition("a", "b@c")),
+        ("b.npy@t.npy", "a=b.npy@t.npy", Addition("a", "b.npy@t.npy")),
+        ("b.npy@50", "a=b.npy@50", Addition("a", "b.npy@50")),
+        ("b.npy@50", "a=b.npy@50@50hz", Addition("a", "b.npy@50", Fraction(50))),
+        ("b", "a=b@t.npy", Addition("a", "b", times="t.npy")),
+        ("b@50hz", "a=b@50hz", Addition("a", "b", Fraction(50))),
+    ],
+)
+def test_a_name_with_an_at_in_it_is_known_where_there_is_such_a_file(
+    there: str, text: str, expected: Addition, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(there).touch()
     assert Addition.parse(text) == expected
 
 
@@ -113,7 +152,7 @@ def test_grammar(text: str, expected: Addition) -> None:
     [
         *("", "a", "a=", "=b.npy@50hz", "a b=c.npy@50hz", "a/b=c.npy@50hz", "a=@50hz", "a=b.npy@", "a=b.npy@hz"),
         *("a=b.npy@0hz", "a=b.npy@-5hz", "a=b.npy@50", "a=b.npy@50hz+", "a=b.npy@50hz+soon", "a=b.npy@1/0hz"),
-        "a=b.npy@50hz*2",
+        *("a=b.npy@50hz*2", "a=b.npy@c.h5", "a=s3://user@host/x.npy@50", "a=b@50", "a=b@"),
     ],
 )
 def test_what_cannot_be_read_is_a_usage_error_before_any_work(folder: Path, tmp_path: Path, text: str) -> None:
@@ -314,3 +353,75 @@ def test_the_default_output_holds_an_item_and_what_lies_beside_it(
         assert main(["decode", "both.embdc", "--item", item, "-f"]) == 0
         assert len(np.load("both.npy")) == AUDIO
         Path("both.npy").unlink()
+
+
+@pytest.fixture(scope="module")
+def several(folder: Path, whole: Path) -> Path:
+    """Three items, of which the second has two streams beside it, and the others one."""
+    one = encode(folder, folder / "one.embdc", BOTH[0], record_name=True)
+    path = folder / "several.embdc"
+    path.write_bytes(one.read_bytes() + whole.read_bytes() + one.read_bytes())
+    return path
+
+
+ITEMS = {0: ("video", ["patch", "audio"]), 2: ("2", ["patch", "audio", "text"]), 5: ("video", ["patch", "audio"])}
+NAMES = ("video/patch", "video/audio", "2/patch", "2/audio", "2/text", "5/patch", "5/audio")
+
+
+def test_every_command_says_that_a_stream_beside_an_item_is_of_that_item(several: Path, tmp_path: Path) -> None:
+    seen = embdc.inspect(several, chunks=True, stats=True, planes=True)
+    listed = embdc.ls(several)
+    assert [(one["name"], one["streams"]) for one in seen["items"]] == list(ITEMS.values())
+    assert {row["item"]: [one["name"] for one in row["streams"]] for row in listed["items"]} == {
+        number: streams for number, (_, streams) in ITEMS.items()
+    }
+    pairs = [(number, name) for number, (_, streams) in ITEMS.items() for name in streams]
+    for field, name in (("streams", "name"), ("stats", "name"), ("planes", "name"), ("chunks", "stream")):
+        assert list(dict.fromkeys((one["item"], one[name]) for one in seen[field])) == pairs
+    assert sorted({(one.item, one.stream) for one in embdc.follow(several, appends=True, idle_timeout=0.1)}) == sorted(
+        pairs
+    )
+    with embdc.open(several) as archive:
+        assert archive.streams == list(NAMES)
+    for number in ITEMS:
+        out = tmp_path / f"{number}.npz"
+        embdc.decode(several, out, item=str(number))
+        with np.load(out) as found:
+            assert sorted(found) == sorted(name for name, pair in zip(NAMES, pairs, strict=True) if pair[0] == number)
+    with pytest.raises(UsageError, match="'1' is not in the archive") as refusal:
+        embdc.decode(several, tmp_path / "x.npz", item="1")
+    assert refusal.value.hint == "items: video, 2"
+    hits = embdc.search(several, query=np.ones(6, np.float32), stream="audio", k=3 * AUDIO, pooled=True)["hits"]
+    assert {one["item"] for one in hits} == set(ITEMS)
+
+
+def test_an_item_is_as_large_as_its_streams_and_those_beside_it(whole: Path) -> None:
+    (row,) = embdc.ls(whole)["items"]
+    assert row["seconds"] == 20.0  # the last word ends later
+    with ArchiveReader.open(whole) as reader:
+        chunks = reader.parts[0].table.chunks
+    sizes = np.diff(np.append(chunks["offset"], whole.stat().st_size))
+    codes = [spec.TYPE_CODES[kind] for kind in (spec.DATA, spec.MODELS, spec.TIMES)]
+    assert row["item_bytes"] == sizes[np.isin(chunks["code"], codes)].sum()
+
+
+def test_damage_beside_an_item_is_told_of_that_item(several: Path, tmp_path: Path) -> None:
+    chunks = embdc.inspect(several, chunks=True)["chunks"]
+    place = next(one for one in chunks if (one["item"], one["stream"]) == (2, "text"))
+    data = bytearray(several.read_bytes())
+    data[place["offset"] + 30] ^= 1
+    (tmp_path / "a.embdc").write_bytes(data)
+    problems = embdc.verify(tmp_path / "a.embdc")["problems"]
+    lost = [(one["item"], one["stream"]) for problem in problems for one in problem["lost"]]
+    assert lost == [(2, "text")]
+
+
+def test_items_whose_names_are_numbers_of_others_keep_all_their_streams(tmp_path: Path) -> None:
+    for name in ("1", "x"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "1.npy", embeddings(5, 2, 4))
+        embdc.encode(tmp_path / name / "1.npy", tmp_path / f"{name}.embdc", effort=0, record_name=True)
+    (tmp_path / "both.embdc").write_bytes((tmp_path / "1.embdc").read_bytes() + (tmp_path / "x.embdc").read_bytes())
+    with embdc.open(tmp_path / "both.embdc") as archive:
+        assert archive.streams == ["1/data", "1-2/data"]
+        assert [archive[name].item.number for name in archive] == [0, 1]

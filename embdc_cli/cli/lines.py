@@ -76,9 +76,14 @@ def joined(document: Document, *, verbose: bool) -> Iterator[str]:
 def listed(totals: Document) -> str:
     """The last line of `embdc ls`: how much there is, and what is not as it should be."""
     line = f"{wording.plural(totals['archives'], 'archive')}, {wording.plural(totals['items'], 'item')}"
-    wrong = [f"{totals[status]} {status}" for status in ("incomplete", "unfinished", "missing", "failed")]
+    wrong = [f"{totals[status]} {status}" for status in ("incomplete", "unfinished", "uploading", "missing", "failed")]
     line = ", ".join([line, *(one for one in wrong if not one.startswith("0 "))])
     return f"{line}; {wording.size(totals['file_bytes'])}"
+
+
+def traffic(io: Document) -> str:
+    """How much of archives was read."""
+    return f"{wording.size(io['bytes'])} in {wording.plural(io['requests'], 'read')}"
 
 
 def divided(document: Document, *, verbose: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import typer
 from embdc_cli import output, worklist
 from embdc_cli.cli import library, quantities, streams
 from embdc_cli.cli.console import Console, is_terminal
-from embdc_cli.cli.lines import listed
+from embdc_cli.cli.lines import listed, traffic
 from embdc_cli.cli.ls_table import table
 from embdc_cli.cli.options import Force, Words
 from embdc_cli.cli.parameters import choice, command, flag, option
@@ -21,7 +22,7 @@ from embdc_cli.errors import EmbdcError, UsageError
 
 EXAMPLES = """
 embdc ls archives
-embdc ls 's3://bucket/set/*.embdc' -o manifest.parquet
+embdc ls 's3://bucket/set/*.embdc' -o list.parquet
 embdc ls -r archives --json | jq .totals
 embdc ls archives --incomplete --expect list.txt
 embdc ls --incomplete archives | embdc encode --files-from - --resume
@@ -59,7 +60,7 @@ class Which:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ListOutput:
     """In which form, and where it goes."""
 
     TITLE: ClassVar = "Output"
@@ -75,57 +76,59 @@ class Manifest:
     null: Annotated[bool, flag("-0", "--null", help="End paths and inputs with NUL, not newline.")] = False
 
 
-def ls(*, paths: Paths = None, which: Which, manifest: Manifest, words: Words) -> int:
-    """List the items of archives, from heads and tails only, as a table or a manifest."""
+def ls(*, paths: Paths = None, which: Which, target: ListOutput, words: Words) -> int:
+    """List the items of archives, from heads and tails only, as a table or a file."""
     console = Console(**vars(words))
     arguments = list(paths or [])
     streams.refuse_stdin(arguments)
-    form = _form(manifest, incomplete=which.incomplete, json=words.json)
+    form = _form(target, incomplete=which.incomplete, json=words.json)
     expect = (
         None if which.expect is None else worklist.open_list(which.expect, streams.stdin, null=False, option="--expect")
     )
     listing = library.listing(arguments, vars(which) | {"expect": expect})
     rows = _told(listing, console)
     if form == "json":
-        console.document({"items": list(rows), "totals": listing.totals(), "exit": listing.exit_code()})
+        console.document(listing.document(rows))
     elif form == "table":
         console.table(table(list(rows)))
         console.say(listed(listing.totals()))
     else:
         if form == "inputs":
             rows = _to_encode(rows, console)
-        with output.destination(manifest.output or "-", force=manifest.force) as out:
-            _writer(form, null=manifest.null)(rows, out)
+        with output.destination(target.output or "-", force=target.force) as out:
+            _writer(form, null=target.null)(rows, out)
+    if words.verbose:
+        console.say(f"read {traffic(listing.io())}")
     return listing.exit_code()
 
 
-def _form(manifest: Manifest, *, incomplete: bool, json: bool) -> str:
+def _form(target: ListOutput, *, incomplete: bool, json: bool) -> str:
     """`json` or one of FORMATS. Raises: UsageError for what does not go together."""
-    file = manifest.output not in (None, "-")
+    file = target.output not in (None, "-")
     if json:
-        if manifest.format is not None or manifest.output is not None or manifest.null:
+        if target.format is not None or target.output is not None or target.null:
             raise UsageError("--json: not with --format, -o or -0", hint="--format ndjson has a line for every item")
         return "json"
     piped = file or not is_terminal(sys.stdout)
-    form = manifest.format or _SUFFIXES.get(os.path.splitext(manifest.output or "")[1])
+    form = target.format or _SUFFIXES.get(os.path.splitext(target.output or "")[1])
     form = form or (("inputs" if incomplete else "ndjson") if piped else "table")
-    if manifest.null and form not in ("paths", "inputs"):
+    if target.null and form not in ("paths", "inputs"):
         raise UsageError(f"--null: expected paths or inputs, found {form}", hint="--format paths or --format inputs")
     if form == "table" and file:
         raise UsageError("--format table: only on standard output", hint="leave out -o, or --format")
     if form == "parquet":
-        streams.check_output([manifest.output or "-"], json=False)
+        streams.check_output([target.output or "-"], json=False)
     return form
 
 
 def _writer(form: str, *, null: bool) -> Write:
-    from embdc_cli.listing import manifest  # beside numpy, which --help must not load
+    from embdc_cli.listing import files  # beside numpy, which --help must not load
 
-    names = {"paths": manifest.write_names("path", null=null), "inputs": manifest.write_names("input", null=null)}
+    names = {"paths": files.write_names("path", null=null), "inputs": files.write_names("input", null=null)}
     writers: dict[str, Write] = {
-        "ndjson": manifest.write_ndjson,
-        "csv": manifest.write_csv,
-        "parquet": manifest.write_parquet,
+        "ndjson": files.write_ndjson,
+        "csv": files.write_csv,
+        "parquet": files.write_parquet,
         **names,
     }
     return writers[form]
@@ -142,12 +145,17 @@ def _told(rows: Iterable[Row], console: Console) -> Iterator[Row]:
 def _to_encode(rows: Iterable[Row], console: Console) -> Iterator[Row]:
     """The rows whose input `embdc encode --files-from` gives their archive, with a note on the others."""
     for row in rows:
-        path, made_of = row["path"], row["input"]
+        path, made_of, added = row["path"], row["input"], row["add"] or []
         if made_of is None:
             if not row["complete"]:
                 console.note(f"{path}: {row['status']}, not known what it is made of; name its input in --expect LIST")
-        elif os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
-            console.note(f"{path}: {row['status']}, made with -o: `embdc encode {made_of} -o {path} --resume` goes on")
+        elif added or os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
+            options = [word for one in added for word in ("--add", one)]
+            command = shlex.join(["embdc", "encode", made_of, *options, "-o", path, "--resume"])
+            how = "--add" if added else "-o"
+            console.note(
+                f"{path}: {row['status']}, made with {how}: `{command}` goes on, with the options of the first run"
+            )
         else:
             yield row
 

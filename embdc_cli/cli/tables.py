@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embdc_cli.batch import Document
 from embdc_cli.cli import wording
 from embdc_cli.cli.bars import bar
-from embdc_cli.cli.lines import loss
+from embdc_cli.cli.lines import loss, traffic
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -106,8 +106,7 @@ def _facts(document: Document) -> Table:
     for damage in document["damage"]:
         lost = "".join(f"; lost: {loss(lost)}" for lost in damage["lost"])
         table.add_row("damage", f"offset {damage['offset']}: {damage['what']}{lost}")
-    io = document["io"]
-    table.add_row("read", f"{wording.size(io['bytes'])} in {wording.plural(io['requests'], 'read')}")
+    table.add_row("read", traffic(document["io"]))
     return table
 
 

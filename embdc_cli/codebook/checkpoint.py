@@ -9,7 +9,6 @@ takes it for a stale one (`output.remove_stale`), and nobody else trains the sam
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ import numpy as np
 from embdc_cli.errors import CorruptArchive, ResourceError, Stopped, TargetMissed, UsageError
 from embdc_cli.output import sync_folder, work_path
 from embdc_cli.scratch import disk_errors
+from embdc_cli.unfinished import part_path, parts_of
 
 MAGIC: Final = b"\x8bEMBDCK\n"
 _HEAD: Final = struct.Struct("<8sI")
@@ -47,7 +47,7 @@ class Checkpoint:
         """Where it is kept."""
         if self._target is None:
             return None
-        return self._target.with_name(f".{self._target.name}.part-{self._recipe[:8]}")
+        return part_path(self._target, self._recipe[:8])
 
     @property
     def kept(self) -> bool:
@@ -118,7 +118,7 @@ class Checkpoint:
 
     def _refuse_others(self) -> None:
         assert self._target is not None
-        for other in sorted(self._target.parent.glob(f".{glob.escape(self._target.name)}.part-*")):
+        for other in parts_of(self._target):
             if other.suffix == ".new":  # of a run that was killed while it kept its first stage
                 continue
             with suppress(OSError), open(other, "rb") as file:

@@ -37,7 +37,7 @@ from embdc_cli.recent import Recent
 from embdc_cli.reporter import Reporter
 from embdc_cli.scratch import disk_errors
 from embdc_cli.tokens import CHUNK_VALUES, MAX_CHUNK_ROWS, Cut, cut_rows, usual_chunk_rows
-from embdc_cli.values import ArrayTensor, Beside, Block, Dump, Feed, StreamSpec, Timeline
+from embdc_cli.values import AddedStream, ArrayTensor, Block, Dump, Feed, StreamSpec, Timeline
 
 WINDOW_BYTES = 64 << 20  # raw rows of one stream that are planned together
 _EXACT_VALUES = 64  # so few are smaller as they are than with models
@@ -296,7 +296,7 @@ def feed_of(dump: Dump, chunk_frames: int | None) -> Feed:
     )
 
 
-def _feed_beside(one: Beside, main: Timeline | None, chunk_frames: int | None) -> Feed:
+def _feed_beside(one: AddedStream, main: Timeline | None, chunk_frames: int | None) -> Feed:
     names = frozenset([one.tensor.spec.name])
     return feed_of(Dump([one.tensor], timeline=one.after(main), timed_streams=names), chunk_frames)
 

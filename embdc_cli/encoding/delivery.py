@@ -35,7 +35,8 @@ from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
 from embdc_cli.remote.upload import Upload
 from embdc_cli.scratch import LockedFolder, disk_errors, locked_folder
-from embdc_cli.values import Beside
+from embdc_cli.source.beside import with_paths
+from embdc_cli.values import AddedStream
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Destination:
     output: str
     kind: Literal["file", "object", "stdout", "append"]
     work: WorkInProgress
+    added: Sequence[str] = ()  # what `--add` puts beside the input
     folder: LockedFolder | None = None  # that the work is in where it is not beside the output
     uploading: bool = False  # all is encoded, and worth keeping
     goes_out_at_once: bool = False  # chunk by chunk, on standard output
@@ -56,14 +58,15 @@ class Destination:
         return self.kind != "stdout" and self.work.kept
 
     @property
-    def origin(self) -> str | None:
-        """The input as the plan names it, so that `embdc ls` can tell with what to go on: a URL or an absolute path.
+    def made_of(self) -> dict[str, Any]:
+        """`input`, and `add` beside it, as the plan names them, so that `embdc ls` can tell with what to go on: URLs or
+        absolute paths.
 
-        None for what cannot be named: arrays, standard input, and an archive that is added to.
+        Nothing where the input cannot be named: arrays, standard input, and an archive that is added to.
         """
         if self.source is None or self.source == "-" or self.kind != "file":
-            return None
-        return self.source if is_url(self.source) else os.path.abspath(self.source)
+            return {}
+        return {"input": _absolute(self.source), "add": [with_paths(one, _absolute) for one in self.added]}
 
     def begin_one_pass(self) -> AbstractContextManager[BinaryIO]:
         """What one pass writes to: standard output itself, so that every chunk is there as soon as it is whole."""
@@ -103,6 +106,10 @@ class Destination:
                 self.work.discard()
 
 
+def _absolute(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)
+
+
 def begin(source: object, output: str, options: EncodeOptions, digest: str) -> Destination:
     """The destination for `output`, after every check that needs no data.
 
@@ -117,7 +124,7 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
             flag = "--append" if options.append else "--resume"
             raise UsageError(f"{flag}: standard output cannot be reopened", hint="use -o FILE")
         folder = locked_folder()
-        return Destination(shown, output, "stdout", WorkInProgress(folder.path / "stdout.embdc", tag), folder)
+        return Destination(shown, output, "stdout", WorkInProgress(folder.path / "stdout.embdc", tag), folder=folder)
     if options.append:
         if is_url(output):
             raise UsageError(
@@ -130,7 +137,7 @@ def begin(source: object, output: str, options: EncodeOptions, digest: str) -> D
     work = WorkInProgress(work_path(output), tag)
     if options.resume:
         work.check_recipe()
-    return Destination(shown, output, "object" if is_url(output) else "file", work)
+    return Destination(shown, output, "object" if is_url(output) else "file", work, options.add)
 
 
 def _check_appendable(output: str, *, resume: bool) -> int:
@@ -221,7 +228,7 @@ def current_bytes(
     digest: str,
     source: dict[str, Any],
     name: str | None = None,
-    others: Sequence[Beside] = (),
+    others: Sequence[AddedStream] = (),
     *,
     append: bool = False,
 ) -> int | None:
@@ -242,7 +249,9 @@ def current_bytes(
         return None  # something else lies there: not skipped, and not overwritten without -f
 
 
-def _is_made_of(part: Part, digest: str, source: dict[str, Any], name: str | None, others: Sequence[Beside]) -> bool:
+def _is_made_of(
+    part: Part, digest: str, source: dict[str, Any], name: str | None, others: Sequence[AddedStream]
+) -> bool:
     first, *rest = part.header.items
     if first.name != name or [item.source for item in rest] != [one.source for one in others]:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 from embdc_cli.container.header import Header, ItemHeader, Limits, StreamHeader
 from embdc_cli.container.spec import CAP_RANK
 from embdc_cli.encoding.plan import StreamPlan
-from embdc_cli.values import Beside, StreamSpec
+from embdc_cli.values import AddedStream, StreamSpec
 
 MAX_GROUP = 64  # longest temporal transform
 MAX_MODES = 64  # bases of a mixture
@@ -35,7 +35,7 @@ def header_of(
     recipe: dict[str, Any],
     limits: Limits,
     codec: str,
-    beside: Sequence[Beside] = (),
+    beside: Sequence[AddedStream] = (),
 ) -> Header:
     """The header of an archive of one item with streams `specs`, the last of them those `beside`, items of their own.
 
@@ -74,7 +74,7 @@ def header_of(
     )
 
 
-def _beside(one: Beside) -> ItemHeader:
+def _beside(one: AddedStream) -> ItemHeader:
     """What goes by the clock of the first item; a file, so that all is known of it beforehand."""
     timebase = one.timeline.timebase
     return ItemHeader(None, one.source, None, (timebase.numerator, timebase.denominator), clock=0)

@@ -113,7 +113,7 @@ def _write(job: WriteJob, choice: Choice, destination: Destination, *, resume: b
             if resume:
                 out = destination.work.reopen(0 if point is None else point.offset)
             else:
-                out = destination.work.start({**_state(job, choice), "input": destination.origin})
+                out = destination.work.start({**_state(job, choice), **destination.made_of})
             stack.enter_context(out)
             writer = ArchiveWriter(out, job.header) if point is None else ArchiveWriter.resume(out, job.header, point)
             result = perform(job, writer, kept=_kept(point), reporter=reporter)

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from embdc_cli.errors import Busy, UsageError
 from embdc_cli.output import publish, remove_stale, sync_folder
 from embdc_cli.scratch import disk_errors
+from embdc_cli.unfinished import new_plan_path, part_path, parts_of, plan_path
 
 PLAN_FIELDS = {"header", "settled", "streams", "searches"}
 
@@ -32,11 +33,11 @@ class WorkInProgress:
 
     @property
     def part(self) -> Path:
-        return self.target.with_name(f".{self.target.name}.part-{self.tag}")
+        return part_path(self.target, self.tag)
 
     @property
     def plan(self) -> Path:
-        return self.part.with_name(self.part.name + ".plan")
+        return plan_path(self.part)
 
     @property
     def kept(self) -> bool:
@@ -45,14 +46,10 @@ class WorkInProgress:
 
     def check_recipe(self) -> None:
         """Refuse to resume beside work begun with another recipe."""
-        others = sorted(
-            path.name
-            for path in self.target.parent.glob(f".{self.target.name}.part-*")
-            if path not in (self.part, self.plan) and not path.name.endswith(".plan")
-        )
-        if others and not self.part.exists():
+        others = parts_of(self.target)
+        if others and self.part not in others:
             raise UsageError(
-                f"--resume: {self.target}: {others[0]} was begun with another recipe, this one is {self.tag}",
+                f"--resume: {self.target}: {others[0].name} was begun with another recipe, this one is {self.tag}",
                 hint="repeat the options of the first run, or delete that file",
             )
 
@@ -69,10 +66,13 @@ class WorkInProgress:
         self.planned = True
         return state
 
-    def made_of(self) -> str | None:
-        """The input, path or URL, as the plan names it."""
-        found = (self.load() or {}).get("input")
-        return found if isinstance(found, str) else None
+    def made_of(self) -> tuple[str | None, list[str]]:
+        """The input, path or URL, and what `--add` put beside it, as the plan names them; else (None, [])."""
+        plan = self.load() or {}
+        name, added = plan.get("input"), plan.get("add", [])
+        if not isinstance(name, str) or not isinstance(added, list) or not all(isinstance(one, str) for one in added):
+            return None, []
+        return name, added
 
     def start(self, state: dict[str, Any]) -> BinaryIO:
         """An empty part file, with `state` saved first."""
@@ -80,7 +80,7 @@ class WorkInProgress:
             part = on_failure.enter_context(self._locked())
             remove_stale(self.target)
             part.truncate(0)  # emptied before the new plan appears: never an old part beside a new plan
-            temporary = self.plan.with_name(self.plan.name + ".new")
+            temporary = new_plan_path(self.part)
             with open(temporary, "w", encoding="utf-8") as file:
                 json.dump(state, file)
                 file.flush()
@@ -148,4 +148,4 @@ class WorkInProgress:
         self.planned = False
         self.part.unlink(missing_ok=True)
         self.plan.unlink(missing_ok=True)
-        self.plan.with_name(self.plan.name + ".new").unlink(missing_ok=True)
+        new_plan_path(self.part).unlink(missing_ok=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from embdc_cli.errors import IncompleteError, SourceError, UsageError
-from embdc_cli.listing.places import SUFFIX, Place, places, places_of
-from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, work_rows
+from embdc_cli.listing.places import SUFFIX, Place, places, places_of, uploads
+from embdc_cli.listing.rows import Row, archive_rows, failed_row, missing_row, uploading_row, work_rows
 from embdc_cli.parallel import ordered_map
+from embdc_cli.remote.errors import MissingObject
 from embdc_cli.remote.filesystem import is_url
+from embdc_cli.traffic import Traffic
 from embdc_cli.worklist import assign_outputs
 
 JOBS: Final = 8
@@ -37,12 +39,13 @@ class Listing:
 
     def __init__(self, arguments: Sequence[str], wanted: Wanted) -> None:
         self._arguments, self._wanted = arguments, wanted
+        self._traffic = Traffic()
         self._counts: Counter[str] = Counter()
         self._failed: list[tuple[str, int]] = []
 
     def __iter__(self) -> Iterator[Row]:
         last = None
-        for row in list_rows(self._arguments, self._wanted):
+        for row in list_rows(self._arguments, self._wanted, self._traffic):
             self._counts["items"] += row["item"] is not None
             place = (row["path"], row["status"])
             if place != last:  # the first item of an archive
@@ -54,9 +57,19 @@ class Listing:
                 self._failed.append((row["path"], row["exit"]))
             yield row
 
+    def document(self, rows: Iterable[Row]) -> dict[str, Any]:
+        """The `--json` document; rows: its own, gone through here."""
+        items = list(rows)
+        return {"items": items, "totals": self.totals(), "io": self.io(), "exit": self.exit_code()}
+
+    def io(self) -> dict[str, int]:
+        """The field `io` of the JSON document: what was read of the archives."""
+        return self._traffic.document()
+
     def totals(self) -> dict[str, int]:
         """The field `totals` of the JSON document. What is not finished and what cannot be read count as archives."""
-        names = ("archives", "items", "complete", "incomplete", "unfinished", "missing", "failed", "file_bytes")
+        statuses = ("complete", "incomplete", "unfinished", "uploading", "missing", "failed")
+        names = ("archives", "items", *statuses, "file_bytes")
         return {name: self._counts[name] for name in names}
 
     def exit_code(self) -> int:
@@ -67,16 +80,17 @@ class Listing:
 
 
 def ls(arguments: Sequence[str], wanted: Wanted) -> dict[str, Any]:
-    """The `--json` document of `embdc ls`: `{items, totals, exit}`. Raises: as `list_rows`."""
+    """The `--json` document of `embdc ls`: `{items, totals, io, exit}`. Raises: as `list_rows`."""
     listing = Listing(arguments, wanted)
-    return {"items": list(listing), "totals": listing.totals(), "exit": listing.exit_code()}
+    return listing.document(listing)
 
 
-def list_rows(arguments: Sequence[str], wanted: Wanted) -> Iterator[Row]:
+def list_rows(arguments: Sequence[str], wanted: Wanted, traffic: Traffic) -> Iterator[Row]:
     """The rows of all archives that `arguments` name, in their order, in folders by name; what is missing comes last.
 
     Without arguments it is the archives of `expect`, beside their inputs; with it the one argument is their folder.
-    Memory is that of a few archives. Raises: UsageError; SourceError where the only argument is not there.
+    traffic: what was read of those that have passed is added to it. Memory is that of a few archives.
+    Raises: UsageError; SourceError where the only argument is not there.
     """
     made_of = _expected(arguments, wanted.expect)
     listed: set[str] = set()
@@ -86,20 +100,40 @@ def list_rows(arguments: Sequence[str], wanted: Wanted) -> Iterator[Row]:
             for output in made_of:
                 yield from places_of(output)
         for argument in arguments:
+            begun = _uploads(argument, wanted, made_of)
             try:
-                yield from places(argument, recursive=wanted.recursive)
+                there = places(argument, recursive=wanted.recursive)
+                yield from (place for place in there if not (begun and place.path == argument))  # no folder yet
             except SourceError as error:
                 if len(arguments) == 1:
                     raise
                 yield failed_row(argument, None, error)
+            yield from begun
 
-    def read(one: Place | Row) -> list[Row]:
-        return _rows(one, made_of.get(_key(one.path))) if isinstance(one, Place) else [one]
+    def read(one: Place | Row) -> tuple[list[Row], Traffic]:
+        own = Traffic()
+        return _rows(one, made_of.get(_key(one.path)), own) if isinstance(one, Place) else [one], own
 
-    for rows in ordered_map(read, _once(found()), wanted.jobs):
+    for rows, own in ordered_map(read, _once(found()), wanted.jobs):
+        traffic.add(own)
         listed.update(_key(row["path"]) for row in rows[:1] if made_of)
         yield from (row for row in rows if not (wanted.incomplete and row["complete"]))
     yield from (missing_row(path, made_of[path]) for path in made_of if path not in listed)
+
+
+def _uploads(argument: str, wanted: Wanted, made_of: Mapping[str, str]) -> list[Row]:
+    """The rows of what is being uploaded, or of why that cannot be told, which costs no other row.
+
+    Asked for only where it is wanted: it is one more request, and one more permission.
+    """
+    if not (wanted.incomplete and is_url(argument)):
+        return []
+    try:
+        return [uploading_row(url, made_of.get(_key(url))) for url in uploads(argument, recursive=wanted.recursive)]
+    except MissingObject:
+        return []  # no bucket, as `places` says
+    except SourceError as error:
+        return [failed_row(argument, None, error)]
 
 
 def _once(found: Iterable[Place | Row]) -> Iterator[Place | Row]:
@@ -112,12 +146,12 @@ def _once(found: Iterable[Place | Row]) -> Iterator[Place | Row]:
             yield one
 
 
-def _rows(place: Place, made_of: str | None) -> list[Row]:
+def _rows(place: Place, made_of: str | None, traffic: Traffic) -> list[Row]:
     """The rows of one place, of which whatever goes wrong costs only itself."""
     try:
         if place.work is None:
-            return archive_rows(place, made_of)
-        return work_rows(place, made_of or place.work.made_of())
+            return archive_rows(place, made_of, traffic)
+        return work_rows(place, place.work, made_of, traffic)
     except Exception as error:  # noqa: BLE001  # one broken archive must not cost the list of the others
         return [failed_row(place.path, made_of, error)]
 

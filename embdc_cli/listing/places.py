@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from embdc_cli.encoding.work import WorkInProgress
 from embdc_cli.errors import SourceError
 from embdc_cli.remote.errors import read_errors, unreadable
 from embdc_cli.remote.filesystem import filesystem, is_url
+from embdc_cli.remote.multipart import unfinished_uploads
+from embdc_cli.unfinished import parts_of, resumable_name
 
 SUFFIX: Final = ".embdc"
-_WORK: Final = re.compile(r"\.(.+\.embdc)\.part-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,19 @@ def places_of(output: str) -> Iterator[Place]:
     """The archive at a path, if it is there, and unfinished work on it."""
     if os.path.exists(output):
         yield Place(output)
-    folder, name = os.path.split(output)
-    for part in sorted(glob.glob(f".{glob.escape(name)}.part-*", root_dir=folder or ".")):
-        work = _work(folder, part)
+    for part in parts_of(Path(output)):
+        work = _work(os.path.dirname(output), part.name)
         if work is not None:
             yield Place(output, work)
 
 
 def _work(folder: str, name: str) -> WorkInProgress | None:
     """The unfinished work whose part has this name. Without a plan it is being written, or left over: None."""
-    found = _WORK.fullmatch(name)
-    work = WorkInProgress(Path(folder, found[1]), found[2]) if found else None
-    return work if work is not None and work.plan.exists() else None
+    found = resumable_name(name)
+    if found is None or not found[0].endswith(SUFFIX):
+        return None
+    work = WorkInProgress(Path(folder, found[0]), found[1])
+    return work if work.plan.exists() else None
 
 
 def _folder(folder: str, *, recursive: bool) -> Iterator[Place]:
@@ -98,13 +99,28 @@ def _folder(folder: str, *, recursive: bool) -> Iterator[Place]:
 
 
 def _remote(url: str, *, recursive: bool) -> Iterator[Place]:
-    # ? begins the query of a web address; elsewhere it is a pattern
-    pattern = any(letter in url for letter in ("*[" if url.startswith("http") else "*[?"))
-    if not pattern and url.endswith(SUFFIX):
+    if not _is_pattern(url) and url.endswith(SUFFIX):
         yield Place(url)
         return
-    for path in _listed(url, pattern=pattern, recursive=recursive):
+    for path in _listed(url, pattern=_is_pattern(url), recursive=recursive):
         yield Place(path)
+
+
+def uploads(url: str, *, recursive: bool) -> list[str]:
+    """URLs of the archives that are being uploaded into the folder that a URL names; none for another URL.
+
+    Raises: as `unfinished_uploads`.
+    """
+    if _is_pattern(url) or url.endswith(SUFFIX):
+        return []
+    depth = url.rstrip("/").count("/") + 1
+    found = [one for one in unfinished_uploads(url) if one.endswith(SUFFIX)]
+    return [one for one in found if recursive or one.count("/") == depth]
+
+
+def _is_pattern(url: str) -> bool:
+    # ? begins the query of a web address; elsewhere it is a pattern
+    return any(letter in url for letter in ("*[" if url.startswith("http") else "*[?"))
 
 
 def _listed(url: str, *, pattern: bool, recursive: bool) -> list[str]:

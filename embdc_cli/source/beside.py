@@ -1,7 +1,8 @@
 """What `--add NAME=FILE@TIMES` puts beside the input: a dump of one stream, whose rows have times of their own.
 
 Times are seconds after the first row of the input: `@50hz` or `@25fps` from there on, `@50hz+0.5s` from half a second
-later; `@times.npy` has the start of each row, or start and end. Without `@` they are those in the dump.
+later; `@times.npy` has the start of each row, or start and end. Without `@` they are those in the dump. Names may have
+an `@` in them: times follow the last one that has the name of a dump before it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import PurePath
 from typing import Final
 
 import numpy as np
 
+from embdc_cli.dump_formats import SUFFIXES
 from embdc_cli.errors import SourceError, UsageError
 from embdc_cli.options import EncodeOptions
+from embdc_cli.remote.filesystem import is_url
 from embdc_cli.source.digest import ends_digest
 from embdc_cli.source.location import locate
 from embdc_cli.source.open import open_dump
 from embdc_cli.source.time_spec import parse_time
 from embdc_cli.source.timeline import TICKS_PER_SECOND, timeline_of
-from embdc_cli.values import Beside, Dump, SteadyTicks, StreamSpec, Tensor, Timeline
+from embdc_cli.values import AddedStream, Dump, SteadyTicks, StreamSpec, Tensor, Timeline
 
 _FORM: Final = "NAME=FILE, NAME=FILE@50hz, @25fps, @50hz+0.5s or @times.npy"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -47,26 +51,45 @@ class Addition:
         """The addition that `text` asks for. Raises: UsageError."""
         name, equals, rest = text.partition("=")
         path, at, how = rest.rpartition("@")
-        if not equals or not _NAME.fullmatch(name) or not (path or (rest and not at)):
+        if not equals or not _NAME.fullmatch(name) or not rest:
             raise UsageError(f"--add: expected {_FORM}, found {text!r}")
-        if not at:
+        steady = _rate_and_first(how) if path else None
+        if steady is not None:
+            return cls(name, path, *steady)
+        if not at or os.path.isfile(rest):
             return cls(name, rest)
-        found = _RATE.fullmatch(how)
-        if found is None and how.lower().endswith(".npy"):
-            return cls(name, path, times=how)
-        if found is None and os.path.exists(rest):  # a name that has an @ in it
-            return cls(name, rest)
-        if found is None or not Fraction(found[1]) or found[2] == "0":
+        dumps = [rest[:place] for place, letter in enumerate(rest) if letter == "@" and _is_dump(rest[:place])]
+        times = rest.removeprefix(dumps[-1])[1:] if dumps else ""
+        if times.lower().endswith(".npy"):
+            return cls(name, dumps[-1], times=times)
+        if dumps or not _is_dump(rest):
             raise UsageError(f"--add: {name}: expected times as in {_FORM}, found @{how}")
-        rate = Fraction(found[1]) / int(found[2] or 1)
-        first = parse_time(found[4], option="--add") if found[3] else Fraction(0)
-        return cls(name, path, rate, -first if found[3] == "-" else first)
+        return cls(name, rest)
 
     def recipe(self) -> str:
         """What of it is a recipe's: the name and where times come from, not the files, which are inputs."""
         if self.rate is not None:
             return f"{self.name}@{self.rate}hz+{self.first}s"
         return f"{self.name}@times" if self.times is not None else self.name
+
+
+def _rate_and_first(how: str) -> tuple[Fraction, Fraction] | None:
+    """Rows a second, and the seconds at which the first one starts; None where `how` is something else."""
+    found = _RATE.fullmatch(how)
+    if found is None or not Fraction(found[1]) or found[2] == "0":
+        return None
+    rate = Fraction(found[1]) / int(found[2] or 1)
+    try:
+        first = parse_time(found[4], option="--add") if found[3] else Fraction(0)
+    except UsageError:
+        return None
+    return rate, -first if found[3] == "-" else first
+
+
+def _is_dump(name: str) -> bool:
+    """Whether a file or object of this name can be meant, rather than half of a name that has an @ in it."""
+    path = re.split(r"[?#]", name)[0] if is_url(name) else name
+    return PurePath(path).suffix.lower() in SUFFIXES or os.path.isfile(name)
 
 
 def with_paths(text: str, renamed: Callable[[str], str]) -> str:
@@ -104,7 +127,7 @@ def additions(texts: Sequence[str]) -> list[Addition]:
 
 
 @contextmanager
-def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[Beside]]:
+def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[AddedStream]]:
     """The dumps beside the input, open. Raises: UsageError, SourceError."""
     reading = EncodeOptions(lossless=options.lossless, codec=options.codec, spool_max=options.spool_max)
     with ExitStack() as stack:
@@ -116,7 +139,7 @@ def opened(texts: Sequence[str], options: EncodeOptions) -> Iterator[list[Beside
         yield found
 
 
-def _beside(addition: Addition, dump: Dump, spool_max: int) -> Beside:
+def _beside(addition: Addition, dump: Dump, spool_max: int) -> AddedStream:
     tensors = [one for one in dump.tensors if one.spec.name not in dump.exact_streams]
     if len(tensors) != 1 or not tensors[0].spec.timed:
         names = ", ".join(one.spec.name for one in tensors[:4])
@@ -130,7 +153,7 @@ def _beside(addition: Addition, dump: Dump, spool_max: int) -> Beside:
         timeline, source["times_digest"] = _read_times(addition.times, tensor.spec.known_rows, spool_max)
     else:
         timeline = _timeline(addition, dump, tensor.spec.known_rows)
-    return Beside(_Named(tensor, replace(tensor.spec, name=addition.name)), timeline, source, dump.warnings)
+    return AddedStream(_Named(tensor, replace(tensor.spec, name=addition.name)), timeline, source, dump.warnings)
 
 
 def _timeline(addition: Addition, dump: Dump, rows: int) -> Timeline:

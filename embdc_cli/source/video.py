@@ -25,6 +25,7 @@ from embdc_cli.source.pipe import Pipe
 from embdc_cli.source.video_clock import FrameClock
 from embdc_cli.source.video_colour import RgbConverter, colour_of, display_matrix, upright
 from embdc_cli.source.video_input import VideoInput, open_video_input
+from embdc_cli.source.video_losses import Losses
 from embdc_cli.source.video_pictures import Picture, PictureReader
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class VideoSource:
     def _timed(self, picker: FramePicker) -> Iterator[_Timed]:
         """Pictures with their times, until the selection needs no more."""
         clock = self._clock()
-        losses: list[str] = []
+        losses = Losses()
         decoded, by_nvdec, interlaced = 0, 0, False
         previous: tuple[Picture, int] | None = None
         picture: Picture | None = self._first
@@ -187,7 +188,7 @@ class VideoSource:
             elif picture.after_gap:
                 end = min(start, previous[1] + clock.own_duration(previous[0].frame.duration))
                 if self._reader.damage is not None:
-                    losses.append(f"frames between {self._seconds(end, origin)} and {self._seconds(start, origin)}")
+                    losses.gap(self._seconds(end, origin), self._seconds(start, origin))
                 yield _Timed(previous[0], previous[1], end)
             else:
                 clock.spaced(start - previous[1])
@@ -200,9 +201,9 @@ class VideoSource:
             assert previous is not None
             end = previous[1] + clock.own_duration(previous[0].frame.duration)
             if self._reader.open_end:
-                losses.append(f"everything after {self._seconds(end, origin)}")
+                losses.open_end = self._seconds(end, origin)
             yield _Timed(previous[0], previous[1], end)
-        self.incomplete = _listed(losses, self._reader.damage)
+        self.incomplete = losses.words(self._reader.damage)
         self.source.update(
             frames_decoded=decoded, interlaced=interlaced, vfr=clock.variable, times_repaired=clock.repaired
         )
@@ -234,8 +235,8 @@ class VideoSource:
             return f"the file is shorter than the {self._data.declared_bytes} bytes it declares"
         return None
 
-    def _seconds(self, pts: int, origin: int) -> str:
-        return f"{float((pts - origin) * self.timebase):.3f} s"
+    def _seconds(self, pts: int, origin: int) -> Fraction:
+        return (pts - origin) * self.timebase
 
     def _notes(self, picture: av.VideoFrame) -> list[str]:
         notes = []
@@ -363,11 +364,3 @@ def _version(library: str) -> str:
 
 def _because(damage: str | None) -> str:
     return f", {damage}" if damage else ""
-
-
-def _listed(losses: list[str], damage: str | None) -> str | None:
-    """The losses in one line, the first few of them by name."""
-    if not losses:
-        return None
-    shown = "; ".join(losses[:3]) + (f"; {len(losses) - 3} more gaps" if len(losses) > 3 else "")
-    return f"damaged video, left out: {shown}; last reason: {damage}"

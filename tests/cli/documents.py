@@ -147,7 +147,7 @@ def inspect_document(path: str = "a.embdc", **changes: Any) -> dict[str, Any]:
         "bits_per_value": 0.2362,
         "ratio_fp16": 67.74,
         "ratio_fp32": 135.5,
-        "items": [{"name": None, "streams": ["patch"], "seconds": 30.0}],
+        "items": [{"name": "0", "streams": ["patch"], "seconds": 30.0}],
         "streams": [PATCH | {"item": 0, "axes": "t,n,c", "timed": True}],
         "codec": {"name": "transform", "version": 1, "recipe": {"effort": 1}, "recipe_digest": "ab" * 32},
         "encoder": {"name": "patch-dct", "weights": "0123456789abcdef" * 4},

@@ -91,6 +91,7 @@ def test_table(run: Run) -> None:
     assert second.endswith(f"{size / 1000:.2f} kB  complete")
     total = size + Path("out/b.embdc").stat().st_size
     assert (code, err) == (0, f"2 archives, 2 items; {total / 1000:.2f} kB\n")
+    assert run("out", "-v")[2] == f"read {total / 1000:.2f} kB in 2 reads\n"
     Path("out/b.embdc").write_bytes(Path("out/a.embdc").read_bytes()[:-1])
     code, out, err = run("out", "--format", "table")
     assert (code, "incomplete" in out.decode(), ", 1 incomplete;" in err) == (0, True, True)
@@ -197,6 +198,33 @@ def test_notes_on_what_a_list_of_inputs_does_not_lead_to(run: Run, monkeypatch: 
     assert err.splitlines() == [
         "embdc: note: out/a.embdc: incomplete, not known what it is made of; name its input in --expect LIST",
         "embdc: note: out/other.embdc: unfinished, made with -o: "
-        f"`embdc encode {made_of} -o out/other.embdc --resume` goes on",
+        f"`embdc encode {made_of} -o out/other.embdc --resume` goes on, with the options of the first run",
     ]
     assert run("out", "--incomplete", "-q")[2] == ""
+
+
+def test_work_with_streams_beside_its_input_is_gone_on_with_by_the_command_told(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = np.arange(40) / 5
+    np.savez("v.npz", data=np.load("a.npy"), timestamps=times)
+    np.save("so und@.npy", np.load("b.npy")[:, 0])
+    np.save("times.npy", times)
+    options = {**OPTIONS, "key": "data", "add": ["x=so und@.npy@5hz", "y=b.npy@times.npy"]}
+    embdc.encode("v.npz", "whole.embdc", **options)
+    interrupted(Path("v.npz"), Path("out/v.embdc"), monkeypatch, 900, **options)
+    added = [f"x={tmp_path}/so und@.npy@5hz", f"y={tmp_path}/b.npy@{tmp_path}/times.npy"]
+    (row,) = embdc.ls("out", incomplete=True)["items"]
+    assert (row["status"], row["input"], row["add"]) == ("unfinished", str(tmp_path / "v.npz"), added)
+    (line,) = csv.DictReader(io.StringIO(run("out", "--incomplete", "--format", "csv")[1].decode()))
+    assert json.loads(line["add"]) == added
+    code, out, err = run("out", "--incomplete")
+    assert (code, out) == (0, b"")
+    told = err.removeprefix("embdc: note: out/v.embdc: unfinished, made with --add: `")
+    command, rest = told.split("`")
+    assert rest == " goes on, with the options of the first run\n"
+    os.mkdir("elsewhere")
+    done = shell(f"cd elsewhere && {command.replace('-o out', '-o ../out')} --key data --chunk-frames 8")
+    assert done.returncode == 0, done.stderr
+    assert Path("out/v.embdc").read_bytes() == Path("whole.embdc").read_bytes()
+    assert run("out", "--incomplete") == (0, b"", "")

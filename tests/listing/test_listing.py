@@ -112,8 +112,10 @@ def test_a_whole_archive_is_one_read_of_its_end(tmp_path: Path, monkeypatch: pyt
     for number in range(5):
         (tmp_path / f"{number}.embdc").write_bytes(data)
     watched = Watched(monkeypatch)
-    assert len(embdc.ls(tmp_path)["items"]) == 5
+    document = embdc.ls(tmp_path)
+    assert len(document["items"]) == 5
     assert watched.ranges == [(len(data) - spec.OPENING_BYTES, len(data))] * 5
+    assert document["io"] == {"requests": 5, "round_trips": 5, "bytes": 5 * spec.OPENING_BYTES}
 
 
 def test_an_archive_that_ends_early_is_a_read_of_its_end_and_one_of_its_head(
@@ -124,7 +126,9 @@ def test_an_archive_that_ends_early_is_a_read_of_its_end_and_one_of_its_head(
     assert cut > 3 * spec.OPENING_BYTES
     (tmp_path / "cut.embdc").write_bytes(data[:cut])
     watched = Watched(monkeypatch)
-    (row,) = embdc.ls(tmp_path)["items"]
+    document = embdc.ls(tmp_path)
+    (row,) = document["items"]
+    assert document["io"] == {"requests": 2, "round_trips": 2, "bytes": 2 * spec.OPENING_BYTES}
     assert watched.ranges == [(cut - spec.OPENING_BYTES, cut), (0, spec.OPENING_BYTES)]
     assert (row["status"], row["complete"], row["file_bytes"]) == ("incomplete", False, cut)
     unknown = ("seconds", "item_bytes", "root", "source_digest", "source_bytes", "error")
@@ -168,6 +172,8 @@ def test_a_broken_archive_costs_its_own_row(folder: Path) -> None:
     assert "expected an embdc signature" in broken["b.embdc"]["error"]
     assert document["exit"] == 3
     assert document["totals"]["failed"] == 3
+    sizes = [path.stat().st_size for path in folder.glob("*.embdc")]
+    assert sum(sizes) <= document["io"]["bytes"] <= 2 * sum(sizes)  # of those that cannot be read too
     assert embdc.ls(folder / "b.embdc")["exit"] == 5
     assert embdc.ls([folder / "b.embdc", folder / "a.embdc"])["exit"] == 3
     assert embdc.ls(folder, incomplete=True)["exit"] == 3
@@ -352,7 +358,7 @@ def test_memory_is_that_of_a_few_archives(tmp_path: Path, monkeypatch: pytest.Mo
         return read(*arguments)
 
     monkeypatch.setattr(listing, "archive_rows", counting)
-    rows = iter(listing.list_rows([str(tmp_path)], listing.Wanted(jobs=4)))
+    rows = iter(listing.Listing([str(tmp_path)], listing.Wanted(jobs=4)))
     for seen in range(1, 40):
         next(rows)
         assert opened.tell() <= seen + 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from embdc_cli.errors import ResourceError, SourceError
 from embdc_cli.options import EncodeOptions
 from embdc_cli.source.video import open_video
 from embdc_cli.source.video_input import declared_size
+from embdc_cli.source.video_losses import Losses
 from tests.source.video_files import ShortReads, make_video, numbers, picture, read
 
 TRUNCATED: dict[str, dict[str, Any]] = {
@@ -136,6 +138,40 @@ def test_damage_in_the_middle_costs_the_frames_up_to_the_next_keyframe(tmp_path:
     assert "1.500 s" in video.incomplete
     gap = len(found) - 13
     assert frames[gap].end < frames[gap + 1].start  # the frame before the gap does not fill it
+
+
+def test_of_many_gaps_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    settings = {"frames": 72, "options": {"g": "6", "bf": "0", "crf": "10"}, "size": (320, 240)}
+    path = make_video(tmp_path / "a.mp4", **settings)
+    for number in (6, 18, 30, 42, 54):  # every second keyframe
+        path = overwritten(path, tmp_path / f"{number}.mp4", number)
+    video = open_video(path, EncodeOptions(keep_going=True))
+    found = numbers(list(video))
+    video.close()
+    assert {number // 6 for number in found} >= set(range(0, 12, 2))
+    assert video.incomplete is not None
+    first, second, third, more, reason = video.incomplete.split("; ")
+    assert first.startswith("damaged video, left out: frames between 0.2")
+    assert second.startswith("frames between 0.7")
+    assert third.startswith("frames between 1.2")
+    assert more == "2 more gaps"
+    assert reason.startswith("last reason: ")
+
+
+def test_a_day_of_gaps_takes_no_more_memory_than_a_few() -> None:
+    losses = Losses()
+    tracemalloc.start()
+    for second in range(86_400):
+        losses.gap(Fraction(second), Fraction(2 * second + 1, 2))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 10_000
+    losses.open_end = Fraction(86_400)
+    assert losses.words("cut") == (
+        "damaged video, left out: frames between 0.000 s and 0.500 s; frames between 1.000 s and 1.500 s; "
+        "frames between 2.000 s and 2.500 s; 86397 more gaps; everything after 86400.000 s; last reason: cut"
+    )
+    assert Losses().words("cut") is None
 
 
 def test_decoding_is_strict_only_about_what_is_asked_for(tmp_path: Path) -> None:

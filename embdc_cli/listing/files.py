@@ -23,13 +23,14 @@ def write_ndjson(rows: Iterable[Row], out: BinaryIO) -> None:
 
 
 def write_csv(rows: Iterable[Row], out: BinaryIO) -> None:
-    """A heading and a line for each row (RFC 4180); streams as JSON, what is not known is empty."""
+    """A heading and a line for each row (RFC 4180); lists as JSON, what is not known is empty."""
     text = io.TextIOWrapper(out, "utf-8", errors="surrogateescape", newline="", write_through=True)
     writer = csv.DictWriter(text, FIELDS)
     writer.writeheader()
     for row in rows:
-        cells = {key: str(value).lower() if isinstance(value, bool) else value for key, value in row.items()}
-        writer.writerow({**cells, "streams": json.dumps(row["streams"]) if row["streams"] is not None else None})
+        writer.writerow(
+            {key: json.dumps(value) if isinstance(value, bool | list) else value for key, value in row.items()}
+        )
     text.detach()
 
 
@@ -70,14 +71,18 @@ def _schema(pyarrow: Any) -> Any:
     stream = pyarrow.struct({"name": text, "shape": pyarrow.list_(whole), "dtype": text, "codec": text})
     kinds = dict.fromkeys(FIELDS, text)
     kinds |= dict.fromkeys(("item", "item_bytes", "file_bytes", "source_bytes", "exit"), whole)
-    kinds |= {"complete": flag, "seconds": number, "streams": pyarrow.list_(stream)}
+    kinds |= {"complete": flag, "add": pyarrow.list_(text), "seconds": number, "streams": pyarrow.list_(stream)}
     return pyarrow.schema(list(kinds.items()))
 
 
 def _unicode(row: Row) -> Row:
     """A row whose names are Unicode, as parquet wants them: a byte that is not shows as `\\xNN`."""
-    return {key: _shown(value) if isinstance(value, str) else value for key, value in row.items()}
+    return {key: _shown(value) for key, value in row.items()}
 
 
-def _shown(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
