@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure() -> None:
@@ -24,6 +27,17 @@ def cuda_device_is_here() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def pytest_collection() -> None:
+    """Kernels are compiled where they are imported: each worker begins at others, and finds the rest compiled."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return
+    kernels = sorted(path.relative_to(ROOT).with_suffix("") for path in (ROOT / "embdc_cli").rglob("cpu.py"))
+    first = len(kernels) * int(worker.removeprefix("gw")) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    for path in (*kernels[first:], *kernels[:first]):
+        importlib.import_module(".".join(path.parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

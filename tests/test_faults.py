@@ -159,9 +159,10 @@ def test_every_flipped_bit_costs_its_chunk_at_most(codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", OPTIONS)
-def test_a_cut_costs_what_is_behind_it(codec: str) -> None:
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_cut_costs_what_is_behind_it(codec: str, every: int) -> None:
     one = case(codec)
-    for size in range(0, len(one.data), 5):
+    for size in range(0, len(one.data), every):
         check(one, one.data[:size], one.costs(size, len(one.data)), f"cut at {size}")
 
 

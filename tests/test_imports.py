@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -86,21 +87,22 @@ def test_nothing_imports_the_command_line() -> None:
     assert not {str(path) for path in above if "cli" in imported(path)}
 
 
+@functools.cache
+def libraries(path: Path) -> frozenset[str]:
+    """What a module imports, whole or in part, lazily or not, or by name through importlib."""
+    names: list[object] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(node.module)
+        elif isinstance(node, ast.Import):
+            names += [one.name for one in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            names += [one.value for one in node.args if isinstance(one, ast.Constant)]
+    return frozenset(str(name).partition(".")[0] for name in names)
+
+
 def importers(library: str) -> set[str]:
-    """The modules that import a library or a part of it, lazily or not, or by name through importlib."""
-    found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names: list[object] = []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module]
-            elif isinstance(node, ast.Import):
-                names = [one.name for one in node.names]
-            elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-                names = [one.value for one in node.args if isinstance(one, ast.Constant)]
-            if any(str(name).partition(".")[0] == library for name in names):
-                found.add(path.relative_to(PACKAGE).as_posix())
-    return found
+    return {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if library in libraries(path)}
 
 
 def test_only_hardware_backends_import_pynvvideocodec() -> None:

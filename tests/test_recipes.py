@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from tests import man_pages
+from tests import man_pages, preloaded
 from tests.embedder import encoder_folders
 from tests.handoff import models
 
@@ -38,11 +37,7 @@ def prepare(folder: Path) -> None:
     encoder_folders.build("clip", folder / "tower")
     models.build("qwen2_5_vl", folder / "assistant")
     (folder / "assistant" / "preprocessor_config.json").write_text(json.dumps(encoder_folders.QWEN))
-    programs = folder / "bin"
-    programs.mkdir()
-    for name, words in (("embdc", "-m embdc_cli"), ("python", "")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-        (programs / name).chmod(0o755)
+    (folder / "bin").mkdir()
 
 
 def test_recipes_run(tmp_path: Path) -> None:
@@ -58,9 +53,10 @@ def test_recipes_run(tmp_path: Path) -> None:
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    with preloaded.programs(tmp_path / "bin", embdc=["-m", "embdc_cli"], python=[]):
+        done = subprocess.run(
+            ["bash", "-c", "\n".join(lines)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr + done.stdout
     for name in (
         "plan.html",

@@ -80,13 +80,14 @@ def test_every_clip_once_over_all_ranks(
     assert sorted(found) == sorted(wanted)
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_every_clip_once_over_all_workers(paths: list[Path], context: str, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("context", "workers", "world_size"), [("fork", 1, 2), ("fork", 2, 2), ("fork", 3, 2), ("spawn", 2, 1)]
+)
+def test_every_clip_once_over_all_workers(paths: list[Path], context: str, workers: int, world_size: int) -> None:
     wanted = every(paths, 5)
     ranks = []
-    for rank in range(2 if context == "fork" else 1):
-        clips = ShuffledClips(paths, 5, buffer=6, rank=rank, world_size=2 if context == "fork" else 1)
+    for rank in range(world_size):
+        clips = ShuffledClips(paths, 5, buffer=6, rank=rank, world_size=world_size)
         loader = DataLoader(clips, batch_size=3, num_workers=workers, multiprocessing_context=context)
         batches = list(prefetched(loader, "cpu"))
         for batch in batches:
@@ -167,8 +168,9 @@ def test_on_after_any_stop(paths: list[Path], stop: int, rows: int, buffer: int)
     assert places(again) != whole
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 3])
-@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize(
+    ("workers", "drop_last"), [(0, False), (0, True), (1, False), (2, False), (2, True), (3, True)]
+)
 def test_a_plain_loader_goes_on_after_the_batches_that_the_loop_took(
     paths: list[Path], workers: int, drop_last: bool
 ) -> None:
@@ -180,7 +182,7 @@ def test_a_plain_loader_goes_on_after_the_batches_that_the_loop_took(
 
     clips, loader = opened()
     whole = [places([batch]) for batch in loader]
-    for stops in ([0], [1], [3, 1], [len(whole) - 1], [len(whole)], [2, 2, 3]):
+    for stops in ([0, 1, 3, len(whole) - 5, 1], [2, 2, 3]):
         clips, loader = opened()
         done = 0
         for stop in stops:

@@ -96,7 +96,7 @@ def test_resume_gives_the_bytes_of_an_undisturbed_run(
 ) -> None:
     whole = encoded(str(dump), tmp_path, "whole.embdc", **options)
     rng = random.Random(4)
-    offsets = [3, 40, len(whole) - 1, len(whole) - 100, *(rng.randrange(len(whole)) for _ in range(6))]
+    offsets = [3, 40, len(whole) - 1, len(whole) - 100, *(rng.randrange(len(whole)) for _ in range(3))]
     for offset in offsets:
         with monkeypatch.context() as patched:
             interrupt_at(patched, offset)
@@ -174,7 +174,7 @@ def kill_and_resume(dump: Path, folder: Path, seed: int, kills: int) -> None:
 
 
 def test_kill_9_and_resume(tmp_path: Path) -> None:
-    np.save(tmp_path / "dump.npy", embeddings(400, 16, 48))
+    np.save(tmp_path / "dump.npy", embeddings(200, 16, 24))
     kill_and_resume(tmp_path / "dump.npy", tmp_path, seed=1, kills=2)
 
 

@@ -89,7 +89,7 @@ def test_bytes_are_those_of_the_cpu_and_of_the_definition(
 @pytest.mark.parametrize("device", DEVICES)
 def test_lanes_follow_from_what_symbols_cost(device: str) -> None:
     """Of 1, 2 and 4 lanes, without help; and as the layout says at its edges."""
-    cases = [(np.full(count, 14, np.int32), np.full(count, 26, np.uint8)) for count in (60, 700, 1500)]
+    cases = [(np.full(count, 15, np.int32), np.full(count, 18, np.uint8)) for count in (25, 540, 1080)]  # 12 bits each
     if device == "cpu":
         cases = cases[:2]
     found = encoded(device, cases)

@@ -117,11 +117,11 @@ def test_real_embeddings(name: str, device: str, shared_data: Path, monkeypatch:
 @pytest.mark.usefixtures("packed_there")
 def test_a_batch_keeps_within_the_budget(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is given at once; a chunk that is larger is a batch by itself."""
-    rows = smooth((16, 4, 6))
+    rows = smooth((4, 3, 4))
     codec = fitted(rows, spec_of(rows.shape), FitOptions(effort=0))
     encoder = encoder_of(codec, device)
-    rank = codec.models.groups[0].chain.links[1].shape((1, 4, 6), b"")[2]
-    a_chunk = packing.BYTES_PER_CODE * 16 * 4 * rank + packing.BYTES_PER_CHUNK
+    rank = codec.models.groups[0].chain.links[1].shape((1, 3, 4), b"")[2]
+    a_chunk = packing.BYTES_PER_CODE * 4 * 3 * rank + packing.BYTES_PER_CHUNK
     seen: list[int] = []
     coded = DeviceEncoder._coded
 

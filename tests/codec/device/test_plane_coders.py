@@ -96,7 +96,7 @@ def test_classes_of_tracks(found: tuple[np.ndarray, np.ndarray], seed: int, devi
 
 
 def codecs() -> list[TransformCodec]:
-    x = smooth((40, 9, 4))
+    x = smooth((40, 5, 4))
     return [
         fitted(x, spec_of(x.shape), step, FitOptions(effort=effort))
         for effort, step in ((0, 0.1), (1, 0.1), (2, 0.1), (1, 1e-4))
@@ -107,7 +107,7 @@ def codecs() -> list[TransformCodec]:
 def test_chunks_of_all_lengths_at_once(number: int, device: str) -> None:
     """Codes, and what becomes of them, are those of one chunk at a time on the CPU."""
     codec, where = codecs()[number], torch.device(device)
-    x = smooth((11, 9, 4), seed=3)
+    x = smooth((11, 5, 4), seed=3)
     chunks = [codec.encode(x[start:stop]) for start, stop in ((0, 9), (0, 0), (5, 6))]
     coder = codec.models.groups[0].chain.coder
     coded = [codec.codes(one.payload, len(one.decoded))[0][0] for one in chunks]
@@ -141,7 +141,7 @@ def test_chunks_of_all_lengths_at_once(number: int, device: str) -> None:
 @pytest.mark.parametrize("effort", [0, 1, 2])
 def test_corrupt_chunks_are_told_apart(effort: int, device: str) -> None:
     codec, where = codecs()[effort], torch.device(device)
-    x = rows_of("noise", (3, 9, 4))
+    x = rows_of("noise", (3, 5, 4))
     payload = codec.encode(x).payload
     (parted,), _ = codec.part(payload, 3)
     there, staging = codes_of(codec.models.groups[0].chain.coder, Upload(where)), Staging(where)

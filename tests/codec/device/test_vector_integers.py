@@ -31,8 +31,8 @@ from embdc_cli.errors import EmbdcError
 from tests.entropy.device_cases import DEVICES, INTERPRETED
 
 VECTORS = sorted((Path(__file__).parents[2] / "conformance" / "vectors").glob("*.embdc"))
-MOST_VALUES = 400
-"""That are interpreted in seconds."""
+MOST_VALUES = 150
+"""That are interpreted in seconds. For what the others hold stand `test_plane_coders` and the tests of kernels."""
 CODERS = (Planes, TrackPlanes, TrackPaths, TimeContext)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def scene(shape: tuple[int, int, int], kinds: int = 3, motion: float = 0.05, see
     return populations(shape, kinds, motion=motion, seed=seed)[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A stream that is coded as a mixture. counts: tokens of its rows, when ragged."""
 
@@ -117,9 +118,15 @@ CASES = {
 }  # fmt: skip
 
 
-def models_of(case: Case, relative_step: float) -> TransformModels:
+@functools.cache
+def fit_of(case: Case) -> Fit:
+    """Modes are learnt once for all steps, as an encoder does that looks for its target."""
     counts = None if case.counts is None else [case.counts]
-    fit = Fit(case.spec, chunks_of(case), counts, case.options)
+    return Fit(case.spec, chunks_of(case), counts, case.options)
+
+
+def models_of(case: Case, relative_step: float) -> TransformModels:
+    fit = fit_of(case)
     return fit.models(fit.rms * relative_step)
 
 
