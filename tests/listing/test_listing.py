@@ -21,6 +21,7 @@ from embdc_cli.encoding.writing import NullOutput
 from embdc_cli.listing.places import places
 from embdc_cli.listing.rows import work_rows
 from embdc_cli.source.digest import ends_digest
+from embdc_cli.traffic import Traffic
 from tests.container.container_cases import Plan, archive
 
 SHAPES = Path(__file__).parents[2] / "samples/shapes.mp4"
@@ -280,9 +281,10 @@ def test_work_that_cannot_be_gone_on_with_by_its_input_names_none(
     document = embdc.ls(folder)  # what is there, and the work that is to be added to it
     assert listed(document) == [("a.embdc", 0, "unfinished"), ("a.embdc", 0, "complete"), ("v.embdc", 0, "complete")]
     assert document["totals"] | {"archives": 3, "complete": 2, "unfinished": 1} == document["totals"]
-    (work,) = [place for place in places(str(folder), recursive=False) if place.work is not None]
-    Path(work.file).unlink()  # it is finished meanwhile
-    assert work_rows(work, None) == []
+    (place,) = [place for place in places(str(folder), recursive=False) if place.work is not None]
+    assert place.work is not None
+    Path(place.file).unlink()  # it is finished meanwhile
+    assert work_rows(place, place.work, None, Traffic()) == []
 
 
 def test_links_to_folders_are_not_walked(folder: Path) -> None:
