@@ -105,9 +105,9 @@ class ArchiveReader:
 
     @property
     def held_bytes(self) -> int:
-        """Memory of the index and of models that are kept, as they are coded."""
+        """Memory of the index, of models that are kept, as they are coded, and of what opening brought beforehand."""
         columns = (column for part in self.parts for column in vars(part.table).values())
-        return self._chunks.models_bytes + sum(int(column.nbytes) for column in columns)
+        return self.storage.held_bytes + self._chunks.models_bytes + sum(int(column.nbytes) for column in columns)
 
     def fetch(self, entries: Iterable[Entry], *, on_damage: OnDamage | None = None) -> Iterator[tuple[Entry, bytes]]:
         """(entry with its full record, codec payload) of each of `entries`, in their order, verified.

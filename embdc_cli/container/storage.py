@@ -67,8 +67,13 @@ class Storage(ABC):
         del ranges
         yield
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the bytes that opening brought beforehand; none, for most."""
+        return 0
+
     def forget(self) -> None:
-        """Let go of bytes that opening brought beforehand; none, for most."""
+        """Let go of them."""
         return
 
     def close(self) -> None:
@@ -182,6 +187,10 @@ class RemoteFile(Storage):
             if (data := reader.find(wanted)) is not None:
                 return data
         return None
+
+    @property
+    def held_bytes(self) -> int:
+        return self._object.held_bytes
 
     def forget(self) -> None:
         self._object.forget()

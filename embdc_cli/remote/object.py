@@ -73,6 +73,11 @@ class RemoteObject:
         """All of it; what the first request brought is not asked for again. Raises: SourceError."""
         return self.read_many([(0, self.size)])[0]
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of what the first request brought."""
+        return len(self._known[1])
+
     def forget(self) -> None:
         """Drop what the first request brought, for somebody who keeps it elsewhere."""
         self._known = 0, b""

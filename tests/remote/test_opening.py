@@ -75,6 +75,14 @@ def of_items(count: int) -> bytes:
     return out.getvalue()
 
 
+def test_what_opening_brought_counts_as_held_until_it_is_let_go(web: Web, archive: Path) -> None:
+    web.bodies["a.embdc"] = archive.read_bytes()
+    with ArchiveReader(RemoteFile(web.url("a.embdc"))) as reader:
+        held = reader.held_bytes
+        reader.forget()
+        assert held - reader.held_bytes == min(archive.stat().st_size, RemoteFile.end_bytes)
+
+
 def test_an_archive_of_a_thousand_items_opens_with_one_request(store: Store, web: Web) -> None:
     data = of_items(1000)
     web.bodies["a.embdc"] = data
