@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from embdc_cli.container.writer import ArchiveWriter
 from embdc_cli.encoding.overhead import END_BYTES, FRAMING_BYTES, HEADER_BYTES, INDEX_BYTES
-from embdc_cli.encoding.plan import StreamPlan, error_of
+from embdc_cli.encoding.plan import StreamPlan, Trial, error_of
 from embdc_cli.encoding.rate import COARSEST, StepSearch
 from embdc_cli.encoding.writing import NullOutput, WriteJob, WriteResult, perform
 from embdc_cli.errors import TargetMissed
@@ -29,6 +30,8 @@ _MODELS_SLACK = 0.06  # models made for a step this near serve as well; then the
 _ENOUGH = 12  # measurements after which the best one so far is taken
 _MOST_IMPORTANT = 16.0
 """How many times finer the step of a tensor of a small stack may be (`_weigh_stacks`)."""
+_CLEARLY_LESS = 0.8
+"""Of the error of the largest that fits: a smaller one with less than this is taken instead (`_least_error`)."""
 _LOSSLESS_WORTH_TRYING = 1.5  # one chunk's lossless bytes over its lossy bytes
 
 
@@ -218,13 +221,11 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
     if _lossless_fits(job, goal):
         return
     exact = all(plan.sample_is_all for plan in job.streams)
-    smallest = math.inf
+    tried: dict[tuple[int, int], Measured] = {}
 
     def measure(step: tuple[int, int]) -> float:
-        nonlocal smallest
-        size = _archive_bytes(job, lossy, step, exact=exact)
-        smallest = min(smallest, size)
-        return size
+        tried[step] = _measured(job, lossy, step, exact=exact)
+        return tried[step].file_bytes
 
     if len({plan.spec.channels for plan in lossy}) > 1:
         _weigh_stacks(lossy)
@@ -235,8 +236,10 @@ def _choose_for_size(choice: Choice, job: WriteJob, lossy: list[StreamPlan], rep
     found = _found(goal, False, start, measure, lossy[0], reporter)
     if found is None:
         if exact:
-            raise _too_small(goal, smallest)
+            raise _too_small(goal, min(one.file_bytes for one in tried.values()))
         found = (COARSEST, 0)
+    else:
+        found = _least_error(found, goal, tried)
     choice.settled = exact
     for plan in lossy:
         plan.set_step(*found)
@@ -258,17 +261,46 @@ def _weigh_stacks(plans: list[StreamPlan]) -> None:
         plan.importance = min(_MOST_IMPORTANT, math.sqrt(largest / stack))
 
 
-def _archive_bytes(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> float:
-    """Size of the archive at `step`: measured when the samples are everything, else estimated from them."""
+class Measured(NamedTuple):
+    """An archive: its size, and the sum of its lossy streams' nmse."""
+
+    file_bytes: float
+    error: float
+
+
+def _least_error(found: tuple[int, int], goal: float, tried: Mapping[tuple[int, int], Measured]) -> tuple[int, int]:
+    """`found`, unless a step tried on the way to it has clearly less error; no larger than `goal` either way.
+
+    Not every finer step means less error: where samples of a video codec have no more levels to give, another rotation
+    is taken for them, and that one may be worse for all that is asked for before the next.
+    """
+    least = min((step for step, one in tried.items() if one.file_bytes <= goal), key=lambda step: tried[step].error)
+    return least if tried[least].error < _CLEARLY_LESS * tried[found].error else found
+
+
+def _measured(job: WriteJob, lossy: list[StreamPlan], step: tuple[int, int], *, exact: bool) -> Measured:
+    """The archive at `step`: measured when the samples are everything, else estimated from them."""
     if exact:
         for plan in lossy:
             plan.set_step(*step)
-        return null_pass(job).file_bytes
-    total = float(HEADER_BYTES + END_BYTES)
-    for plan in job.streams:
-        trial = plan.trial(step[0], job.jobs, step[1]) if plan in lossy else plan.trial(None, job.jobs)
-        total += trial.file_bytes + (FRAMING_BYTES + INDEX_BYTES) * len(plan.cuts)
-    return total
+        whole = null_pass(job)
+        errors = (
+            outcome.sums.nmse(plan.moments)
+            for plan, outcome in zip(job.streams, whole.outcomes, strict=True)
+            if plan.lossy
+        )
+        return Measured(whole.file_bytes, sum(errors))
+    trials = [plan.trial(step[0], job.jobs, step[1]) for plan in lossy]
+    error = sum(trial.error("nmse", plan.moments) for trial, plan in zip(trials, lossy, strict=True))
+    kept = [plan for plan in job.streams if plan not in lossy]
+    return Measured(_estimate(job, [*trials, *(plan.trial(None, job.jobs) for plan in kept)]), error)
+
+
+def _estimate(job: WriteJob, trials: list[Trial]) -> float:
+    """Bytes of an archive whose streams' samples were coded in `trials`."""
+    chunks = sum(len(plan.cuts) for plan in job.streams)
+    framing_bytes = HEADER_BYTES + END_BYTES + (FRAMING_BYTES + INDEX_BYTES) * chunks
+    return framing_bytes + sum(trial.file_bytes for trial in trials)
 
 
 def null_pass(job: WriteJob) -> WriteResult:
@@ -284,5 +316,5 @@ def _lossless_fits(job: WriteJob, goal: float) -> bool:
     if first > 2 * goal:
         return False
     if any(plan.part is not None for plan in job.streams):
-        return _archive_bytes(job, [], (0, 0), exact=False) <= goal
+        return _estimate(job, [plan.trial(None, job.jobs) for plan in job.streams]) <= goal
     return null_pass(job).file_bytes <= goal

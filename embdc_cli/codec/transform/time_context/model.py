@@ -33,7 +33,6 @@ SYMBOLS: Final = 16
 ESCAPE: Final = SYMBOLS - 1
 
 FEATURES: Final = 16
-AROUND: Final = 8  # features 1..8
 BUCKETS: Final = 10
 FIRST: Final = 9  # the bucket of the first row of a chunk
 SCORE_BITS: Final = 8
