@@ -213,12 +213,12 @@ def test_fine_quantisers_of_x265_repeat(effort: int) -> None:
     assert len(streams) == 1
 
 
-@pytest.mark.parametrize(("codec", "seed"), [("h264", 0), ("h264", 1), ("hevc", 0), ("av1", 0)])
-def test_more_bits_never_mean_more_error(tmp_path: Path, codec: str, seed: int) -> None:
-    x = np.random.default_rng(seed).normal(size=(16, 16, 32)).astype(np.float32)
+@pytest.mark.parametrize("codec", STANDARDS)
+def test_more_bits_never_mean_more_error(tmp_path: Path, codec: str) -> None:
+    x = np.random.default_rng(0).normal(size=(16, 16, 32)).astype(np.float32)
     x[..., 3] *= 1000
     errors = []
-    for bits in (2.0, 4.0, 6.0, 9.0, 12.0):
+    for bits in (2.0, 4.0, 6.0, 12.0):
         embdc.encode(x, tmp_path / "a.embdc", codec=codec, target_bpv=bits, effort=0, force=True)
         embdc.decode(tmp_path / "a.embdc", tmp_path / "a.npy", force=True)
         errors.append(nmse(x, np.load(tmp_path / "a.npy")))
