@@ -10,6 +10,8 @@ from embdc_cli.errors import EmbdcError, ResourceError, SourceError, UsageError
 _CLIENTS: Final = (
     ("aiohttp", "ClientError"),
     ("botocore.exceptions", "BotoCoreError"),
+    ("httpx", "HTTPError"),
+    ("httpx2", "HTTPError"),
     ("gcsfs.retry", "HttpError"),
     ("google.auth.exceptions", "GoogleAuthError"),
 )
@@ -17,6 +19,7 @@ _FORBIDDEN: Final = (401, 403)
 _GONE: Final = (404, 410)
 _BUSY: Final = (408, 429, 500, 502, 503, 504)
 _NO_BUCKET: Final = ("NoSuchBucket", "InvalidBucketName")
+_NO_REPOSITORY: Final = ("BucketNotFoundError", "RepositoryNotFoundError", "RevisionNotFoundError")
 _CREDENTIALS: Final = "credentials come from the environment, as of the object store's own tools: embdc(1)"
 
 
@@ -29,11 +32,14 @@ class ShortRead(OSError):
 
 
 def read_errors() -> tuple[type[Exception], ...]:
-    """What a failing read raises; errors of HTTP and S3 clients are no OSErrors, and the clients may not be there."""
+    """What a failing read raises; errors of HTTP and S3 clients are no OSErrors, and the clients may not be there.
+
+    NotImplementedError is what file systems of fsspec say of URLs that name no object, such as `hf://`.
+    """
     clients = [
         getattr(sys.modules[module], name) for module, name in _CLIENTS if hasattr(sys.modules.get(module), name)
     ]
-    return (OSError, ValueError, *clients)
+    return (OSError, ValueError, NotImplementedError, *clients)
 
 
 def unreadable(url: str, error: Exception) -> SourceError:
@@ -54,8 +60,9 @@ def unwritable(url: str, error: Exception) -> EmbdcError:
         return error
     if is_forbidden(error):
         return SourceError(f"output: {url}: cannot be written, access is denied: {_words(error)}", hint=_CREDENTIALS)
-    if _code(error) in _NO_BUCKET:
-        return UsageError(f"output: {url}: cannot be written, {_words(error)}", hint="create the bucket first")
+    if is_missing_bucket(error):
+        hint = "create the bucket or repository first"
+        return UsageError(f"output: {url}: cannot be written, {_words(error)}", hint=hint)
     return ResourceError(f"output: {url}: cannot be written, {_words(error)}")
 
 
@@ -63,7 +70,7 @@ def is_forbidden(error: BaseException) -> bool:
     """Whether credentials are missing, or do not allow it."""
     return any(
         isinstance(one, PermissionError)
-        or getattr(one, "status", None) in _FORBIDDEN
+        or _status(one) in _FORBIDDEN
         or type(one).__name__ in ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError")
         for one in (error, error.__cause__)
     )
@@ -71,13 +78,13 @@ def is_forbidden(error: BaseException) -> bool:
 
 def is_missing_bucket(error: BaseException) -> bool:
     """Whether not only the object, but what it would lie in, is not there."""
-    return _code(error) in _NO_BUCKET
+    return _code(error) in _NO_BUCKET or type(error.__cause__ or error).__name__ in _NO_REPOSITORY
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may well succeed a moment later, and nobody has tried it again so far.
 
-    What s3fs has given up is none of these, except bodies that break off.
+    What s3fs or the client of the hub has given up is none of these, except bodies that break off.
     """
     if isinstance(error, ShortRead | TimeoutError | ConnectionResetError | BrokenPipeError):
         return True
@@ -87,6 +94,12 @@ def is_transient(error: BaseException) -> bool:
     if aiohttp is None or isinstance(error, aiohttp.ClientConnectorError):  # nobody is there
         return False
     return isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """That of HTTP, which aiohttp gives in the error and httpx in its answer."""
+    status: int | None = getattr(error, "status", None)
+    return getattr(getattr(error, "response", None), "status_code", None) if status is None else status
 
 
 def _code(error: BaseException) -> str | None:
@@ -112,7 +125,7 @@ def _words(error: Exception) -> str:
 
 
 def _is_another_failure(cause: BaseException | None) -> bool:
-    if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) in _GONE:
+    if cause is None or isinstance(cause, FileNotFoundError) or _status(cause) in _GONE:
         return False
     if _code(cause) is not None:  # S3 has answered, and s3fs has understood
         return False

@@ -13,7 +13,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.container.storage import RemoteFile
-from tests.remote import s3_server, web_server
+from tests.remote import hub_server, s3_server, web_server
 from tests.remote.s3_server import Store
 from tests.remote.web_server import Web
 from tests.synthetic import embeddings
@@ -50,6 +50,15 @@ def store(s3: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def web() -> Iterator[Web]:
     with web_server.running() as server:
+        yield server
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A hub, and settings that lead its client there in this process."""
+    with web_server.running(hub_server.Hub) as server:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": server.address, "token": False})
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield server
 
 

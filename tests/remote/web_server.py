@@ -92,10 +92,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[Web]:
+def running(kind: type[Handler] = Handler) -> Iterator[Web]:
     """A server on a free port."""
     web = Web()
-    handler = type("OneHandler", (Handler,), {"web": web})
+    handler = type("OneHandler", (kind,), {"web": web})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = False
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
