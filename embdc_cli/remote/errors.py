@@ -60,9 +60,11 @@ def unwritable(url: str, error: Exception) -> EmbdcError:
         return error
     if is_forbidden(error):
         return SourceError(f"output: {url}: cannot be written, access is denied: {_words(error)}", hint=_CREDENTIALS)
+    hint = "create the bucket or repository first"
     if is_missing_bucket(error):
-        hint = "create the bucket or repository first"
         return UsageError(f"output: {url}: cannot be written, {_words(error)}", hint=hint)
+    if isinstance(error, FileNotFoundError) and not _is_another_failure(error.__cause__):  # so does gcsfs
+        return UsageError(f"output: {url}: cannot be written, no such bucket", hint=hint)
     return ResourceError(f"output: {url}: cannot be written, {_words(error)}")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import embdc_cli as embdc
 from embdc_cli.errors import EmbdcError, SourceError, UsageError
-from embdc_cli.remote.errors import MissingObject
+from embdc_cli.remote.errors import MissingObject, unwritable
 from tests.remote.hub_server import URL
 from tests.remote.web_server import Web
 
@@ -60,6 +60,11 @@ def test_an_output_to_no_repository_fails_before_anything_is_encoded(hub: Web) -
         embdc.encode(np.zeros((2, 2, 2), np.float32), "hf://datasets/o/none/a.embdc")
     assert found.value.hint == "create the bucket or repository first"
     assert not any("commit" in asked for asked in hub.asked)
+
+
+def test_a_store_that_finds_no_place_for_an_output_is_told() -> None:
+    told = unwritable("gs://none/a.embdc", FileNotFoundError("none"))
+    assert str(told) == "output: gs://none/a.embdc: cannot be written, no such bucket"
 
 
 def test_a_hub_that_breaks_off_is_told(hub: Web, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
