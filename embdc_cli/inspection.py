@@ -223,7 +223,7 @@ def _lost_in(reader: ArchiveReader, one: Damage) -> list[LostRows]:
                 hit = _overlap(one, entry.offset, entry.length)
                 if hit or (damaged and (stream.number, entry.record.segment) in damaged):
                     timed = stream.header.timed and item.header.timebase is not None
-                    seconds = _entry_seconds(stream, entry, item) if timed else None
+                    seconds = _entry_seconds(reader, entry, item) if timed else None
                     found.append(LostRows(item.number, stream.name, entry.row0, entry.stop, seconds))
     return found
 
@@ -241,10 +241,10 @@ def _damaged_segments(part: Part, one: Damage) -> set[tuple[int, int]]:
     return set(models[["stream", "segment"]][hit].tolist())
 
 
-def _entry_seconds(stream: Stream, entry: Entry, item: Item) -> tuple[float, float]:
-    """When the rows of a chunk are, after the item's first row."""
+def _entry_seconds(reader: ArchiveReader, entry: Entry, item: Item) -> tuple[float, float]:
+    """When the rows of a chunk are, on the clock of the item."""
     assert item.header.timebase is not None
-    tick, origin = Fraction(*item.header.timebase), stream.entries[0].record.pts0
+    tick, origin = Fraction(*item.header.timebase), reader.zero(item)
     return float((entry.record.pts0 - origin) * tick), float((entry.record.pts1 - origin) * tick)
 
 

@@ -44,11 +44,12 @@ def cat(inputs: Sequence[str], output: str, *, join: str | None = None, force: b
         with destination(output, force=force) as out:
             counted = CountedOutput(out)
             join_parts(readers, counted, mode=mode)
+    headers = [part.header for reader in readers for part in reader.parts]
     return {
         "output": output,
         "inputs": list(inputs),
         "join": mode,
-        "items": sum(len(reader.items) for reader in readers) if apart else len(readers[0].header.items),
+        "items": sum(item.clock is None for header in (headers if apart else headers[:1]) for item in header.items),
         "streams": list(dict.fromkeys(stream.name for reader in readers for stream in reader.streams)),
         "file_bytes": counted.bytes,
         "io": Traffic.total(reader.traffic for reader in readers).document(),

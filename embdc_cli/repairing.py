@@ -14,6 +14,7 @@ from embdc_cli.container.reader import ArchiveReader
 from embdc_cli.container.repair import repair as repair_parts
 from embdc_cli.container.storage import Storage, open_storage
 from embdc_cli.errors import CorruptArchive, IncompleteError
+from embdc_cli.item_streams import owner
 from embdc_cli.output import CountedOutput, check_not_input, destination
 from embdc_cli.values import StreamSpec
 
@@ -40,7 +41,12 @@ def repair(path: str, output: str, *, force: bool = False) -> dict[str, Any]:
         "chunks": result.chunks,
         "corrected": sorted(bit // 8 for bit in better.bits),
         "lost": [
-            {"stream": one.stream, "item": one.item, "rows": [one.row0, one.stop], "seconds": one.seconds}
+            {
+                "stream": one.stream,
+                "item": owner(reader.items, one.item).number,
+                "rows": [one.row0, one.stop],
+                "seconds": one.seconds,
+            }
             for one in result.lost
         ],
         "lost_times": [{"item": item, "rows": [row0, stop]} for item, row0, stop in result.lost_times],

@@ -405,15 +405,28 @@ def test_an_item_is_as_large_as_its_streams_and_those_beside_it(whole: Path) -> 
     assert row["item_bytes"] == sizes[np.isin(chunks["code"], codes)].sum()
 
 
-def test_damage_beside_an_item_is_told_of_that_item(several: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", ["audio", "text"])
+def test_damage_beside_an_item_is_told_of_that_item_and_by_its_clock(
+    several: Path, tmp_path: Path, stream: str
+) -> None:
     chunks = embdc.inspect(several, chunks=True)["chunks"]
-    place = next(one for one in chunks if (one["item"], one["stream"]) == (2, "text"))
+    place = [one for one in chunks if (one["item"], one["stream"]) == (2, stream)][-1]
     data = bytearray(several.read_bytes())
-    data[place["offset"] + 30] ^= 1
-    (tmp_path / "a.embdc").write_bytes(data)
-    problems = embdc.verify(tmp_path / "a.embdc")["problems"]
-    lost = [(one["item"], one["stream"]) for problem in problems for one in problem["lost"]]
-    assert lost == [(2, "text")]
+    data[place["offset"] + 30 : place["offset"] + 60] = bytes(30)
+    damaged, repaired = tmp_path / "a.embdc", tmp_path / "b.embdc"
+    damaged.write_bytes(data)
+    (known,) = embdc.decode(damaged, tmp_path / "a.npz", item="2", on_damage="skip")["lost"]
+    expected = {"item": 2, "stream": stream, "rows": place["rows"], "seconds": pytest.approx(known["seconds"])}
+    assert (known["stream"], known["rows"]) == (f"2/{stream}", place["rows"])
+    assert [lost for one in embdc.verify(damaged)["problems"] for lost in one["lost"]] == [expected]
+    assert embdc.repair(damaged, repaired)["lost"] == [expected]
+    assert [lost for one in embdc.inspect(repaired)["damage"] for lost in one["lost"]] == [expected]
+
+
+def test_cat_counts_the_items_that_other_commands_tell(whole: Path, tmp_path: Path) -> None:
+    for join, items in (("items", 2), ("time", 1)):
+        document = embdc.cat([whole, whole], tmp_path / f"{join}.embdc", join=join)
+        assert document["items"] == len(embdc.inspect(document["output"])["items"]) == items
 
 
 def test_items_whose_names_are_numbers_of_others_keep_all_their_streams(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from embdc_cli.values import StreamSpec
 
 @dataclass(frozen=True)
 class LostRows:
-    """Rows [row0, stop) of a stream that cannot be read; seconds: when, after the item's first row, where known."""
+    """Rows [row0, stop) of a stream that cannot be read; seconds: when, on the clock of the item, where known."""
 
     item: int
     stream: str

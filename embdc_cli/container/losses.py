@@ -20,7 +20,7 @@ def with_losses(damage: Sequence[Damage], parts: Sequence[Part], items: Sequence
     for item in items:
         for stream in item.streams:
             part = parts[stream.part]
-            for low, high, rows in _gaps(stream, part, item):
+            for low, high, rows in _gaps(stream, part, item, items[item.clock]):
                 place = next((at for at, one in enumerate(ordered) if low <= one.offset <= high), None)
                 if len(stood_for := _stood_for(stream, part, rows)):
                     declared.append(_declared(part, stood_for, rows))
@@ -44,7 +44,7 @@ def _declared(part: Part, stood_for: np.ndarray, rows: LostRows) -> Damage:
     return Damage(offset, length, "lost before the archive was repaired", (rows,), declared=True)
 
 
-def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRows]]:
+def _gaps(stream: Stream, part: Part, item: Item, clock: Item) -> list[tuple[int, int, LostRows]]:
     """(lowest, highest file offset of the damage, lost rows) of every gap in a stream's rows."""
     entries = stream.entries
     found = []
@@ -52,34 +52,32 @@ def _gaps(stream: Stream, part: Part, item: Item) -> list[tuple[int, int, LostRo
     for at in np.flatnonzero(entries.starts > begins).tolist():
         before, after = entries[at - 1] if at else None, entries[at]
         low = before.offset + before.length if before else part.offset
-        rows = _lost(stream, int(begins[at]), after.row0, item, part, before, after)
+        seconds = _seconds(stream, after.row0, item, clock, part, before, after)
+        rows = LostRows(item.number, stream.name, int(begins[at]), after.row0, seconds)
         found.append((low, after.offset, rows))
     promised = stream.header.rows
     if promised is not None and promised > stream.rows and (not part.complete or part.lost.any()):
         last = entries[-1] if len(entries) else None
         low = last.offset + last.length if last else part.offset
-        rows = _lost(stream, stream.rows, promised, item, part, last, None)
+        seconds = _seconds(stream, promised, item, clock, part, last, None)
+        rows = LostRows(item.number, stream.name, stream.rows, promised, seconds)
         found.append((low, part.offset + part.length, rows))
     return found
 
 
-def _lost(
-    stream: Stream, row0: int, stop: int, item: Item, part: Part, before: Entry | None, after: Entry | None
-) -> LostRows:
-    return LostRows(item.number, stream.name, row0, stop, _seconds(stream, stop, item, part, before, after))
-
-
 def _seconds(
-    stream: Stream, stop: int, item: Item, part: Part, before: Entry | None, after: Entry | None
+    stream: Stream, stop: int, item: Item, clock: Item, part: Part, before: Entry | None, after: Entry | None
 ) -> tuple[float, float] | None:
-    """When the rows between two chunks were, None where that is not known."""
+    """When the rows between two chunks were after the first row of `clock`, None where that is not known."""
     if not stream.header.timed or item.header.timebase is None:
         return None
-    times = part.table.times[part.table.times["item"] == item.local]
-    first = times[times["row0"] == 0]["first"]
-    ends = [after.record.pts0] if after else times[times["row0"] + times["rows"] == stop]["last"].tolist()
-    if not len(first) or not ends:
+    own, others = (part.table.times[part.table.times["item"] == one.local] for one in (item, clock))
+    first, zero = (times[times["row0"] == 0]["first"].tolist() for times in (own, others))
+    ends = [after.record.pts0] if after else own[own["row0"] + own["rows"] == stop]["last"].tolist()
+    if not len(others):  # a clock without rows, by which none can go
+        clock, zero = item, first
+    if not first or not zero or not ends or clock.header.timebase is None:
         return None
-    origin, tick = int(first[0]), Fraction(*item.header.timebase)
-    start = before.record.pts1 if before else origin
-    return float((start - origin) * tick), float((ends[0] - origin) * tick)
+    tick, origin = Fraction(*item.header.timebase), zero[0] * Fraction(*clock.header.timebase)
+    start = before.record.pts1 if before else first[0]
+    return float(start * tick - origin), float(ends[0] * tick - origin)

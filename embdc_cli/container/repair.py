@@ -289,7 +289,10 @@ class _Rebuilt:
 
     def _lose(self, number: int, row0: int, stop: int) -> None:
         stream = self._header.streams[number]
-        seconds = self._clocks[stream.item].seconds(row0, stop) if stream.timed else None
+        clock, main = self._clocks[stream.item], self._header.items[stream.item].clock
+        if main is not None:
+            clock.rows.goes_by(self._clocks[main].rows)
+        seconds = clock.seconds(row0, stop) if stream.timed else None
         self._declared.append({"stream": number, "rows": [row0, stop]})
         self._result.lost.append(LostRows(self._first_item + stream.item, stream.name, row0, stop, seconds))
 
@@ -316,7 +319,7 @@ class _Clock:
             yield edges[:-1], edges[1:]
 
     def seconds(self, row0: int, stop: int) -> tuple[float, float] | None:
-        """When rows [row0, stop) are, after the first row; None where that is not known."""
+        """When rows [row0, stop) are, on the clock of the item; None where that is not known."""
         if not self._timed or stop > len(self.rows):
             return None
-        return self.rows.seconds(row0), float((self.rows.end(stop - 1) - self.rows.start(0)) * self.rows.timebase)
+        return self.rows.seconds(row0), float((self.rows.end(stop - 1) - self.rows.zero) * self.rows.timebase)
