@@ -45,7 +45,8 @@ ALLOWED = {
     "listing": PLAIN | {"listing", "container", "encoding", "failure", "item_streams", "worklist"},
     "source": PLAIN | {"source"},
     "handoff": PLAIN
-    | {"handoff", "archive", "container", "decoding", "embedder", "output", "sink", "slicing", "stream_view"},
+    | {"handoff", "archive", "container", "decoding", "embedder", "item_streams", "output", "sink", "slicing"}
+    | {"stream_view"},
     "distributed": PLAIN | {"__version__", "distributed", "batch", "codebook", "failure", "pipeline", "source"},
     "data": PLAIN | {"data", "archive", "output", "stream_view"},
     "sink": PLAIN | {"sink", "output"},

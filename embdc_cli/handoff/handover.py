@@ -21,6 +21,7 @@ from embdc_cli.handoff.consumers.consumer import Arrays
 from embdc_cli.handoff.model import LanguageModel, Modality, read_model
 from embdc_cli.handoff.recorded import recorded_model
 from embdc_cli.handoff.visual import Visual
+from embdc_cli.item_streams import owner
 from embdc_cli.options import MODALITIES, DecodeOptions
 from embdc_cli.output import check_not_input, destination
 from embdc_cli.reporter import Reporter, Silent
@@ -81,7 +82,7 @@ def write(source: str, output: str, options: DecodeOptions, reporter: Reporter) 
         if not archive.complete:
             reporter.note(f"{source}: archive is incomplete, handing over what is readable")
         handed = _handed(archive, options, reporter)
-        items = [_item(one) for one in handed.visuals]
+        items = [_item(archive, one) for one in handed.visuals]
         metadata = {
             "consumer": handed.consumer,
             "model": handed.model.shown,
@@ -176,12 +177,12 @@ def _dtype(options: DecodeOptions, model: LanguageModel, chosen: Sequence[Chosen
     return dtype
 
 
-def _item(one: Visual) -> dict[str, Any]:
+def _item(archive: Archive, one: Visual) -> dict[str, Any]:
     """Where a visual comes from: first and last row, and when they start."""
     first, last = one.rows[0], one.rows[-1]
     seconds = [one.chosen.seconds(first), one.chosen.seconds(last)]
     return {
-        "item": one.chosen.item.name,
+        "item": owner(archive.reader.items, one.chosen.item.number).name,
         "stream": one.chosen.view.spec.name,
         "encoder": one.chosen.encoder or None,
         "rows": [first, last],

@@ -338,6 +338,17 @@ def test_the_command_writes_a_file_or_standard_output(
     assert words.count("\n") == 2  # and a hint
 
 
+def test_what_lies_beside_an_item_is_told_by_the_name_that_item_takes(
+    archives: Path, models: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "view.npy", rows(ROWS, 2, 3, 16))
+    add = f"view={tmp_path / 'view.npy'}@4hz"
+    embdc.encode(archives / "seen.npz", tmp_path / "a.embdc", key="seen", lossless=True, add=add)
+    options: dict[str, Any] = {"consumer": f"vllm:{models / 'qwen2'}", "stream": "view", "item": "0"}
+    (item,) = embdc.decode(tmp_path / "a.embdc", tmp_path / "a.safetensors", **options)["items"]
+    assert (item["item"], item["stream"]) == ("0", "view")
+
+
 def test_names_of_other_formats_are_refused(archives: Path, models: Path, tmp_path: Path) -> None:
     same = shutil.copy(archives / "grid.embdc", tmp_path / "grid.safetensors")
     with pytest.raises(embdc.UsageError, match="is also the input"):
