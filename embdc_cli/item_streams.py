@@ -6,7 +6,8 @@ users it is a stream of that other one: only items with a clock of their own are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import chain, count
 
 from embdc_cli.container.contents import Item, Stream
@@ -33,11 +34,12 @@ def stream_names(items: Sequence[Item]) -> dict[str, Stream]:
     """
     several = len(owned(items)) > 1
     found: dict[str, Stream] = {}
+    again: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))  # no number is tried twice
     for item in items:
         main = owner(items, item.number)
         for stream in item.streams:
             first = f"{main.name}/{stream.name}" if several else stream.name
-            others = (f"{main.name}-{again}/{stream.name}" for again in count(2))  # a name may be another's number
+            others = (f"{main.name}-{one}/{stream.name}" for one in again[first])  # a name may be another's number
             tried = chain([first, f"{main.number}/{stream.name}"], others)
             found[next(name for name in tried if name not in found)] = stream
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import embdc_cli as embdc
+from embdc_cli import item_streams
 from embdc_cli.cli.app import main
 from embdc_cli.container import spec
 from embdc_cli.container.reader import ArchiveReader
@@ -438,3 +441,31 @@ def test_items_whose_names_are_numbers_of_others_keep_all_their_streams(tmp_path
     with embdc.open(tmp_path / "both.embdc") as archive:
         assert archive.streams == ["1/data", "1-2/data"]
         assert [archive[name].item.number for name in archive] == [0, 1]
+
+
+def test_names_that_are_made_to_collide_are_told_apart_in_a_try_or_two_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty items that have the numbers of twenty others for names, and these, which are all called x."""
+    np.save(tmp_path / "x.npy", embeddings(2, 1, 4))
+    embdc.encode(tmp_path / "x.npy", tmp_path / "x.embdc", effort=0, record_name=True)
+    with ArchiveReader.open(tmp_path / "x.embdc") as reader:
+        (item,) = reader.items
+    names = [*(str(number) for number in range(20, 40)), *["x"] * 20]
+    items = []
+    for number, name in enumerate(names):
+        streams = tuple(replace(stream, item=number) for stream in item.streams)
+        items.append(
+            replace(item, number=number, local=number, header=replace(item.header, name=name), streams=streams)
+        )
+    tries: list[int] = []
+
+    def counted(start: int) -> Iterator[int]:
+        for number in itertools.count(start):
+            tries.append(number)
+            yield number
+
+    monkeypatch.setattr(item_streams, "count", counted)
+    found = item_streams.stream_names(items)
+    assert list(found) == [f"{name}/data" for name in [*names[:21], *(f"x-{number}" for number in range(2, 21))]]
+    assert len(tries) == 19
