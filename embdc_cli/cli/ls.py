@@ -147,7 +147,8 @@ def _to_encode(rows: Iterable[Row], console: Console) -> Iterator[Row]:
     for row in rows:
         path, made_of, added = row["path"], row["input"], row["add"] or []
         if made_of is None:
-            if not row["complete"]:
+            told = row["error"] is not None and not path.endswith(".embdc")  # of a folder, which no input makes
+            if not (row["complete"] or told):
                 console.note(f"{path}: {row['status']}, not known what it is made of; name its input in --expect LIST")
         elif added or os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
             options = [word for one in added for word in ("--add", one)]

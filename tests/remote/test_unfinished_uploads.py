@@ -77,7 +77,9 @@ def uploads_denied(request: Request, answer: Any, start: Any) -> Iterable[bytes]
     return denied(request, answer, start) if "uploads" in request.query.split("&")[0] else None
 
 
-def test_uploads_that_may_not_be_listed_cost_no_other_row(store: Store, archive: Path) -> None:
+def test_uploads_that_may_not_be_listed_cost_no_other_row(
+    store: Store, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(store, archive, "set/a.embdc")
     fsspec.filesystem("s3").pipe_file(f"{store.bucket}/set/z.embdc", archive.read_bytes()[:-1])
     store.faults.append(uploads_denied)
@@ -87,6 +89,10 @@ def test_uploads_that_may_not_be_listed_cost_no_other_row(store: Store, archive:
         ("failed", store.url("set")),
     ]
     assert "list of unfinished uploads: cannot be read, access is denied" in document["items"][1]["error"]
+    main(["ls", "--incomplete", store.url("set")])
+    note, error = capsys.readouterr().err.splitlines()
+    assert "list of unfinished uploads" in error
+    assert note.startswith(f"embdc: note: {store.url('set/z.embdc')}: incomplete, not known what it is made of")
     assert embdc.ls(store.url("set"))["exit"] == 0  # nor are they asked for
 
 
