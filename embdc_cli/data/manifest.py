@@ -92,7 +92,7 @@ class Manifest(Sequence[ArchiveRows]):
             return cls([_archive_of(one) for one in found["archives"]])
         except OSError as error:
             raise SourceError(f"{os.fspath(path)}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
             raise SourceError(f"{os.fspath(path)}: expected a manifest, found something else") from error
 
     def save(self, path: Path) -> None:

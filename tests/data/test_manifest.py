@@ -94,7 +94,13 @@ def test_a_manifest_that_cannot_be_saved_leaves_the_old_one(
         manifest.save("memory://m.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version":1}', '{"version":1,"archives":[]}'])
+NO_SECONDS = '{"streams":[{"timebase":[1,90],"zero":[1,0],"chunks":[]}]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"version":1}', '{"version":1,"archives":[]}', f'{{"version":2,"archives":[{NO_SECONDS}]}}'],
+)
 def test_other_files_are_no_manifests(text: str, tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(embdc.SourceError, match="manifest"):
