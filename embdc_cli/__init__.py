@@ -325,7 +325,8 @@ def ls(
 
     Only heads and tails are read, of `jobs` archives at once. An archive that cannot be read is an item with `error`;
     `exit` is 3 then. recursive: also the folders in folders. incomplete: only what is cut, unfinished, missing or
-    cannot be read. expect: inputs that there should be archives of in `paths`, which is the one folder then.
+    cannot be read, and in folders of S3 what is being uploaded. expect: inputs that there should be archives of in
+    `paths`, which is the one folder then.
     Raises: UsageError; SourceError when the only path is not there.
     """
     from embdc_cli.listing import listing

@@ -48,7 +48,7 @@ class Which:
 
     recursive: Annotated[bool, flag("-r", "--recursive", help="Also the folders in folders.")] = False
     incomplete: Annotated[
-        bool, flag("--incomplete", help="Only what is cut, unfinished, missing or cannot be read.")
+        bool, flag("--incomplete", help="Only what is cut, unfinished, uploading, missing or cannot be read.")
     ] = False
     expect: Annotated[
         str | None,
