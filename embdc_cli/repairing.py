@@ -49,7 +49,14 @@ def repair(path: str, output: str, *, force: bool = False) -> dict[str, Any]:
             }
             for one in result.lost
         ],
-        "lost_times": [{"item": item, "rows": [row0, stop]} for item, row0, stop in result.lost_times],
+        "lost_times": [
+            {
+                "item": owner(reader.items, item).number,
+                "streams": [stream.name for stream in reader.items[item].streams if stream.header.timed],
+                "rows": [row0, stop],
+            }
+            for item, row0, stop in result.lost_times
+        ],
         "summary": result.summaries,
         "file_bytes": counted.bytes,
         "io": storage.traffic.document(),

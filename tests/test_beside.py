@@ -426,6 +426,18 @@ def test_damage_beside_an_item_is_told_of_that_item_and_by_its_clock(
     assert [lost for one in embdc.inspect(repaired)["damage"] for lost in one["lost"]] == [expected]
 
 
+def test_times_that_are_lost_beside_an_item_are_told_of_its_stream(several: Path, tmp_path: Path) -> None:
+    with ArchiveReader.open(several) as reader:
+        part, text = reader.parts[1], reader.items[4]
+        (place,) = part.table.times["chunk"][part.table.times["item"] == text.local]
+        start = part.offset + int(part.table.chunks["offset"][place])
+    data = bytearray(several.read_bytes())
+    data[start + 30 : start + 40] = bytes(10)
+    (tmp_path / "a.embdc").write_bytes(data)
+    lost = embdc.repair(tmp_path / "a.embdc", tmp_path / "b.embdc")["lost_times"]
+    assert lost == [{"item": 2, "streams": ["text"], "rows": [0, WORDS]}]
+
+
 def test_cat_counts_the_items_that_other_commands_tell(whole: Path, tmp_path: Path) -> None:
     for join, items in (("items", 2), ("time", 1)):
         document = embdc.cat([whole, whole], tmp_path / f"{join}.embdc", join=join)

@@ -106,7 +106,8 @@ def repaired(document: Document) -> Iterator[str]:
     yield from (f"  lost: {loss(lost)}" for lost in document["lost"])
     for lost in document["lost_times"]:
         start, stop = lost["rows"]
-        yield f"  lost: times of item {lost['item']}, rows {start} to {stop}, spread evenly"
+        streams = ", ".join(lost["streams"])
+        yield f"  lost: times of item {lost['item']} ({streams}), rows {start} to {stop}, spread evenly"
     if not document["summary"]:
         yield "  lost: the summary with the quality achieved"
 

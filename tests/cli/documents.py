@@ -263,7 +263,8 @@ def split_document(archive: str, output: str = "a-0.embdc", **changes: Any) -> d
 def repair_document(archive: str = "a.embdc", output: str = "r.embdc", **changes: Any) -> dict[str, Any]:
     """Of `embdc repair`."""
     document = {"archive": archive, "output": output, "parts": 1, "chunks": 14, "corrected": [70], "lost": [LOST]}
-    document |= {"lost_times": [{"item": 0, "rows": [64, 128]}], "summary": True, "file_bytes": 2_000_000}
+    document |= {"lost_times": [{"item": 0, "streams": ["patch"], "rows": [64, 128]}], "summary": True}
+    document |= {"file_bytes": 2_000_000}
     return document | {"io": IO, "exit": 3} | changes
 
 

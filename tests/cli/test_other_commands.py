@@ -391,7 +391,7 @@ def test_repair(embdc: Embdc, fake: Fake) -> None:
     assert done.err.splitlines() == [
         "a.embdc -> r.embdc: 14 chunks kept, 1 flipped bit put right; 2.00 MB",
         "  lost: stream patch, rows 64 to 128 (2.133 s to 4.267 s)",
-        "  lost: times of item 0, rows 64 to 128, spread evenly",
+        "  lost: times of item 0 (patch), rows 64 to 128, spread evenly",
     ]
     fake.answers["repair"] = documents.repair_document(corrected=[], lost=[], lost_times=[], summary=False, exit=0)
     done = embdc("repair", "a.embdc", "-o", "-", "-f")
