@@ -62,12 +62,15 @@ class Console:
         """Print a note, unless quiet."""
         self.say(f"embdc: note: {message}")
 
-    def failure(self, error: BaseException) -> None:
-        """Print what `error` means to the user, quiet or not."""
+    def failure(self, error: BaseException, item: str | None = None) -> None:
+        """Print what `error` means to the user, quiet or not. item: which of several inputs it is about."""
         failure = Failure.of(error)
+        # signals are not exceptions of this kind: they are about the whole run
+        named = item is not None and isinstance(error, Exception) and f"{item}:" not in failure.message
+        where = f"{item}: " if named else ""
         if os.environ.get("EMBDC_DEBUG"):
             self._words("".join(traceback.format_exception(error)).rstrip())
-        self._words(f"embdc: {_one_line(failure.message)}")
+        self._words(f"embdc: {_one_line(where + failure.message)}")
         if failure.hint:
             self._words(f"hint: {_one_line(failure.hint)}")
 
