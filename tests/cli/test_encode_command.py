@@ -115,6 +115,13 @@ def test_batch_goes_on_after_a_failure(embdc: Embdc, fake: Fake) -> None:
     assert done.err.splitlines()[-1] == "3 inputs: 2 done, 1 failed; 271 MB -> 4.00 MB"
 
 
+def test_a_name_with_control_characters_is_one_harmless_line(embdc: Embdc, fake: Fake) -> None:
+    name = "a\nb\x1b[31m  c\r.npy"
+    assert embdc("encode", name, "-o", "c").err.count("\n") == 1
+    fake.answers["encode"] = SourceError(f"{name}: empty")
+    assert embdc("encode", name, "-o", "c").err == "embdc: a b\\x1b[31m  c\\x0d.npy: empty\n"
+
+
 def test_a_failure_in_a_batch_says_which_input_it_is(embdc: Embdc, fake: Fake) -> None:
     fake.answers["encode"] = SourceError("stream 'data': NaN at [3, 2, 1], expected finite values")
     assert embdc("encode", "a.npy").err == "embdc: stream 'data': NaN at [3, 2, 1], expected finite values\n"
