@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any, BinaryIO, ClassVar, Final
 
 import typer
@@ -144,12 +145,11 @@ def _told(rows: Iterable[Row], console: Console) -> Iterator[Row]:
 
 def _to_encode(rows: Iterable[Row], console: Console) -> Iterator[Row]:
     """The rows whose input `embdc encode --files-from` gives their archive, with a note on each other archive."""
-    last = None
-    for row in rows:
+    for _, items in groupby(rows, key=lambda row: (row["path"], row["status"])):
+        row = next(items)
         path, made_of, added = row["path"], row["input"], row["add"] or []
         if made_of is None:
-            if not row["complete"] and path != last:  # once for all its items
-                last = path
+            if not row["complete"]:
                 console.note(f"{path}: {row['status']}, not known what it is made of; name its input in --expect LIST")
         elif added or os.path.basename(worklist.output_name(made_of, ".", ".embdc")) != os.path.basename(path):
             options = [word for one in added for word in ("--add", one)]
