@@ -68,7 +68,7 @@ def decode_archive(source: str, output: str, options: DecodeOptions, reporter: R
         return decode_growing(source, output, options, reporter)
     with opened(source, options) as archive:
         chosen = [_selected(archive, view, options) for view in select(archive, options)]
-        format_name = format_for(output, [one.view.spec for one in chosen], options.format)
+        format_name = format_for(output, [one.spec for one in chosen], options.format)
         if not archive.complete:
             reporter.note(f"{source}: archive is incomplete, decoding what is readable")
         for one in chosen:

@@ -46,21 +46,32 @@ def _by_time(text: str, rows: int, timeline: Timeline | None) -> range:
 
 
 def row_at(timeline: Timeline, seconds: float) -> int:
-    """The last row that starts at or before `seconds`; the first where none does. Raises: UsageError below 0."""
-    exact = Fraction(str(float(seconds)))  # 0.1 means a tenth, not the double next to it
-    if exact < 0:
+    """The last row that starts at or before `seconds`; the first where none does.
+
+    Raises: UsageError below 0 and for what is no number.
+    """
+    shown = exact("at", seconds)
+    if shown < 0:
         raise UsageError(f"at: expected seconds from 0, found {seconds:g}")
-    return max(0, timeline.rows_before(math.floor(timeline.zero + exact / timeline.timebase) + 1) - 1)
+    return max(0, timeline.rows_before(math.floor(timeline.zero + shown / timeline.timebase) + 1) - 1)
 
 
 def rows_between(timeline: Timeline, start: float, stop: float) -> range:
-    """The rows that start in [start, stop) seconds; as `row_at` for what numbers mean."""
-    exact = [Fraction(str(float(seconds))) for seconds in (start, stop)]
-    if exact[0] > exact[1]:
+    """The rows that start in [start, stop) seconds. Raises: UsageError for what is no number, and for stop < start."""
+    ends = [exact("between", seconds) for seconds in (start, stop)]
+    if ends[0] > ends[1]:
         raise UsageError(f"between: expected start before stop, found {start:g} and {stop:g}")
     if not len(timeline):
         return range(0)
-    return range(*(_first_from(timeline, seconds) for seconds in exact))
+    return range(*(_first_from(timeline, seconds) for seconds in ends))
+
+
+def exact(what: str, number: float) -> Fraction:
+    """0.1 means a tenth, not the double next to it. Raises: UsageError for what is no number, NaN or infinite."""
+    try:
+        return Fraction(str(float(number)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what}: expected a number, found {number!r}") from error
 
 
 def _first_from(timeline: Timeline, seconds: Fraction) -> int:

@@ -23,14 +23,24 @@ def read_list(source: BinaryIO, *, null: bool) -> list[str]:
 
 
 def open_list(path: str, stdin: Callable[[], BinaryIO], *, null: bool, option: str = "--files-from") -> list[str]:
-    """The items of the list file `path`, or of `stdin` for `-`; SourceError, which names `option`, if unreadable."""
-    if path == "-":
-        return read_list(stdin(), null=null)
+    """The items of the list file `path`, or of `stdin` for `-`.
+
+    Raises, with the name of `option`: SourceError if it cannot be read, UsageError for a name with a NUL byte.
+    """
     try:
-        with open(path, "rb") as source:
-            return read_list(source, null=null)
+        if path == "-":
+            items = read_list(stdin(), null=null)
+        else:
+            with open(path, "rb") as source:
+                items = read_list(source, null=null)
     except OSError as error:
         raise SourceError(f"{option}: {path}: {error.strerror}") from error
+    if any("\0" in item for item in items):
+        raise UsageError(
+            f"{option}: {path}: expected one name a line, found NUL bytes",
+            hint="`embdc encode -0` takes names that end with NUL",
+        )
+    return items
 
 
 def output_name(source: str, folder: str | None, suffix: str) -> str:
@@ -62,6 +72,9 @@ def assign_outputs(inputs: Sequence[str], *, output: str | None, folder: str | N
         place = _place(target)
         if target != "-" and place == _place(source):
             raise UsageError(f"output: {target} is also the input", hint="choose another name with -o")
+        if place in owners and _place(owners[place]) == _place(source):
+            other = "" if owners[place] == source else f", as {owners[place]} and {source}"
+            raise UsageError(f"input: {source} is named twice{other}", hint="name it once")
         if place in owners:
             raise UsageError(
                 f"output: {target} would hold both {owners[place]} and {source}",

@@ -48,7 +48,7 @@ ALLOWED = {
     | {"handoff", "archive", "container", "decoding", "embedder", "item_streams", "output", "sink", "slicing"}
     | {"stream_view"},
     "distributed": PLAIN | {"__version__", "distributed", "batch", "codebook", "failure", "pipeline", "source"},
-    "data": PLAIN | {"data", "archive", "output", "stream_view"},
+    "data": PLAIN | {"data", "archive", "output", "slicing", "stream_view"},
     "sink": PLAIN | {"sink", "output"},
     "embedder": PLAIN | {"embedder", "source"},
     "output.py": PLAIN,

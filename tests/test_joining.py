@@ -74,6 +74,14 @@ def test_in_time_by_request_and_without_names(job: list[str]) -> None:
     assert [item["name"] for item in embdc.inspect("same.embdc")["items"]] == ["north"]
 
 
+def test_items_of_one_name_are_told_apart(job: list[str]) -> None:
+    embdc.cat([job[0], job[0]], "same.embdc", join="items")
+    with pytest.raises(embdc.UsageError, match=r"found 2 streams \(north/data, 1/data\)") as caught:
+        embdc.decode("same.embdc", "out.npy", item="north")
+    assert "--item" in str(caught.value.hint)
+    assert embdc.decode("same.embdc", "out.npy", item="1")["streams"][0]["name"] == "1/data"
+
+
 def many(folder: Path, count: int) -> list[str]:
     """So many archives of a few rows, each of a video of its own."""
     paths = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embdc_cli.errors import UsageError
-from embdc_cli.slicing import rows_of
+from embdc_cli.slicing import row_at, rows_between, rows_of
 from embdc_cli.values import Timeline
 
 TEN = Timeline(np.arange(10) * 1001 + 77, np.arange(10) * 1001 + 77 + 1001, Fraction(1, 30000))
@@ -44,3 +45,12 @@ def test_frames_then_count_within_the_time() -> None:
 def test_a_stream_without_times_has_no_rows_by_time() -> None:
     with pytest.raises(UsageError, match="keeps no times"):
         rows_of(None, "0s..1s", 10, None)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -float("inf"), None, "5s", []])
+def test_seconds_that_are_no_number_are_a_usage_error(seconds: Any) -> None:
+    with pytest.raises(UsageError, match=r"^at: expected a number, found"):
+        row_at(TEN, seconds)
+    for ends in ((seconds, 1), (0, seconds)):
+        with pytest.raises(UsageError, match=r"^between: expected a number, found"):
+            rows_between(TEN, *ends)

@@ -86,6 +86,9 @@ def test_parts_open_alone_and_join_to_the_whole(tmp_path: Path, kind: str, every
     assert np.array_equal(values(tmp_path / "again.embdc"), everything)
     assert np.array_equal(seconds(tmp_path / "again.embdc"), clock)
     assert payloads(tmp_path / "again.embdc") == payloads(whole)
+    lasts = clock[-1, 1] - clock[0, 0]  # also where rows leave time between parts
+    assert summary(tmp_path / "again.embdc")["duration_seconds"] == pytest.approx(lasts)
+    assert embdc.ls([str(tmp_path / "again.embdc")])["items"][0]["seconds"] == pytest.approx(lasts)
     assert embdc.verify(tmp_path / "again.embdc", deep=True, against=tmp_path / "a.npz")["exit"] in (0, 4)
 
 

@@ -42,6 +42,14 @@ def test_missing_list_is_a_missing_input(tmp_path: Path) -> None:
         worklist.open_list(str(tmp_path / "nothing"), lambda: io.BytesIO(), null=False)
 
 
+@pytest.mark.parametrize("option", ["--files-from", "--expect"])
+def test_a_list_that_ends_its_names_with_nul_has_no_lines(tmp_path: Path, option: str) -> None:
+    (tmp_path / "list").write_bytes(b"a.npy\0b.npy\0")
+    with pytest.raises(UsageError, match=rf"^{option}: .*list: expected one name a line, found NUL") as caught:
+        worklist.open_list(str(tmp_path / "list"), lambda: io.BytesIO(), null=False, option=option)
+    assert "-0" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("source", "folder", "name"),
     [
@@ -68,7 +76,8 @@ def test_output_name(source: str, folder: str | None, name: str) -> None:
         (["a.npy"], "c.embdc", "out", "output: -o and --out-dir exclude each other"),
         (["a.npy", "a.mp4"], None, None, "output: a.embdc would hold both a.npy and a.mp4"),
         (["x/a.npy", "y/a.npy"], None, "out", "output: out/a.embdc would hold both x/a.npy and y/a.npy"),
-        (["a.npy", "a.npy"], None, None, "output: a.embdc would hold both a.npy and a.npy"),
+        (["a.npy", "a.npy"], None, None, "input: a.npy is named twice"),
+        (["x/a.npy", "x/../x/a.npy"], None, "out", "input: x/../x/a.npy is named twice, as x/a.npy and x/../x/a.npy"),
         (["a.npy"], "./x/../a.npy", None, "output: ./x/../a.npy is also the input"),
         (["a.embdc"], None, None, "output: a.embdc is also the input"),
     ],

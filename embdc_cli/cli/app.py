@@ -51,7 +51,8 @@ def _run(args: list[str]) -> int:
         root.main(args, prog_name="embdc", complete_var=COMPLETION_VARIABLE)
     try:
         if not args:
-            Console().say(root.get_help(root.make_context("embdc", [], resilient_parsing=True)))
+            for line in root.get_help(root.make_context("embdc", [], resilient_parsing=True)).splitlines():
+                Console().say(line)
             return UsageError.exit_code
         with root.make_context("embdc", args) as context:
             return int(root.invoke(context) or 0)

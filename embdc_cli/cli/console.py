@@ -10,12 +10,13 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from embdc_cli.failure import Failure
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from embdc_cli.cli.progress import StageReporter
+
+
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 @dataclass
@@ -56,18 +60,21 @@ class Console:
     def say(self, text: str) -> None:
         """Print a line of words, unless quiet."""
         if not self.quiet:
-            self._words(text)
+            self._words(_one_line(text))
 
     def note(self, message: str) -> None:
         """Print a note, unless quiet."""
         self.say(f"embdc: note: {message}")
 
-    def failure(self, error: BaseException) -> None:
-        """Print what `error` means to the user, quiet or not."""
+    def failure(self, error: BaseException, item: str | None = None) -> None:
+        """Print what `error` means to the user, quiet or not. item: which of several inputs it is about."""
         failure = Failure.of(error)
+        # signals are not exceptions of this kind: they are about the whole run
+        named = item is not None and isinstance(error, Exception) and f"{item}:" not in failure.message
+        where = f"{item}: " if named else ""
         if os.environ.get("EMBDC_DEBUG"):
             self._words("".join(traceback.format_exception(error)).rstrip())
-        self._words(f"embdc: {_one_line(failure.message)}")
+        self._words(f"embdc: {_one_line(where + failure.message)}")
         if failure.hint:
             self._words(f"hint: {_one_line(failure.hint)}")
 
@@ -118,7 +125,8 @@ def _write(stream: TextIO | None, text: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """The text without control characters, which names of files may have, and which a terminal would obey."""
+    return re.sub(r"\s*\n\s*", " ", text.strip("\n")).translate(_CONTROLS)
 
 
 def _finite(value: Any) -> Any:

@@ -135,7 +135,7 @@ class _Run:
         if self._log is not None:
             self._log.write(item)
         if error is not None:
-            self._console.failure(error)
+            self._console.failure(error, item["input"] if self._count else None)
             return
         for line in encoded(item, verbose=self._console.verbose):
             if item.get("status") == "planned" and not self._console.json:
@@ -147,15 +147,15 @@ class _Run:
 def _jobs(inputs: list[str], output: EncodeOutput, many: Batch) -> list[Document]:
     """`{input, output}` of the inputs of this shard."""
     listed = list(inputs)
+    stdin = ["-"] if many.files_from == "-" else []
     if many.files_from is not None:
-        if many.files_from == "-":
-            streams.check_input([*inputs, "-"])
+        streams.check_input([*inputs, *stdin])
         listed += worklist.open_list(many.files_from, streams.stdin, null=many.null)
     elif many.null:
         raise UsageError("--null: needs --files-from")
     elif not listed:
         raise UsageError("input: missing, expected INPUT... or --files-from LIST", hint="see `embdc encode --help`")
-    streams.check_input(listed)
+    streams.check_input([*listed, *stdin])
     if output.append and output.output is None:
         raise UsageError("--append: needs the archive to add to", hint="name it with -o")
     jobs = worklist.assign_outputs(listed, output=output.output, folder=output.out_dir, suffix=".embdc")

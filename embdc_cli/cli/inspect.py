@@ -55,7 +55,7 @@ def inspect(paths: Paths, detail: Detail, dumps: Dumps, report: Pages, words: Wo
 
     def finished(item: Document, error: BaseException | None) -> None:
         if error is not None:
-            console.failure(error)
+            console.failure(error, item["path"] if len(paths) > 1 else None)
         elif not words.json:
             _print(console, item, detail, verbose=words.verbose)
             if len(paths) > 1:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated, Any, BinaryIO, ClassVar, Final
 
 import typer
@@ -143,8 +144,9 @@ def _told(rows: Iterable[Row], console: Console) -> Iterator[Row]:
 
 
 def _to_encode(rows: Iterable[Row], console: Console) -> Iterator[Row]:
-    """The rows whose input `embdc encode --files-from` gives their archive, with a note on the others."""
-    for row in rows:
+    """The rows whose input `embdc encode --files-from` gives their archive, with a note on each other archive."""
+    for _, items in groupby(rows, key=lambda row: (row["path"], row["status"])):
+        row = next(items)
         path, made_of, added = row["path"], row["input"], row["add"] or []
         if made_of is None:
             told = row["error"] is not None and not path.endswith(".embdc")  # of a folder, which no input makes

@@ -65,7 +65,7 @@ def plan(
         def finished(item: Document, error: BaseException | None) -> None:
             reporter.close()
             if error is not None:
-                console.failure(error)
+                console.failure(error, item["input"] if len(inputs) > 1 else None)
             elif not words.json:
                 from embdc_cli.cli import forecast_table
 

@@ -55,7 +55,7 @@ def verify(paths: Paths, comparison: Comparison, words: Words) -> int:
     def finished(item: Document, error: BaseException | None) -> None:
         reporter.close()
         if error is not None:
-            console.failure(error)
+            console.failure(error, item["path"] if len(paths) > 1 else None)
         elif not words.json and not (words.quiet and item["ok"]):
             for line in verified(item, verbose=words.verbose):
                 console.data(line)

@@ -60,8 +60,9 @@ class _Shift:
 
 @dataclass(frozen=True)
 class _End:
-    """Where an item of the joined archive ends so far, in its ticks; following: where another part of it goes on."""
+    """Where an item of the joined archive lies so far, in its ticks; following: where another part of it goes on."""
 
+    first: int
     last: int
     following: int
 
@@ -103,6 +104,11 @@ def join(
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)
     summary = summarise([_summary(source.part) for source in sources], mode)
+    clock = ends[0]
+    if mode == "time" and clock is not None:  # with what lies between the parts
+        summary["duration_seconds"] = float(
+            (clock.last - clock.first) * Fraction(*(header.items[0].timebase or (1, 1)))
+        )
     writer.finish(summary)
     return summary
 
@@ -299,9 +305,10 @@ def _advance(source: _Source, shift: _Shift, segments: list[int], ends: list[_En
         timeline = source.reader.timeline(item)
         if timeline is not None and len(timeline):
             number = item.local
-            scale, ticks = shift.scales[number], shift.ticks[number]
-            last = timeline.end(len(timeline) - 1)
-            ends[shift.item + number] = _End(last * scale + ticks, _next_start(timeline) * scale + ticks)
+            before = ends[shift.item + number]
+            places = timeline.start(0), timeline.end(len(timeline) - 1), _next_start(timeline)
+            first, last, following = (place * shift.scales[number] + shift.ticks[number] for place in places)
+            ends[shift.item + number] = _End(first if before is None else before.first, last, following)
 
 
 def _copy(source: _Source, writer: ArchiveWriter, shift: _Shift) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-_ADDED = ("rows", "values", "duration_seconds", "duration_ticks")
+_ADDED = ("rows", "values")
+_OF_THE_WHOLE = ("items", "duration_seconds")
+"""What parts do not tell of what they become together."""
 _RATIOS = {"nmse": ("sse", "energy"), "cosine": ("cosine_sum", "tokens")}
 _WORST = ("cosine_p1",)
 
@@ -13,14 +15,14 @@ _WORST = ("cosine_p1",)
 def merge_summaries(summaries: Sequence[dict[str, Any]], mode: Literal["time", "items"]) -> dict[str, Any]:
     """The summary of joined parts. mode "time": stream k of all parts becomes one; "items": all streams follow.
 
-    With "items" each of `summaries` names all its items.
+    With "items" each of `summaries` names all its items. How long it lasts follows from the times, not from these.
     Each entry of `streams` may hold `sums`, whose numbers add up; what differs and cannot be merged is dropped.
     """
     lists = [summary.get("streams", []) for summary in summaries]
     weights = [_values(streams) for streams in lists]
     added = _ADDED if mode == "time" else ("values",)
-    merged = _merged([{**one, "streams": None} for one in summaries], weights, added)
-    merged.pop("items", None)
+    own = [{key: one[key] for key in one if key not in _OF_THE_WHOLE} for one in summaries]
+    merged = _merged([{**one, "streams": None} for one in own], weights, added)
     if mode == "items":
         merged["items"] = [item for summary in summaries for item in summary.get("items", [])]
         merged["streams"] = [stream for streams in lists for stream in streams]

@@ -77,13 +77,22 @@ def open_ends(storage: Storage) -> list[Part]:
             part = _part_before(window, end)
         except CorruptArchive:
             part = None
-        if part is None:
-            part = _headed(storage, end)
-        found.append(part)
-        end = part.offset
+        found.append(part or _headed_or_told(storage, end))
+        end = found[-1].offset
     if not found:
         raise _unreadable(storage, [])
     return _numbered(found[::-1])
+
+
+def _headed_or_told(storage: Storage, end: int) -> Part:
+    """`_headed`; where that fails the reason is worded as `open_parts` words it. Raises: CorruptArchive."""
+    try:
+        return _headed(storage, end)
+    except CorruptArchive as error:
+        damage = scan(storage, 0, min(end, spec.OPENING_BYTES)).damage
+        if not damage:
+            raise
+        raise _unreadable(storage, damage) from error
 
 
 def _headed(storage: Storage, end: int) -> Part:

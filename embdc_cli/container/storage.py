@@ -6,12 +6,13 @@ All reads name their range, so one storage serves threads and forked processes. 
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from embdc_cli.container.readahead import Range, ReadAhead
 from embdc_cli.errors import SourceError
@@ -89,19 +90,27 @@ class Storage(ABC):
         return found
 
 
+_NO_FILES: Final = {
+    stat.S_IFDIR: ("a folder", None),
+    stat.S_IFIFO: ("a pipe", "save it first; `embdc decode -` reads standard input"),
+}
+
+
 class LocalFile(Storage):
     """A file in the file system."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        flags = ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK")  # the last, as a pipe is opened when somebody writes to it
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
-            size = os.fstat(self._descriptor).st_size
+            self._descriptor = os.open(path, sum(getattr(os, name, 0) for name in flags) | os.O_RDONLY)
+            status = os.fstat(self._descriptor)
         except OSError as error:
             raise SourceError(f"{os.fspath(path)}: {error.strerror}") from error
-        super().__init__(os.fspath(path), size)
-        if os.path.isdir(path):
+        super().__init__(os.fspath(path), status.st_size)
+        if not stat.S_ISREG(status.st_mode):
             self.close()
-            raise SourceError(f"{self.name}: expected a file, found a folder")
+            kind, hint = _NO_FILES.get(stat.S_IFMT(status.st_mode), ("a device", None))
+            raise SourceError(f"{self.name}: expected a file, found {kind}", hint=hint)
 
     def refresh(self) -> bool:
         """Take the size that the file has now; False when no name leads to it any more."""

@@ -10,12 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
 
 from embdc_cli.data.manifest import Manifest, StreamRows
 from embdc_cli.errors import UsageError
+from embdc_cli.slicing import exact
 from embdc_cli.values import Timeline
 
 HALF: Fraction = Fraction(1, 2)
@@ -165,14 +167,14 @@ def cut_by(rows: int | None, every: int, seconds: float | None, fps: float | Non
     if seconds is not None:
         if every != 1:
             raise UsageError("every: expected clips by rows", hint="fps says how many rows a second")
-        length = _exact(seconds)
-        return BySeconds(length, None if fps is None else _exact(fps), length if stride is None else _exact(stride))
+        length = exact("seconds", seconds)
+        rate = None if fps is None else exact("fps", fps)
+        return BySeconds(length, rate, length if stride is None else exact("stride", stride))
     assert rows is not None
     if fps is not None:
         raise UsageError("fps: expected clips by seconds", hint="every says which rows")
-    if stride is not None and stride != int(stride):
-        raise UsageError(f"stride: expected a number of rows, found {stride}")
-    return ByRows(rows, every, rows * every if stride is None else int(stride))
+    rows, every = _whole("rows", rows), _whole("every", every)
+    return ByRows(rows, every, rows * every if stride is None else _whole("stride", stride))
 
 
 def runs_of(manifest: Manifest, wanted: Sequence[str] | None, cut: Cut) -> list[Run]:
@@ -204,9 +206,11 @@ def _together(number: int, choices: list[list[StreamRows]]) -> list[Run]:
     return [Run(number, tuple(streams)) for streams in picked if len(streams) == len(choices)]
 
 
-def _exact(number: float) -> Fraction:
-    """0.1 means a tenth, not the double next to it."""
-    return Fraction(str(float(number))) if math.isfinite(number) else Fraction(0)
+def _whole(name: str, number: float) -> int:
+    """Raises: UsageError for what is no whole number."""
+    if isinstance(number, bool) or not isinstance(number, Real) or number != number // 1:
+        raise UsageError(f"{name}: expected a number of rows, found {number!r}")
+    return int(number)
 
 
 def _tick(stream: StreamRows) -> Fraction:

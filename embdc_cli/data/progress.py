@@ -35,9 +35,15 @@ class Progress:
             if state["version"] != _VERSION:
                 raise UsageError(f"state: expected version {_VERSION}, found {state['version']}")
             values = {name: state[name] for name in Progress.__dataclass_fields__}
+            found = Progress(**{**values, "shares": tuple(values["shares"]), "given": tuple(values["given"])})
+            # a worker's own state may name its share twice: it tells of no other worker
+            right = len(found.shares) == len(found.given) and set(found.shares) <= set(range(len(found.given)))
+            right = right and min(found.epoch, *found.given) >= 0
         except (KeyError, TypeError) as error:
             raise UsageError("state: expected what state_dict gave") from error
-        return Progress(**{**values, "shares": tuple(values["shares"]), "given": tuple(values["given"])})
+        if not right:
+            raise UsageError("state: expected what state_dict gave", hint=f"found {found}")
+        return found
 
 
 def after_batches(

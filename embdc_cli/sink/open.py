@@ -110,7 +110,7 @@ def _check_fits(form: str, streams: Sequence[StreamSpec]) -> None:
         names = ", ".join(spec.name for spec in streams[:8])
         raise UsageError(
             f"output: {form} holds one array, found {len(streams)} streams ({names})",
-            hint="choose one with --stream, or write .npz, .safetensors, .h5 or .pt",
+            hint="choose one with --stream or --item, or write .npz, .safetensors, .h5 or .pt",
         )
     if form in INDEX_FORMATS and streams[0].dtype not in FLOATS:
         raise UsageError(f"output: {form} holds embeddings, found {streams[0].name!r} of {streams[0].dtype}")

@@ -115,6 +115,22 @@ def test_batch_goes_on_after_a_failure(embdc: Embdc, fake: Fake) -> None:
     assert done.err.splitlines()[-1] == "3 inputs: 2 done, 1 failed; 271 MB -> 4.00 MB"
 
 
+def test_a_name_with_control_characters_is_one_harmless_line(embdc: Embdc, fake: Fake) -> None:
+    name = "a\nb\x1b[31m  c\r.npy"
+    assert embdc("encode", name, "-o", "c").err.count("\n") == 1
+    fake.answers["encode"] = SourceError(f"{name}: empty")
+    assert embdc("encode", name, "-o", "c").err == "embdc: a b\\x1b[31m  c\\x0d.npy: empty\n"
+
+
+def test_a_failure_in_a_batch_says_which_input_it_is(embdc: Embdc, fake: Fake) -> None:
+    fake.answers["encode"] = SourceError("stream 'data': NaN at [3, 2, 1], expected finite values")
+    assert embdc("encode", "a.npy").err == "embdc: stream 'data': NaN at [3, 2, 1], expected finite values\n"
+    lines = embdc("encode", "a.npy", "b.npy").err.splitlines()
+    assert lines[:2] == [
+        f"embdc: {name}: stream 'data': NaN at [3, 2, 1], expected finite values" for name in ("a.npy", "b.npy")
+    ]
+
+
 def test_fail_fast(embdc: Embdc, fake: Fake) -> None:
     fake.answers["encode"] = fail_for("b.npy")
     done = embdc("encode", "a.npy", "b.npy", "c.npy", "--fail-fast")
@@ -134,6 +150,15 @@ def test_files_from_a_list(embdc: Embdc, fake: Fake, tmp_path: Path) -> None:
     assert pairs(fake) == [("a.npy", "out/a.embdc"), ("b.npy", "out/b.embdc"), ("c d.npy", "out/c d.embdc")]
     assert done.json["totals"]["inputs"] == 3
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_list_on_stdin_cannot_name_stdin(embdc: Embdc, fake: Fake) -> None:
+    done = embdc("encode", "--files-from", "-", "--out-dir", "out", stdin=b"a.npy\n-\n")
+    assert (done.exit, done.err.splitlines()[0]) == (
+        2,
+        "embdc: input: - is given more than once, stdin can be read only once",
+    )
+    assert not fake.calls
 
 
 def test_files_from_stdin_with_nul(embdc: Embdc, fake: Fake) -> None:

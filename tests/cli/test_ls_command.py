@@ -189,6 +189,13 @@ def test_what_a_work_list_lacks_is_encoded(run: Run) -> None:
     assert {name: Path(f"out/{name}.embdc").read_bytes() for name in "ab"} == whole
 
 
+def test_an_archive_of_several_items_has_one_note(run: Run) -> None:
+    whole = Path("out/a.embdc").read_bytes()
+    Path("out/a.embdc").write_bytes(whole + b"junk" + whole)
+    noted = "embdc: note: out/a.embdc: incomplete, not known what it is made of; name its input in --expect LIST\n"
+    assert run("out", "--incomplete") == (0, b"", noted)
+
+
 def test_notes_on_what_a_list_of_inputs_does_not_lead_to(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("out/a.embdc").write_bytes(Path("out/a.embdc").read_bytes()[:-1])
     interrupted(Path("b.npy"), Path("out/other.embdc"), monkeypatch, **OPTIONS)

@@ -255,6 +255,13 @@ def fail_for_b(path: str, **_: Any) -> Any:
     return CorruptArchive(f"{path}: wrong") if path == "b" else documents.inspect_document(path)
 
 
+@pytest.mark.parametrize("command", ["inspect", "verify", "plan"])
+def test_a_failure_of_several_says_which_it_is(embdc: Embdc, fake: Fake, command: str) -> None:
+    fake.answers[command] = CorruptArchive("stream 'data': wrong")
+    assert embdc(command, "a", "b").err == "embdc: a: stream 'data': wrong\nembdc: b: stream 'data': wrong\n"
+    assert embdc(command, "a").err == "embdc: stream 'data': wrong\n"
+
+
 def test_inspect_several(embdc: Embdc, fake: Fake) -> None:
     fake.answers["inspect"] = fail_for_b
     done = embdc("inspect", "a", "b", "c", "--json")

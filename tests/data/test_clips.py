@@ -106,6 +106,12 @@ def test_it_is_sent_without_open_files(paths: list[Path]) -> None:
     ("options", "message"),
     [
         ({"rows": 0}, "rows: expected at least 1, found 0"),
+        ({"rows": 2.5}, "rows: expected a number of rows, found 2.5"),
+        ({"rows": float("nan")}, "rows: expected a number of rows, found nan"),
+        ({"rows": "8"}, "rows: expected a number of rows, found '8'"),
+        ({"rows": True}, "rows: expected a number of rows, found True"),
+        ({"rows": 2, "every": 1.5}, "every: expected a number of rows, found 1.5"),
+        ({"rows": 2, "stride": float("nan")}, "stride: expected a number of rows, found nan"),
         ({"rows": 2, "every": 0}, "every: expected at least 1"),
         ({"rows": 2, "stride": -1}, "stride: expected at least 1"),
         ({"rows": 2, "stream": "pooled"}, "stream 'pooled' is not there"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,3 +70,22 @@ def test_millions_of_batches_take_no_time() -> None:
 def test_other_states_are_refused(state: dict[str, int]) -> None:
     with pytest.raises(embdc.UsageError, match="state: expected"):
         Progress.of(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": "x"},
+        {"epoch": -1},
+        {"given": [5]},
+        {"given": [5, -1]},
+        {"given": 5},
+        {"shares": [0, 2]},
+        {"shares": []},
+    ],
+)
+def test_a_state_that_was_changed_is_refused(change: dict[str, Any]) -> None:
+    good = Progress(0, (1, 0), (5, 3), 0, 0, 1, 31)
+    assert Progress.of(good.state()) == good
+    with pytest.raises(embdc.UsageError, match="state: expected what state_dict gave"):
+        Progress.of(good.state() | change)

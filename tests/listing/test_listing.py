@@ -364,3 +364,28 @@ def test_memory_is_that_of_a_few_archives(tmp_path: Path, monkeypatch: pytest.Mo
     for seen in range(1, 40):
         next(rows)
         assert opened.tell() <= seen + 5
+
+
+def test_what_cannot_be_opened_is_told_in_the_words_of_open(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "a.embdc").read_bytes()
+    flipped = bytearray(data)
+    flipped[60] ^= 1  # in the header
+    broken = [data[:size] for size in range(0, 120, 7)] + [bytes(flipped), bytes(3000), b"some text\n" * 100]
+    for number, content in enumerate(broken):
+        path = tmp_path / f"{number}.embdc"
+        path.write_bytes(content)
+        with pytest.raises(embdc.CorruptArchive) as caught:
+            embdc.open(path)
+        (row,) = embdc.ls(path)["items"]
+        assert (row["status"], row["exit"], row["error"]) == ("failed", 5, caught.value.message)
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "p.embdc")
+    document = embdc.ls(folder)
+    assert listed(document) == [("a.embdc", 0, "complete"), ("p.embdc", None, "failed"), ("v.embdc", 0, "complete")]
+    assert document["items"][1]["error"] == f"{folder}/p.embdc: expected a file, found a pipe"
+    with pytest.raises(embdc.SourceError, match="found a pipe"):
+        embdc.open(folder / "p.embdc")
+    with pytest.raises(embdc.SourceError, match="found a device"):
+        embdc.open(os.devnull)
