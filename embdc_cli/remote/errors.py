@@ -123,7 +123,8 @@ def _words(error: Exception) -> str:
     cause = error.__cause__
     hides = isinstance(error, FileNotFoundError) and cause is not None and _code(cause) is None
     told = cause if hides else error
-    return (str(told).splitlines() or [""])[0] or type(told).__name__
+    words = (str(told).splitlines() or [""])[0]
+    return type(told).__name__ if not words or getattr(told, "status", None) == 0 else words  # 0: not an answer's
 
 
 def _is_another_failure(cause: BaseException | None) -> bool:

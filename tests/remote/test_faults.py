@@ -189,3 +189,9 @@ def test_a_copy_that_breaks_off_begins_again_and_a_short_one_is_none(web: Web, a
     web.faults += ["", "short"]
     with pytest.raises(SourceError, match=f"cannot be read, expected {archive.stat().st_size} bytes, found"):
         RemoteFile(web.url("a.embdc"))
+
+
+def test_a_server_that_sends_round_in_circles_is_told(web: Web) -> None:
+    web.faults += ["loop"] * 40
+    with pytest.raises(SourceError, match=r"/a\.embdc: cannot be read, TooManyRedirects$"):
+        embdc.inspect(web.url("a.embdc"))

@@ -46,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "drop":
             self.close_connection = True
+        elif fault == "loop":
+            self._send(302, b"", {"Location": self.path}, fault)
         elif fault.isdigit():
             self.send_error(int(fault))
         elif body is None:
