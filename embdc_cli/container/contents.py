@@ -87,12 +87,12 @@ class Part:
         return self.offset <= damage.offset and damage.offset + damage.length <= self.offset + self.length
 
     def seconds(self, local: int) -> float | None:
-        """How long its item number `local` lasts, from the start of the first row to the end of the last.
+        """How long its item number `local` lasts: what the summary says of the only item, else what the index does.
 
         None without times, and while the part has no summary, which follows the last row.
         """
-        if self.summary is None:
-            return None
+        if self.summary is None or len(self.header.items) == 1:
+            return (self.summary or {}).get("duration_seconds")
         times = self.table.times[self.table.times["item"] == local]
         timebase = self.header.items[local].timebase
         if timebase is None or not len(times):

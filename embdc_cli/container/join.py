@@ -104,11 +104,9 @@ def join(
         if mode == "items":
             stream, item = stream + len(source.part.header.streams), item + len(source.part.header.items)
     summary = summarise([_summary(source.part) for source in sources], mode)
-    clock = ends[0]
-    if mode == "time" and clock is not None:  # with what lies between the parts
-        summary["duration_seconds"] = float(
-            (clock.last - clock.first) * Fraction(*(header.items[0].timebase or (1, 1)))
-        )
+    if ends[0] is not None and (mode == "time" or len(header.items) == 1):  # with what lies between the parts
+        timebase = Fraction(*(header.items[0].timebase or (1, 1)))
+        summary["duration_seconds"] = float((ends[0].last - ends[0].first) * timebase)
     writer.finish(summary)
     return summary
 

@@ -33,6 +33,7 @@ from tests.container.container_cases import (
 
 ONE = Plan(seed=1, rows=10, bias=False)
 TWO = Plan(seed=2, rows=5, bias=False)
+MODES: tuple[Literal["time", "items"], ...] = ("time", "items")
 
 
 def joined(*archives: bytes, mode: Literal["time", "items"] = "time") -> ArchiveReader:
@@ -194,6 +195,15 @@ def test_one_archive_alone_is_rewritten_with_its_rows_in_the_header() -> None:
     reader = joined(archive(ONE))
     assert [stream.header.rows for stream in reader.streams] == [10, 10]
     assert reader.header.items == opened(archive(ONE)).header.items
+
+
+def test_how_long_it_lasts_is_told_of_a_single_item() -> None:
+    starts, ends = times_of(ONE)
+    for mode in MODES:
+        assert joined(archive(ONE), mode=mode).parts[0].seconds(0) == int(ends[-1] - starts[0]) / 90_000
+    summary = joined(archive(ONE), archive(TWO), mode="items").summary
+    assert summary is not None
+    assert "duration_seconds" not in summary
 
 
 def test_sums_add_up_and_quality_is_averaged() -> None:

@@ -56,7 +56,10 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     """A hub, and settings that lead its client there in this process."""
+    from huggingface_hub import constants
+
     with web_server.running(hub_server.Hub) as server:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # which tests of encoders set
         monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": server.address, "token": False})
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield server
