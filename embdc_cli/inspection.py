@@ -202,12 +202,7 @@ def _damage(reader: ArchiveReader, one: Damage) -> dict[str, Any]:
         "bytes": one.length,
         "what": one.what,
         "lost": [
-            {
-                "stream": rows.stream,
-                "item": owner(reader.items, rows.item).number,
-                "rows": [rows.row0, rows.stop],
-                "seconds": rows.seconds,
-            }
+            {"stream": rows.stream, "item": rows.item, "rows": [rows.row0, rows.stop], "seconds": rows.seconds}
             for rows in lost
         ],
     }
@@ -224,7 +219,7 @@ def _lost_in(reader: ArchiveReader, one: Damage) -> list[LostRows]:
                 if hit or (damaged and (stream.number, entry.record.segment) in damaged):
                     timed = stream.header.timed and item.header.timebase is not None
                     seconds = _entry_seconds(reader, entry, item) if timed else None
-                    found.append(LostRows(item.number, stream.name, entry.row0, entry.stop, seconds))
+                    found.append(LostRows(item.clock, stream.name, entry.row0, entry.stop, seconds))
     return found
 
 

@@ -41,12 +41,7 @@ def repair(path: str, output: str, *, force: bool = False) -> dict[str, Any]:
         "chunks": result.chunks,
         "corrected": sorted(bit // 8 for bit in better.bits),
         "lost": [
-            {
-                "stream": one.stream,
-                "item": owner(reader.items, one.item).number,
-                "rows": [one.row0, one.stop],
-                "seconds": one.seconds,
-            }
+            {"stream": one.stream, "item": one.item, "rows": [one.row0, one.stop], "seconds": one.seconds}
             for one in result.lost
         ],
         "lost_times": [

@@ -26,7 +26,10 @@ from embdc_cli.values import StreamSpec
 
 @dataclass(frozen=True)
 class LostRows:
-    """Rows [row0, stop) of a stream that cannot be read; seconds: when, on the clock of the item, where known."""
+    """Rows [row0, stop) of a stream that cannot be read.
+
+    item: number of the item by whose clock they go. seconds: when, on that clock, where known.
+    """
 
     item: int
     stream: str

@@ -53,14 +53,14 @@ def _gaps(stream: Stream, part: Part, item: Item, clock: Item) -> list[tuple[int
         before, after = entries[at - 1] if at else None, entries[at]
         low = before.offset + before.length if before else part.offset
         seconds = _seconds(stream, after.row0, item, clock, part, before, after)
-        rows = LostRows(item.number, stream.name, int(begins[at]), after.row0, seconds)
+        rows = LostRows(clock.number, stream.name, int(begins[at]), after.row0, seconds)
         found.append((low, after.offset, rows))
     promised = stream.header.rows
     if promised is not None and promised > stream.rows and (not part.complete or part.lost.any()):
         last = entries[-1] if len(entries) else None
         low = last.offset + last.length if last else part.offset
         seconds = _seconds(stream, promised, item, clock, part, last, None)
-        rows = LostRows(item.number, stream.name, stream.rows, promised, seconds)
+        rows = LostRows(clock.number, stream.name, stream.rows, promised, seconds)
         found.append((low, part.offset + part.length, rows))
     return found
 

@@ -290,11 +290,13 @@ class _Rebuilt:
     def _lose(self, number: int, row0: int, stop: int) -> None:
         stream = self._header.streams[number]
         clock, main = self._clocks[stream.item], self._header.items[stream.item].clock
-        if main is not None:
+        if main is None:
+            main = stream.item
+        else:
             clock.rows.goes_by(self._clocks[main].rows)
         seconds = clock.seconds(row0, stop) if stream.timed else None
         self._declared.append({"stream": number, "rows": [row0, stop]})
-        self._result.lost.append(LostRows(self._first_item + stream.item, stream.name, row0, stop, seconds))
+        self._result.lost.append(LostRows(self._first_item + main, stream.name, row0, stop, seconds))
 
 
 class _Clock:
